@@ -1,0 +1,689 @@
+"""What the inside needs from the outside: one Protocol per kind of system, and the values that cross the border.
+
+Every adapter translates its vendor's words into these at its edge and raises only what `connector.errors` defines.
+Each Protocol has one contract suite under `tests/contracts`; the fakes pass it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from connector.core.case import Action, Approval, Case, Person
+from connector.core.secret import Secret
+
+Clock = Callable[[], datetime]
+"""Gives the present as an aware UTC datetime."""
+
+
+# ---------------------------------------------------------------- findings
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `connector check`.
+
+    Attributes:
+        about: The thing looked at, as the admin knows it: `psa.halo.client_secret`, `tenants.contoso`.
+        text: What was found.
+        todo: What to do about it; empty where nothing is to be done.
+    """
+
+    level: Level
+    about: str
+    text: str
+    todo: str = ""
+
+
+# ---------------------------------------------------------------- PSA
+
+
+class Stance(StrEnum):
+    """What the PSA's approval says as a whole. Whatever is not clearly a yes is not a yes."""
+
+    NONE = "none"
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class ApprovalReading:
+    """The approval of a ticket as read just now.
+
+    Attributes:
+        decisions: Every decision found, oldest first, rejections included.
+        approvers: Who is asked and has not answered; reminded by mail where the PSA does not remind.
+        reason: Why this is not a yes, in plain words for a note; empty when it is, or while it is simply pending.
+    """
+
+    stance: Stance
+    decisions: tuple[Approval, ...] = ()
+    approvers: tuple[Person, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """A ticket as read just now, in our words.
+
+    Attributes:
+        id: The PSA's key.
+        number: What people call it (often the same).
+        mapped: Whether it (still) is of a mapped request type; when not, `action` and `subject` are empty.
+        client_id: The customer, by the PSA's key, always as a string.
+        subject_text: The subject field as it stands in the ticket, unaltered; may be empty or nonsense.
+        action: `None` when the ticket does not say, or says something that the mapping does not know.
+        closed: Closed, resolved or deleted-but-readable by whoever.
+        retry_requested: An agent moved it to the mapped retry status.
+        handed_off: It stands in the mapped hand-off status.
+        created_at, updated_at: By the PSA's clock; `updated_at` is `None` where the PSA does not tell.
+        request_changed_at: When subject or action last changed, from the PSA's own history; `None` when the PSA
+            keeps none that we can read.
+        url: Where an agent opens it; empty when not known.
+    """
+
+    psa: str
+    id: str
+    number: str
+    title: str
+    mapped: bool
+    client_id: str
+    client_name: str
+    requester: Person | None
+    subject_text: str
+    action: Action | None
+    reason: str
+    status: str
+    closed: bool
+    retry_requested: bool = False
+    handed_off: bool = False
+    approval: ApprovalReading
+    created_at: datetime
+    updated_at: datetime | None = None
+    request_changed_at: datetime | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class ChangedTicket:
+    """A row of the PSA's list: something about this ticket is new. Nothing else in a row is trusted."""
+
+    id: str
+    number: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one poll brought.
+
+    Attributes:
+        cursor: Opaque; give it back at the next poll. Saved only after the tickets were.
+    """
+
+    tickets: tuple[ChangedTicket, ...]
+    cursor: str
+
+
+class StatusTarget(StrEnum):
+    """Where a ticket is to be moved; the mapping names the PSA's own status, or none for "leave it"."""
+
+    WORKING = "working"
+    CLOSED = "closed"
+    HAND_OFF = "hand_off"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What goes into a ticket.
+
+    Attributes:
+        text: Plain text, lines separated by newlines; the adapter turns it into what its PSA wants, escaped.
+        marker: A short word that no other note carries; written into the note and looked for before a repeat.
+        public: Visible to the requester.
+    """
+
+    text: str
+    marker: str
+    public: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long the people of one PSA have. Every value can be set in the mapping, under `timing`."""
+
+    remind_after: timedelta = timedelta(hours=4)
+    remind_every: timedelta = timedelta(hours=24)
+    reminders: int = 3
+    give_up_after: timedelta = timedelta(days=7)
+    approval_valid: timedelta = timedelta(hours=24)
+
+
+@runtime_checkable
+class Psa(Protocol):
+    """A ticket system. One object per entry under `psa:`; safe to use from several threads."""
+
+    @property
+    def name(self) -> str:
+        """The name in `connector.yaml`."""
+
+    @property
+    def timing(self) -> Timing: ...
+
+    @property
+    def approvers_listed(self) -> bool:
+        """`True`: only approvers under `tenants.<name>.approvers` count (mapping: `approvers: listed`)."""
+
+    def check(self) -> Iterable[Finding]:
+        """Try the credentials and resolve every name of the mapping. Yields all problems; raises none of ours."""
+
+    def changed(self, cursor: str | None) -> Changes:
+        """Tickets of the mapped types that changed since `cursor`, each once; some may be old news (overlap).
+
+        `None` asks for every open ticket of the mapped types: the first poll, and the slow sweep.
+
+        Raises:
+            TemporaryError, AuthenticationError: Nothing was lost; ask again with the same cursor.
+        """
+
+    def read(self, ticket_id: str) -> Ticket:
+        """The ticket with its approval, fresh.
+
+        Raises:
+            TicketGone: Deleted, merged into another, or out of our sight.
+            TemporaryError, AuthenticationError.
+        """
+
+    def add_note(self, ticket_id: str, note: Note) -> None:
+        """Write a note. A repeat writes it again: the caller asks `has_note` first after an unclear answer.
+
+        Raises:
+            TicketGone, PermanentError: The PSA refuses the note for good; the message says why.
+            TemporaryError, AuthenticationError: It may or may not have been written.
+        """
+
+    def has_note(self, ticket_id: str, marker: str) -> bool:
+        """Whether a note with this marker stands in the ticket, written by us."""
+
+    def move(self, ticket_id: str, target: StatusTarget) -> bool:
+        """Bring the ticket into the mapped status and read back that it is there.
+
+        Returns:
+            `False` when the mapping names no status for `target`: nothing was sent. A repeat changes nothing.
+
+        Raises:
+            TicketGone, PermanentError: The PSA refuses the move; the message says why.
+            TemporaryError, AuthenticationError.
+        """
+
+
+# ---------------------------------------------------------------- directory (Microsoft Entra through Graph)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account and everything that the guard needs to know about it, read just now.
+
+    Attributes:
+        id: The Entra object id.
+        addresses: Every address by which this person may be known: UPN, mail, proxy addresses, other mails;
+            folded. Used to compare people, never to send.
+        enabled, guest, synchronised, federated: Plain facts.
+        domain_verified: The UPN's domain is a verified domain of this tenant.
+        admin_roles: Names (or ids) of active Entra roles, through role-assignable groups too.
+        privileged_groups: Role-assignable groups that the account is a member or an owner of.
+        protected_by: Why the configuration protects it: the entry under `tenants.<name>.protected`; or empty.
+        restricted: Member of a restricted management administrative unit.
+        unknown: Facts that could not be read, in plain words. Not empty means: do not touch.
+    """
+
+    tenant: str
+    id: str
+    upn: str
+    display_name: str
+    addresses: frozenset[str]
+    enabled: bool
+    guest: bool
+    synchronised: bool
+    federated: bool
+    domain_verified: bool
+    admin_roles: tuple[str, ...] = ()
+    privileged_groups: tuple[str, ...] = ()
+    protected_by: str = ""
+    restricted: bool = False
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def person(self) -> Person:
+        """The account's owner as a person to compare others with."""
+        return Person(
+            name=self.display_name,
+            email=self.upn,
+            ids=frozenset({f"entra:{self.id}", *(f"mail:{address}" for address in self.addresses)}),
+        )
+
+
+@dataclass(frozen=True)
+class MethodLeft:
+    """An authentication method that is still there, and why."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class MethodsReport:
+    """What a removal of authentication methods did, read back from the directory.
+
+    Attributes:
+        removed: Kinds removed by this call, in order, one entry a method: `phone (mobile)`, `fido2`.
+        left: What is still listed.
+    """
+
+    removed: tuple[str, ...]
+    left: tuple[MethodLeft, ...]
+
+
+class Directory(Protocol):
+    """The customers' Entra tenants. `tenant` is always the name in `connector.yaml`."""
+
+    def find(self, tenant: str, address: str) -> Account:
+        """The account that `address` (UPN, mail or proxy address) stands for, with all facts for the guard.
+
+        Raises:
+            NoSuchAccount, AmbiguousAccount.
+            TemporaryError, AuthenticationError (scope `tenant.<name>`).
+        """
+
+    def read(self, tenant: str, account_id: str) -> Account:
+        """The same by object id, in one call. Used right before a write."""
+
+    def set_password(self, tenant: str, account_id: str, password: Secret) -> None:
+        """Set the password; it must be changed at the next sign-in.
+
+        Raises:
+            PasswordRejected: Try another candidate; nothing changed.
+            PermanentError: The directory refuses for good (protected target, synchronised); nothing changed.
+            TemporaryError: It may or may not have been set.
+            AuthenticationError: Permission or role missing; nothing changed.
+        """
+
+    def remove_methods(self, tenant: str, account_id: str) -> MethodsReport:
+        """Remove every authentication method except the password, the default one last, and read back.
+
+        A repeat goes on where the first stopped.
+
+        Raises:
+            TemporaryError, AuthenticationError: Some may have been removed; repeat.
+        """
+
+    def revoke_sessions(self, tenant: str, account_id: str) -> None:
+        """Sign the account out everywhere. A repeat is harmless."""
+
+    def check(self, tenant: str) -> Iterable[Finding]:
+        """Credentials, consent and permissions of this tenant."""
+
+
+# ---------------------------------------------------------------- links
+
+
+@dataclass(frozen=True)
+class LinkWish:
+    """What a link is to be.
+
+    Attributes:
+        id: Made by the caller before the link is, so that it can be revoked whatever happens.
+        ref: Who the link is for, in words that may be stored at the link service: `halo/4242`.
+        display_name: Whose password, shown on the page.
+        ticket: The ticket number, shown on the page.
+        views: 1 to 20.
+        lifetime: Counted from now.
+        time_zone: IANA name in which the page shows times.
+    """
+
+    id: str
+    ref: str
+    display_name: str
+    ticket: str
+    views: int
+    lifetime: timedelta
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link that exists. `url` opens the password: it goes into one mail and nowhere else."""
+
+    id: str
+    url: Secret
+    expires_at: datetime
+    views: int
+
+
+class LinkEventKind(StrEnum):
+    """What the link service tells. Kinds that we do not know are skipped by the adapter."""
+
+    CREATED = "created"
+    PAGE_OPENED = "page_opened"
+    REVEALED = "revealed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkEvent:
+    """One thing that happened to a link.
+
+    Attributes:
+        seq: Grows without gaps that matter; the cursor.
+        view: Which reveal this was, counted from 1; 0 for other kinds.
+        views_left: After this event.
+        ip: The visitor's address, or empty.
+        place: Approximate, never finer than its source: `United Kingdom (approx.)`; or empty.
+        agent: Browser and system in words; or empty.
+    """
+
+    seq: int
+    link_id: str
+    kind: LinkEventKind
+    at: datetime
+    view: int = 0
+    views_left: int = 0
+    ip: str = ""
+    place: str = ""
+    agent: str = ""
+
+
+class LinkService(Protocol):
+    """Where one-time links live."""
+
+    def create(self, wish: LinkWish, password: Secret) -> Link:
+        """Seal the password and store it behind a new link.
+
+        Raises:
+            TemporaryError: The service is away; nothing was stored, or it was stored and nobody has its address.
+            AuthenticationError (scope `links`), PermanentError.
+        """
+
+    def revoke(self, link_id: str) -> None:
+        """Make the link dead. Repeating it, or naming a link that was never made, changes nothing and is fine."""
+
+    def events(self, after: int) -> Sequence[LinkEvent]:
+        """Events with `seq` greater than `after`, oldest first; empty when there is nothing new.
+
+        Long histories come in several calls: ask again with the newest `seq` until it answers empty.
+        """
+
+    def check(self) -> Iterable[Finding]: ...
+
+
+# ---------------------------------------------------------------- mail
+
+
+class MailKind(StrEnum):
+    """One per template directory under `connector/mail/templates`."""
+
+    REQUEST_CONFIRMATION = "request_confirmation"
+    APPROVAL_PENDING = "approval_pending"
+    APPROVAL_REMINDER = "approval_reminder"
+    REQUEST_APPROVED = "request_approved"
+    REQUEST_DECLINED = "request_declined"
+    PASSWORD_READY = "password_ready"  # noqa: S105 - the name of a mail
+    LINK_ACCESSED = "link_accessed"
+    LINK_EXPIRED = "link_expired"
+    MFA_RESET_DONE = "mfa_reset_done"
+    HANDED_TO_PERSON = "handed_to_person"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A mail before it is put into words. Holds no secret, so it may wait in the outbox.
+
+    Attributes:
+        id: Unique per mail, the same at each repeat; the Message-ID is derived from it.
+        to: The address.
+        to_name: For the greeting; may be empty.
+        ticket: The ticket number.
+        facts: What this kind's template names, as strings. Instants are ISO 8601 with zone; the renderer turns
+            them into the customer's zone. See `connector/mail/render.py` for each kind's facts.
+    """
+
+    id: str
+    kind: MailKind
+    to: str
+    to_name: str
+    ticket: str
+    tenant: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Email:
+    """A mail ready to be sent. `text` and `html` may hold a link's address: never log this object's fields."""
+
+    message_id: str
+    to: str
+    subject: str
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+
+
+class LetterWriter(Protocol):
+    """Puts a letter into words."""
+
+    def write(self, letter: Letter, *, link: Secret | None = None) -> Email:
+        """Render subject, text and html. `link` is used by `PASSWORD_READY` only.
+
+        Raises:
+            PermanentError: A fact that the template needs is missing (a bug), or the address is no address.
+        """
+
+
+class Mailer(Protocol):
+    """Hands mails to a mail server."""
+
+    def ready(self) -> None:
+        """Ask the server whether it would take a mail now; sends nothing.
+
+        Raises:
+            TemporaryError, AuthenticationError (scope `mail`).
+        """
+
+    def send(self, email: Email) -> None:
+        """Hand the mail over. A repeat with the same Message-ID may arrive twice.
+
+        Raises:
+            PermanentError: The server refuses this recipient for good.
+            TemporaryError, AuthenticationError.
+        """
+
+    def check(self) -> Iterable[Finding]: ...
+
+
+# ---------------------------------------------------------------- store
+
+
+class MessageKind(StrEnum):
+    NOTE = "note"
+    STATUS = "status"
+    MAIL = "mail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A row of the outbox: a note, a status change or a mail, delivered in order per case.
+
+    Attributes:
+        key: Unique within the case; a second message of the same key is not stored (idempotence).
+        body: A `Note`, a `StatusTarget` or a `Letter`.
+    """
+
+    key: str
+    body: Note | StatusTarget | Letter
+
+    @property
+    def kind(self) -> MessageKind:
+        match self.body:
+            case Note():
+                return MessageKind.NOTE
+            case StatusTarget():
+                return MessageKind.STATUS
+            case Letter():
+                return MessageKind.MAIL
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxRow:
+    """A message on its way.
+
+    Attributes:
+        attempts: Earlier tries that did not end in a clear success; 0 means that nobody has tried.
+        created_at: When the state that it reports was saved.
+    """
+
+    id: int
+    case_id: str
+    message: Message
+    attempts: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """One line of the audit, without secrets. `facts` are short strings."""
+
+    at: datetime
+    case_id: str
+    event: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditLine:
+    """An entry as stored, with its place in the hash chain."""
+
+    seq: int
+    entry: AuditEntry
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reset:
+    """A write to an account that was about to happen: what the brake counts. One per case and action half.
+
+    Attributes:
+        subject, requester, approver: Identities to count by: object id, folded address.
+    """
+
+    at: datetime
+    case_id: str
+    tenant: str
+    action: Action
+    subject: str
+    requester: str
+    approver: str
+
+
+class CaseStore(Protocol):
+    """What we remember. All writes of one call happen in one transaction, or not at all.
+
+    Every method raises `DatabaseError` when the database is locked for long, full or gone.
+    """
+
+    # -- polling
+    def claim_poll(self, name: str, *, now: datetime, lease: timedelta) -> str | None:
+        """Take the poll `name` if it is due and nobody holds it. Returns its cursor, "" when it has none yet.
+
+        `None` means: not due, or somebody else is at it.
+        """
+
+    def finish_poll(self, name: str, *, cursor: str, next_at: datetime) -> None:
+        """Save the cursor and free the claim. Called after everything that the poll brought was saved."""
+
+    def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
+        """Open a case for each new ticket and make the known ones due; the terminal ones stay as they are.
+
+        Returns:
+            How many cases were opened.
+        """
+
+    def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
+        """Keep the events and make their cases due, whatever their state. A repeat changes nothing."""
+
+    # -- working on a case
+    def claim_due(self, *, now: datetime, lease: timedelta) -> Case | None:
+        """The case that has been due for the longest and that nobody holds, claimed; `None` when there is none.
+
+        A case is due when `due_at` has come, when it was poked, or when its outbox holds something deliverable.
+        """
+
+    def claim(self, case_id: str, *, now: datetime, lease: timedelta) -> Case | None:
+        """This very case, claimed, due or not; `None` when somebody holds it or it does not exist."""
+
+    def save(
+        self,
+        case: Case,
+        *,
+        now: datetime,
+        messages: Sequence[Message] = (),
+        audit: Sequence[AuditEntry] = (),
+        reset: Reset | None = None,
+        lease: timedelta | None = None,
+    ) -> Case:
+        """Write the case with everything that belongs to the change. Returns it with its new version.
+
+        `lease`: keep the claim for so much longer; `None` gives the claim back.
+
+        Raises:
+            LostClaim: Somebody else has claimed or saved it since; nothing was written.
+        """
+
+    def poke(self, case_id: str) -> None:
+        """Make the case due now, even while somebody works on it."""
+
+    # -- outbox
+    def outbox(self, case_id: str) -> Sequence[OutboxRow]:
+        """What is still to be delivered for this case, oldest first."""
+
+    def message_tried(self, row: OutboxRow) -> None:
+        """About to try: counted before the call, so that a killed process looks before it repeats."""
+
+    def message_done(self, row: OutboxRow, *, now: datetime, failed: str = "") -> None:
+        """Delivered, or given up for good with the reason in `failed`."""
+
+    # -- links
+    def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
+        """Events of every link ever made for this case with `seq` greater than `after`, oldest first."""
+
+    # -- reading
+    def get(self, case_id: str) -> Case | None: ...
+
+    def find(self, number: str, *, psa: str | None = None) -> Sequence[Case]:
+        """Cases whose ticket has this number or key."""
+
+    def cases(self, *, open_only: bool = False) -> Sequence[Case]:
+        """All cases, newest first."""
+
+    def audit_of(self, case_id: str) -> Sequence[AuditLine]: ...
+
+    def resets_since(self, since: datetime) -> Sequence[Reset]:
+        """For the brake; oldest first."""
+
+    # -- the big switch
+    def paused(self) -> str:
+        """Why writing to accounts is paused; empty when it is not."""
+
+    def pause(self, reason: str, *, now: datetime) -> None: ...
+
+    def resume(self, *, now: datetime) -> None: ...
