@@ -1,0 +1,44 @@
+"""What `wiring` hands to every adapter when it builds one from its section of the configuration.
+
+An adapter class is found by its kind through the entry-point groups `connector.psa`, `connector.links` and
+`connector.mail`, and is built by its class method
+
+    from_config(name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self
+
+which checks the section (`connector.config.validate` with `surroundings.place`) and raises `ConfigError` with every
+problem. It does no I/O beyond reading files that the section names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from connector.config import HttpSection, Place
+from connector.core.ports import Clock
+from connector.http import Http
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The common ground of all adapters of one process."""
+
+    place: Place
+    http: HttpSection
+    clock: Clock
+
+    def http_for(self, *, system: str, scope: str, timeout: timedelta | None = None) -> Http:
+        """A client for one outside system, with the proxy, CA bundle and time limit of the configuration.
+
+        Args:
+            system: Its name in messages: `HaloPSA`.
+            scope: What an `AuthenticationError` pauses: `psa.halo`, `tenant.contoso`, `links`.
+        """
+        return Http(
+            system=system,
+            scope=scope,
+            timeout=timeout or self.http.timeout,
+            ca_bundle=str(self.place.folder / self.http.ca_bundle) if self.http.ca_bundle else None,
+            proxy=self.http.proxy,
+            refuse_sandbox=self.place.production,
+        )

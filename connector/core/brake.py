@@ -1,0 +1,86 @@
+"""The brake: refuses a surprising number of resets.
+
+A stolen requester's or approver's mailbox, or a bug of ours, shows as many resets in a short time. Each limit counts
+accounts that were about to be written, one per case and half of an action, so retries of one case count once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connector.core.ports import Reset
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `count` resets in `window`."""
+
+    count: int
+    window: timedelta
+
+    @property
+    def words(self) -> str:
+        hours = self.window.total_seconds() / 3600
+        return f"{self.count} in {hours:g} h" if hours >= 1 else f"{self.count} in {hours * 60:g} min"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits in force; see `brake:` in the configuration."""
+
+    per_subject: Limit
+    per_requester: Limit
+    per_approver: Limit
+    per_tenant: Limit
+    overall: Limit
+
+    @property
+    def longest(self) -> timedelta:
+        """How far back the log of resets must be read."""
+        return max(
+            limit.window
+            for limit in (self.per_subject, self.per_requester, self.per_approver, self.per_tenant, self.overall)
+        )
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The brake refuses.
+
+    Attributes:
+        reason: Which limit, in plain words.
+        everything: The overall limit: nothing more is written for anybody until a person says `connector resume`.
+    """
+
+    reason: str
+    everything: bool = False
+
+
+def check(wanted: Reset, done: Sequence[Reset], limits: Limits, *, now: datetime) -> Stop | None:
+    """Whether one more reset would be too many; `None` lets it pass.
+
+    Args:
+        done: Earlier resets, at least of `limits.longest`. An entry of the very case and action is not counted, so
+            that a step that is started again does not stop itself.
+    """
+    earlier = [reset for reset in done if (reset.case_id, reset.action) != (wanted.case_id, wanted.action)]
+
+    def count(limit: Limit, same: str) -> int:
+        since = now - limit.window
+        return sum(
+            1 for reset in earlier if reset.at > since and (not same or getattr(reset, same) == getattr(wanted, same))
+        )
+
+    if count(limits.overall, "") >= limits.overall.count:
+        return Stop(f"the limit for all resets together is reached ({limits.overall.words})", everything=True)
+    for limit, same, words in (
+        (limits.per_subject, "subject", "resets of this account"),
+        (limits.per_requester, "requester", "resets asked for by this requester"),
+        (limits.per_approver, "approver", "resets approved by this approver"),
+        (limits.per_tenant, "tenant", "resets for this customer"),
+    ):
+        if count(limit, same) >= limit.count:
+            return Stop(f"the limit of {words} is reached ({limit.words})")
+    return None

@@ -1,0 +1,364 @@
+"""The only user of `requests`: every call to another system goes through `Http`.
+
+What it takes off the adapters: time limits, retries of what may be repeated, `Retry-After`, pacing, proxy and CA
+bundle, the translation of transport failures and of the common statuses into `connector.errors`, and a refusal of
+sandbox answers in production. What it never does: follow redirects, keep cookies, read `.netrc` or proxy variables
+from the environment, or put an address' query, a header or a body into a message.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+from prometheus_client import Counter, Histogram
+
+from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
+
+USER_AGENT = "psa-reset-connector/0.1"  # without "Mozilla": Request Tracker sends browsers to its login page
+TRIES = 3
+LONGEST_WAIT_INSIDE_A_CALL = timedelta(seconds=10)
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509})
+
+CALLS = Counter("connector_outside_calls_total", "Calls to other systems", ["system", "method", "result"])
+SECONDS = Histogram("connector_outside_call_seconds", "Duration of calls to other systems", ["system"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `body` may hold anything: it is not part of the representation.
+
+    Attributes:
+        where: `GET https://host/path`, for messages.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str = field(repr=False)
+    system: str
+    where: str
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            TemporaryError: It is something else: a login page, a gateway's error page, a cut answer.
+        """
+        try:
+            return json_module.loads(self.body)
+        except ValueError:
+            raise TemporaryError(
+                f"{self.system} sent something that is not JSON (status {self.status}) to {self.where}. "
+                "Something between us and it may be answering in its place: check the address and the proxy."
+            ) from None
+
+
+class Http:
+    """A client for one outside system. Safe to share between threads.
+
+    Args:
+        system: Its name in messages and metrics: `HaloPSA`, `Microsoft Graph`.
+        scope: What an `AuthenticationError` pauses: `psa.halo`, `tenant.contoso`, `links`.
+        timeout: For connecting and for each wait for data.
+        ca_bundle: Path of a PEM file that replaces the system's authorities, or `None`.
+        proxy: Address of an HTTP proxy, or `None` for none.
+        refuse_sandbox: True in production: an answer with the header `X-Sandbox` is an error.
+        sleep: How to wait between tries; a fake one in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        system: str,
+        scope: str,
+        timeout: timedelta = timedelta(seconds=30),
+        ca_bundle: str | None = None,
+        proxy: str | None = None,
+        refuse_sandbox: bool = True,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.system = system
+        self.scope = scope
+        self._timeout = timeout
+        self._verify: str | bool = ca_bundle or True
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._refuse_sandbox = refuse_sandbox
+        self._sleep = sleep
+        self._local = threading.local()
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Collection[int] = (200, 201, 202, 204),
+        repeatable: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: object | None = None,
+        form: Mapping[str, str] | None = None,
+        timeout: timedelta | None = None,
+    ) -> Answer:
+        """Send one request and wait for its answer.
+
+        Args:
+            expect: Statuses that the caller wants to see itself; every other becomes an error.
+            repeatable: Whether a second sending after an unclear failure is harmless; default: GET and HEAD only.
+                A 429 or 503 with `Retry-After` was not carried out, so those are repeated for every method when
+                the wait is short.
+
+        Raises:
+            TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown.
+            AuthenticationError: 401 or 403.
+            PermanentError: Any other status that is not in `expect`.
+        """
+        may_repeat = method in ("GET", "HEAD") if repeatable is None else repeatable
+
+        def worth_repeating(failure: BaseException) -> bool:
+            if not isinstance(failure, _Failed):
+                return False
+            if failure.retry_after is not None and failure.retry_after > LONGEST_WAIT_INSIDE_A_CALL:
+                return False
+            return may_repeat or (failure.status in (429, 503) and failure.retry_after is not None)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome else None
+            if isinstance(failure, _Failed) and failure.retry_after is not None:
+                return failure.retry_after.total_seconds()
+            return float(tenacity.wait_random_exponential(multiplier=0.2, max=2)(state))
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(worth_repeating),
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        request = _Request(
+            method=method,
+            url=url,
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
+            params=dict(params) if params else None,
+            json=json,
+            form=dict(form) if form else None,
+            timeout=timeout or self._timeout,
+        )
+        return retrying(self._once, request, frozenset(expect))
+
+    def _once(self, request: _Request, expect: frozenset[int]) -> Answer:
+        where = f"{request.method} {_without_query(request.url)}"
+        response = self._send(request, where)
+        if self._refuse_sandbox and "X-Sandbox" in response.headers:
+            raise ConfigError(
+                f"{self.system} at {_origin(request.url)} is the sandbox, but this connector runs with "
+                "environment: production. Point the configuration at the real system, or set environment: demo."
+            )
+        status = response.status_code
+        CALLS.labels(self.system, request.method, f"{status // 100}xx").inc()
+        answer = Answer(status=status, headers=response.headers, body=response.text, system=self.system, where=where)
+        if status in expect:
+            return answer
+        if status in TEMPORARY:
+            raise _Failed(
+                f"{self.system} answered {status} to {where}. It is tried again by itself.",
+                retry_after=read_retry_after(response.headers.get("Retry-After")),
+                status=status,
+            )
+        if status in (401, 403):
+            raise AuthenticationError(
+                f"{self.system} refused {where} ({status}). Check the credentials and rights of {self.scope}, "
+                "then run: connector check",
+                scope=self.scope,
+            )
+        if 300 <= status < 400:
+            raise PermanentError(
+                f"{self.system} sent {where} elsewhere ({status}). Check the address in the configuration: "
+                "a login page or a moved host answers like that."
+            )
+        raise PermanentError(f"{self.system} refused {where} ({status}). See the address and the rights of this app.")
+
+    def _send(self, request: _Request, where: str) -> requests.Response:
+        started = time.perf_counter()
+        try:
+            return self._session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                params=request.params,
+                json=request.json,
+                data=request.form,
+                timeout=request.timeout.total_seconds(),
+                allow_redirects=False,
+                verify=self._verify,  # per request: a session's own value loses against REQUESTS_CA_BUNDLE
+                proxies=self._proxies,
+            )
+        except requests.exceptions.SSLError:
+            CALLS.labels(self.system, request.method, "tls").inc()
+            raise TemporaryError(
+                f"{self.system} at {_origin(request.url)} showed a certificate that we do not trust. "
+                "Check the address, and http.ca_bundle where an own authority is used."
+            ) from None
+        except requests.exceptions.Timeout:
+            CALLS.labels(self.system, request.method, "timeout").inc()
+            raise _Failed(
+                f"{self.system} did not answer {where} within {request.timeout.total_seconds():g} s. "
+                "It is tried again by itself.",
+                status=0,
+            ) from None
+        except requests.exceptions.ConnectionError:
+            CALLS.labels(self.system, request.method, "no_connection").inc()
+            raise _Failed(
+                f"{self.system} at {_origin(request.url)} cannot be reached or cut the connection. "
+                "It is tried again by itself; check the address and the network if it lasts.",
+                status=0,
+            ) from None
+        except requests.exceptions.RequestException as failure:
+            # The class name only: the text of some of these holds the whole address.
+            raise TemporaryError(f"The call {where} failed ({type(failure).__name__}). It is tried again.") from None
+        finally:
+            SECONDS.labels(self.system).observe(time.perf_counter() - started)
+
+    @property
+    def _session(self) -> requests.Session:
+        """One session per thread: connections are kept, and `requests` promises nothing about sharing."""
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False  # .netrc would replace our Authorization header
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none at all
+            self._local.session = session
+        return session
+
+
+class MsalTransport:
+    """Our transport in the shape that MSAL wants for `http_client`: `get`, `post`, `close`.
+
+    Statuses are MSAL's business, so every one of them is handed through. Source: MSAL Python 1.39, read 2026-11-22.
+
+    Raises:
+        TemporaryError: From `get` and `post`, when there is no answer.
+    """
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def get(self, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+            **_: object) -> _MsalAnswer:  # fmt: skip
+        return self._call("GET", url, params=params, headers=headers)
+
+    def post(self, url: str, params: Mapping[str, str] | None = None, data: Mapping[str, str] | None = None,
+             headers: Mapping[str, str] | None = None, **_: object) -> _MsalAnswer:  # fmt: skip
+        return self._call("POST", url, params=params, headers=headers, form=data)
+
+    def close(self) -> None:
+        """Nothing to close: the connections belong to `Http`."""
+
+    def _call(self, method: str, url: str, **more: Any) -> _MsalAnswer:
+        answer = self._http.call(method, url, expect=range(100, 600), **more)
+        return _MsalAnswer(answer.status, answer.body, dict(answer.headers))
+
+
+class Pace:
+    """At most `limit` calls per `per`, over all threads; the next caller waits its turn.
+
+    Args:
+        now, sleep: Monotonic seconds and how to wait; fakes in tests.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        per: timedelta,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._limit = limit
+        self._per = per.total_seconds()
+        self._now = now
+        self._sleep = sleep
+        self._turns: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def take_turn(self) -> None:
+        """Return when a call may be made."""
+        with self._lock:
+            now = self._now()
+            while self._turns and self._turns[0] <= now - self._per:
+                self._turns.popleft()
+            turn = now if len(self._turns) < self._limit else self._turns[-self._limit] + self._per
+            self._turns.append(max(turn, now))
+        if turn > now:
+            self._sleep(turn - now)
+
+
+def read_retry_after(value: str | None, *, now: datetime | None = None) -> timedelta | None:
+    """The wait that a `Retry-After` header asks for, seconds or HTTP date; `None` when absent or nonsense.
+
+    Never negative and never over an hour: a vendor's mistake must not stop us for a year.
+    """
+    if not value:
+        return None
+    try:
+        wait = timedelta(seconds=float(value))
+    except (ValueError, OverflowError):
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        wait = moment - (now or datetime.now(UTC))
+    return min(max(wait, timedelta(0)), LONGEST_RETRY_AFTER)
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    url: str
+    headers: dict[str, str]
+    params: dict[str, str] | None
+    json: object | None
+    form: dict[str, str] | None
+    timeout: timedelta
+
+
+@dataclass(frozen=True)
+class _MsalAnswer:
+    status_code: int
+    text: str = field(repr=False)
+    headers: dict[str, str]
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            raise TemporaryError(f"Microsoft's sign-in service answered {self.status_code}. It is tried again.")
+
+
+class _Failed(TemporaryError):
+    """A failure that may be repeated inside one call. `status` is 0 when there was no answer."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, status: int) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.status = status
+
+
+def _without_query(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}"
