@@ -1,0 +1,222 @@
+"""A `Directory` in memory. It passes `tests.contracts.directory.DirectoryContract`, like the real one.
+
+Trouble is ordered, not patched in: `raise_before` and `raise_after` make one coming call fail without or with its
+effect; `on_call` sees every call twice (before and after its effect) and may raise whatever it likes.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from connector.core.case import fold
+from connector.core.ports import Account, Finding, Level, MethodLeft, MethodsReport
+from connector.core.secret import Secret
+from connector.errors import AmbiguousAccount, NoSuchAccount, PasswordRejected, PermanentError
+
+Call = Literal["find", "read", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"]
+Moment = Literal["before", "after"]
+
+
+@dataclass(kw_only=True)
+class FakeAccount:
+    """One account. Only `upn` is needed; the rest is a harmless cloud account of `contoso` with no methods.
+
+    Attributes:
+        id: Derived from tenant and UPN where none is given.
+        also: Further addresses that stand for this account.
+        methods: Kinds of the registered methods besides the password: `phone (mobile)`, `fido2`.
+        default_method: The kind that the directory lets go last.
+        stubborn: Kinds that cannot be removed, each with its reason.
+    """
+
+    upn: str
+    tenant: str = "contoso"
+    id: str = ""
+    display_name: str = ""
+    also: tuple[str, ...] = ()
+    enabled: bool = True
+    guest: bool = False
+    synchronised: bool = False
+    federated: bool = False
+    domain_verified: bool = True
+    admin_roles: tuple[str, ...] = ()
+    privileged_groups: tuple[str, ...] = ()
+    protected_by: str = ""
+    restricted: bool = False
+    unknown: tuple[str, ...] = ()
+    methods: list[str] = field(default_factory=list)
+    default_method: str | None = None
+    stubborn: dict[str, str] = field(default_factory=dict)
+    must_change: bool = False
+    sessions_revoked: int = 0
+
+    def __post_init__(self) -> None:
+        self.id = self.id or str(uuid.uuid5(uuid.NAMESPACE_URL, f"fake:{self.tenant}:{fold(self.upn)}"))
+        self.display_name = self.display_name or self.upn.partition("@")[0].title()
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        return frozenset(fold(address) for address in (self.upn, *self.also))
+
+    def reading(self) -> Account:
+        """What `find` and `read` answer."""
+        return Account(
+            tenant=self.tenant,
+            id=self.id,
+            upn=self.upn,
+            display_name=self.display_name,
+            addresses=self.addresses,
+            enabled=self.enabled,
+            guest=self.guest,
+            synchronised=self.synchronised,
+            federated=self.federated,
+            domain_verified=self.domain_verified,
+            admin_roles=self.admin_roles,
+            privileged_groups=self.privileged_groups,
+            protected_by=self.protected_by,
+            restricted=self.restricted,
+            unknown=self.unknown,
+        )
+
+
+@dataclass(frozen=True)
+class Write:
+    """One change of an account. `detail` is the kind of a removed method, else empty."""
+
+    what: Literal["password", "method", "sessions"]
+    tenant: str
+    account_id: str
+    detail: str = ""
+
+
+class FakeDirectory:
+    """Tenants, accounts and methods in memory. Safe to share between threads.
+
+    Attributes:
+        accounts: May be changed by a test between calls.
+        writes: Every change, in order.
+        passwords: The newest password of each account that got one, by object id.
+        calls: Every call in order, refused ones too: its name and the tenant.
+        on_call: Called before and after the effect of each call (for `remove_methods` also around each method);
+            what it raises is what the caller of the directory sees.
+        reject_passwords: How many of the coming candidates are refused as banned.
+        findings: What `check` yields instead of "all is well".
+    """
+
+    def __init__(self, accounts: Iterable[FakeAccount] = ()) -> None:
+        self.accounts: list[FakeAccount] = list(accounts)
+        self.writes: list[Write] = []
+        self.passwords: dict[str, Secret] = {}
+        self.calls: list[tuple[Call, str]] = []
+        self.on_call: Callable[[Call, Moment], None] | None = None
+        self.reject_passwords = 0
+        self.findings: list[Finding] = []
+        self._ordered: dict[tuple[Call, Moment], deque[Exception]] = defaultdict(deque)
+        self._lock = threading.Lock()
+
+    # -- orders
+
+    def raise_before(self, call: Call, *errors: Exception) -> None:
+        """The next calls of this name fail one after the other, without an effect."""
+        self._ordered[call, "before"].extend(errors)
+
+    def raise_after(self, call: Call, *errors: Exception) -> None:
+        """The next calls of this name have their effect and fail all the same."""
+        self._ordered[call, "after"].extend(errors)
+
+    def account(self, upn_or_id: str) -> FakeAccount:
+        """The account itself, for looking at or changing it in a test."""
+        return next(known for known in self.accounts if upn_or_id in (known.upn, known.id))
+
+    # -- the port
+
+    def find(self, tenant: str, address: str) -> Account:
+        self._at("find", "before", tenant)
+        wanted = fold(address)
+        found = [known for known in self.accounts if known.tenant == tenant and wanted in known.addresses]
+        if not found:
+            raise NoSuchAccount(f"{tenant} has no account for {address}. Correct the address in the ticket.")
+        if len(found) > 1:
+            raise AmbiguousAccount(f"{len(found)} accounts of {tenant} answer to {address}. Name the one by its UPN.")
+        self._at("find", "after", tenant)
+        return found[0].reading()
+
+    def read(self, tenant: str, account_id: str) -> Account:
+        self._at("read", "before", tenant)
+        reading = self._get(tenant, account_id).reading()
+        self._at("read", "after", tenant)
+        return reading
+
+    def set_password(self, tenant: str, account_id: str, password: Secret) -> None:
+        self._at("set_password", "before", tenant)
+        account = self._get(tenant, account_id)
+        if account.synchronised or account.federated:
+            raise PermanentError(f"The password of {account.upn} is not kept in {tenant}. Reset it where it is kept.")
+        if account.admin_roles or account.privileged_groups or account.restricted:
+            raise PermanentError(f"{account.upn} of {tenant} is protected. A privileged administrator must do this.")
+        with self._lock:
+            if self.reject_passwords > 0 or not _acceptable(password):
+                self.reject_passwords = max(0, self.reject_passwords - 1)
+                raise PasswordRejected(f"{tenant} refused the candidate for {account.upn}. Try another one.")
+            self.passwords[account_id] = password
+            account.must_change = True
+            self.writes.append(Write("password", tenant, account_id))
+        self._at("set_password", "after", tenant)
+
+    def remove_methods(self, tenant: str, account_id: str) -> MethodsReport:
+        self._at("remove_methods", "before", tenant)
+        account = self._get(tenant, account_id)
+        removed: list[str] = []
+        for kind in sorted(account.methods, key=lambda kind: kind == account.default_method):
+            if kind in account.stubborn:
+                continue
+            self._at("remove_method", "before", tenant)
+            with self._lock:
+                account.methods.remove(kind)
+                self.writes.append(Write("method", tenant, account_id, kind))
+            removed.append(kind)
+            self._at("remove_method", "after", tenant)
+        self._at("remove_methods", "after", tenant)
+        left = tuple(MethodLeft(kind, account.stubborn.get(kind, "still listed")) for kind in account.methods)
+        return MethodsReport(tuple(removed), left)
+
+    def revoke_sessions(self, tenant: str, account_id: str) -> None:
+        self._at("revoke_sessions", "before", tenant)
+        account = self._get(tenant, account_id)
+        with self._lock:
+            account.sessions_revoked += 1
+            self.writes.append(Write("sessions", tenant, account_id))
+        self._at("revoke_sessions", "after", tenant)
+
+    def check(self, tenant: str) -> Iterable[Finding]:
+        self._at("check", "before", tenant)
+        yield from self.findings or [Finding(Level.OK, f"tenants.{tenant}", "The directory answers.")]
+
+    # -- inside
+
+    def _at(self, call: Call, moment: Moment, tenant: str) -> None:
+        if moment == "before":
+            self.calls.append((call, tenant))
+        if self.on_call:
+            self.on_call(call, moment)
+        if self._ordered[call, moment]:
+            raise self._ordered[call, moment].popleft()
+
+    def _get(self, tenant: str, account_id: str) -> FakeAccount:
+        for known in self.accounts:
+            if known.tenant == tenant and known.id == account_id:
+                return known
+        raise NoSuchAccount(f"{tenant} has no account {account_id}. It may have been deleted; look in the directory.")
+
+
+def _acceptable(password: Secret) -> bool:
+    """The cloud policy: 8 to 256 ASCII characters, three of four classes."""
+    clear = password.reveal()
+    classes = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+    kinds = sum(any(test(letter) for letter in clear) for test in classes)
+    return 8 <= len(clear) <= 256 and clear.isascii() and kinds >= 3
