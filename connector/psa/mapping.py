@@ -1,0 +1,361 @@
+"""Reads `mappings/*.yaml`: which tickets are ours, what their fields mean, what counts as a yes, where tickets go.
+
+One shape for every PSA; the keys that only one vendor has are in that vendor's model (`HaloMapping`,
+`ConnectWiseMapping`, `RequestTrackerMapping`), so that a foreign key is an error that names its place instead of
+being ignored. Names and ids may be written for everything: a number is an id, a text is a name (or an id, where no
+such name exists). Names are looked up in the PSA by the adapter, with `resolve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from connector.config import Duration, Place, Section, read_yaml, validate
+from connector.core.case import Action
+from connector.core.ports import StatusTarget, Timing
+from connector.errors import ConfigError
+
+
+def _read_name(value: object) -> str:
+    # YAML turns an unquoted No, Off or Yes into a truth value; a status of that name would be looked for as "False".
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("write a name in quotes, or an id as a number")
+    name = str(value).strip()
+    if not name:
+        raise ValueError("the name is empty: write a name or an id")
+    return name
+
+
+def _check_positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_read_name)]
+"""A name or an id of something in the PSA, as text."""
+
+Wait = Annotated[Duration, AfterValidator(_check_positive)]
+
+
+# ---------------------------------------------------------------- requests
+
+
+class FieldSource(Section):
+    """Where a value stands in the ticket: `{field: CFSubject}`."""
+
+    field: Name
+
+
+class ActionSource(Section):
+    """What is asked for: always the same, or told by a field of the ticket.
+
+    In the file either a word, `action: password`, or `action: {field: CFResetWhat, values: {"MFA": mfa}}`.
+    """
+
+    always: Action | None = None
+    field: Name | None = None
+    values: dict[Name, Action] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, data: object) -> object:
+        if isinstance(data, str):
+            if data not in set(Action):
+                raise ValueError(
+                    f"{data!r} is no action: write password, mfa or both, or {{field: NAME, values: {{TEXT: ACTION}}}}"
+                )
+            return {"always": data}
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ActionSource:
+        if self.always is None and (self.field is None or not self.values):
+            raise ValueError("write password, mfa or both, or {field: NAME, values: {TEXT: ACTION}}")
+        if self.always is not None and (self.field is not None or self.values):
+            raise ValueError("write either an action or field and values, not both")
+        folded = [_fold(text) for text in self.values]
+        if len(set(folded)) < len(folded):
+            raise ValueError("two of the values differ only in capitals or blanks: merge them into one")
+        return self
+
+    def action_for(self, *texts: str) -> Action | None:
+        """The action that a ticket asks for.
+
+        Args:
+            texts: Every form in which the field gives its value (stored value, displayed text), blanks and capitals
+                not counting. Not used where the action is always the same.
+
+        Returns:
+            `None` when no text is known, or when two of them mean different actions: then nobody knows what is meant.
+        """
+        if self.always is not None:
+            return self.always
+        known = {_fold(text): action for text, action in self.values.items()}
+        found = {known[_fold(text)] for text in texts if _fold(text) in known}
+        return found.pop() if len(found) == 1 else None
+
+
+class Request(Section):
+    """One kind of request. Vendors add what selects its tickets."""
+
+    action: ActionSource
+    subject: FieldSource
+    reason: FieldSource | None = None
+
+    @property
+    def selector(self) -> tuple[str, ...]:
+        """What selects the tickets of this request, for telling two of them apart."""
+        raise NotImplementedError
+
+
+class HaloRequest(Request):
+    ticket_type: Name
+
+    @property
+    def selector(self) -> tuple[str, ...]:
+        return (self.ticket_type,)
+
+
+class ConnectWiseRequest(Request):
+    board: Name
+    ticket_type: Name
+
+    @property
+    def selector(self) -> tuple[str, ...]:
+        return (self.board, self.ticket_type)
+
+
+class RequestTrackerRequest(Request):
+    queue: Name
+
+    @property
+    def selector(self) -> tuple[str, ...]:
+        return (self.queue,)
+
+
+# ---------------------------------------------------------------- approval, statuses, timing
+
+
+class ApprovalRules(Section):
+    """What counts as a yes.
+
+    Attributes:
+        approvers: `listed`: only those under `tenants.<name>.approvers`; `psa`: whoever the PSA's own approval names.
+    """
+
+    approved_statuses: tuple[Name, ...] = ()
+    rejected_statuses: tuple[Name, ...] = ()
+    approvers: Literal["listed", "psa"] = "listed"
+
+    @model_validator(mode="after")
+    def _not_both(self) -> ApprovalRules:
+        rejected = {_fold(name) for name in self.rejected_statuses}
+        both = [name for name in self.approved_statuses if _fold(name) in rejected]
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot mean approved and rejected: leave it in one of the two lists")
+        return self
+
+
+class HaloApprovalRules(ApprovalRules):
+    """HaloPSA's own additions.
+
+    Attributes:
+        approved_statuses: At least one: without it no ticket could ever be approved.
+        allow_override: A decision that an agent made in an approver's place counts.
+        allow_auto_approval: An approval process may have steps that approve by themselves.
+    """
+
+    approved_statuses: Annotated[tuple[Name, ...], Field(min_length=1)]
+    allow_override: bool = False
+    allow_auto_approval: bool = False
+
+
+class Statuses(Section):
+    """The PSA's status for each of our targets; `None` leaves the ticket where it is.
+
+    Attributes:
+        retry: Where an agent moves a ticket to have it tried again.
+    """
+
+    working: Name | None = None
+    closed: Name | None = None
+    hand_off: Name | None = None
+    retry: Name | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> Statuses:
+        # A ticket that we move to hand_off must not read as an agent's wish to try again: that would never end.
+        ours = {_fold(name) for name in (self.working, self.closed, self.hand_off) if name}
+        if self.retry and _fold(self.retry) in ours:
+            raise ValueError("retry must be a status of its own: otherwise our own move would ask for a retry")
+        return self
+
+    def target(self, target: StatusTarget) -> str | None:
+        """The mapped status for `target`, or `None` for "leave it"."""
+        return {
+            StatusTarget.WORKING: self.working,
+            StatusTarget.CLOSED: self.closed,
+            StatusTarget.HAND_OFF: self.hand_off,
+        }[target]
+
+
+class TimingRules(Section):
+    """`timing`: every key optional; the defaults are those of `connector.core.ports.Timing`."""
+
+    remind_after: Wait = Timing.remind_after
+    remind_every: Wait = Timing.remind_every
+    reminders: Annotated[int, Field(ge=0, le=50)] = Timing.reminders
+    give_up_after: Wait = Timing.give_up_after
+    approval_valid: Wait = Timing.approval_valid
+
+    def as_timing(self) -> Timing:
+        return Timing(
+            remind_after=self.remind_after,
+            remind_every=self.remind_every,
+            reminders=self.reminders,
+            give_up_after=self.give_up_after,
+            approval_valid=self.approval_valid,
+        )
+
+
+# ---------------------------------------------------------------- whole files
+
+
+class PsaMapping(Section):
+    """What every mapping has."""
+
+    requests: Annotated[tuple[Request, ...], Field(min_length=1)]
+    approval: ApprovalRules
+    statuses: Statuses
+    timing: TimingRules = TimingRules()
+
+    @field_validator("requests", mode="after")
+    @classmethod
+    def _selected_once(cls, requests: tuple[Request, ...]) -> tuple[Request, ...]:
+        seen: set[tuple[str, ...]] = set()
+        for request in requests:
+            selector = tuple(_fold(part) for part in request.selector)
+            if selector in seen:
+                raise ValueError(
+                    f"{' / '.join(request.selector)} is mapped twice: one ticket would have two meanings. "
+                    "Merge the two into one with action: {field, values}"
+                )
+            seen.add(selector)
+        return requests
+
+
+class HaloMapping(PsaMapping):
+    """`kind: halopsa`. `note_outcome` is the action outcome with which notes are written."""
+
+    requests: Annotated[tuple[HaloRequest, ...], Field(min_length=1)]
+    approval: HaloApprovalRules
+    note_outcome: Name
+
+
+class ConnectWiseMapping(PsaMapping):
+    """`kind: connectwise`."""
+
+    requests: Annotated[tuple[ConnectWiseRequest, ...], Field(min_length=1)]
+    approval: ApprovalRules
+
+
+class RequestTrackerMapping(PsaMapping):
+    """`kind: requesttracker`. The approval itself stands in RT's approval queue, so no status needs to be named."""
+
+    requests: Annotated[tuple[RequestTrackerRequest, ...], Field(min_length=1)]
+    approval: ApprovalRules = ApprovalRules()
+
+
+Model = TypeVar("Model", bound=PsaMapping)
+
+
+def read_mapping(model: type[Model], file: str, place: Place) -> Model:
+    """Read and check a mapping.
+
+    Args:
+        model: Of the PSA's kind, such as `HaloMapping`.
+        file: As written in `connector.yaml`; relative to that file's folder.
+
+    Raises:
+        ConfigError: Every problem, each with its place in the file.
+    """
+    return validate(model, read_yaml(place.folder / Path(file)), place, where=file)
+
+
+# ---------------------------------------------------------------- names of the PSA
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something that exists in the PSA.
+
+    Attributes:
+        name: What admins call it; the one that is shown in messages.
+        aliases: Other texts by which it may be written, such as a label.
+    """
+
+    id: str
+    name: str
+    aliases: tuple[str, ...] = ()
+
+
+def resolve(wanted: str, existing: Iterable[Named], *, what: str, where: str) -> Named:
+    """The one thing that a mapping's name or id stands for.
+
+    The exact name wins over a name that differs in capitals or blanks, that over an alias, and that over an id, so
+    a status called "9" can be meant as well as the one with the id 9.
+
+    Args:
+        what: The kind of thing in messages: `ticket type`.
+        where: The place of the name: `psa.halo mapping, statuses.closed`.
+
+    Raises:
+        ConfigError: Nothing or more than one thing answers; the sentence lists what exists.
+    """
+    everything = list(existing)
+    for matches in (
+        [one for one in everything if one.name == wanted],
+        [one for one in everything if _fold(one.name) == _fold(wanted)],
+        [one for one in everything if any(_fold(alias) == _fold(wanted) for alias in one.aliases)],
+        [one for one in everything if one.id == wanted],
+    ):
+        distinct = {one.id: one for one in matches}
+        if len(distinct) == 1:
+            return matches[0]
+        if distinct:
+            raise ConfigError(
+                f"{where}: more than one {what} is called {wanted!r} (ids {', '.join(sorted(distinct))}). "
+                "Write the id instead of the name."
+            )
+    known = ", ".join(sorted(f"{one.name} ({one.id})" for one in everything)) or "none that we may see"
+    raise ConfigError(f"{where}: there is no {what} {wanted!r}. There is: {known}.")
+
+
+def resolve_all(
+    wanted: Mapping[str, str], existing: Iterable[Named], *, what: str, where: str
+) -> tuple[dict[str, Named], list[str]]:
+    """Resolve many names at once: `wanted` maps a place such as `statuses.closed` to a name.
+
+    Returns:
+        What was found, by place, and a sentence for each name that was not.
+    """
+    everything = list(existing)
+    found: dict[str, Named] = {}
+    problems: list[str] = []
+    for place, name in wanted.items():
+        try:
+            found[place] = resolve(name, everything, what=what, where=f"{where}{place}")
+        except ConfigError as failure:
+            problems.extend(failure.problems)
+    return found, problems
+
+
+def _fold(text: Any) -> str:
+    return " ".join(str(text).split()).casefold()
