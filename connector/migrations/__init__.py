@@ -1,0 +1,98 @@
+"""Bringing a database up to date. Two histories, `connector` and `links`, each with its own version table, so that one
+PostgreSQL database can hold both. Alembic is driven from here; there is no ini file.
+
+A history is a directory beside this file with `env.py` and `versions/`. Its `env.py` finds the open connection in
+`config.attributes["connection"]` and the version table's name in `config.attributes["version_table"]`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from connector.errors import ConfigError
+from connector.store.engine import Database
+
+History = Literal["connector", "links"]
+
+WAIT: Final = timedelta(minutes=1)
+"""How long a start waits for another process that migrates the same database."""
+
+# Any number will do as long as every version of this package uses the same ones.
+_LOCKS: Final[dict[History, int]] = {"connector": 7_303_014_001, "links": 7_303_014_002}
+
+
+def upgrade(url: str, history: History) -> None:
+    """Bring an empty or older database up to date. All of it or nothing; a repeat changes nothing.
+
+    Of several processes that start at once, one does the work and the others wait for it.
+
+    Raises:
+        ConfigError: The address is wrong, or a newer version of this package has already changed the database.
+        DatabaseError: The database cannot be reached, or somebody else has locked it for more than a minute.
+    """
+    database = Database(url, wait=WAIT)
+    try:
+        with database.reading() as connection:
+            if _found(connection, history, database.name) == newest(history):
+                return
+        with database.writing() as connection:
+            if not database.embedded:  # SQLite: the writing transaction is the lock
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCKS[history]})
+            if _found(connection, history, database.name) != newest(history):
+                command.upgrade(_config(history, connection), "head")
+    finally:
+        database.close()
+
+
+def current(url: str, history: History) -> str | None:
+    """The revision of the database; `None` when this history has not begun there.
+
+    Raises:
+        ConfigError: As `upgrade`.
+        DatabaseError: The database cannot be reached.
+    """
+    database = Database(url)
+    try:
+        with database.reading() as connection:
+            return _found(connection, history, database.name)
+    finally:
+        database.close()
+
+
+def newest(history: History) -> str | None:
+    """The revision to which `upgrade` brings a database."""
+    return ScriptDirectory.from_config(_config(history)).get_current_head()
+
+
+def _found(connection: Connection, history: History, name: str) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": _version_table(history)})
+    revision = context.get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config(history)).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise ConfigError(
+            f"database: a newer version of this program has changed {name} (revision {revision} of the {history} "
+            "tables is not known here). Install that version again, or restore the backup made before the update."
+        )
+    return revision
+
+
+def _version_table(history: History) -> str:
+    return f"alembic_version_{history}"
+
+
+def _config(history: History, connection: Connection | None = None) -> Config:
+    config = Config()
+    directory = Path(__file__).parent / history
+    config.set_main_option("script_location", str(directory).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    config.attributes["version_table"] = _version_table(history)
+    return config

@@ -1,0 +1,7 @@
+"""What we remember: cases, the outbox, the audit, the polls' cursors. SQLite or PostgreSQL."""
+
+from connector.store.audit import AuditReport, Head
+from connector.store.cases import SqlCaseStore, open_store
+from connector.store.engine import exclusive
+
+__all__ = ["AuditReport", "Head", "SqlCaseStore", "exclusive", "open_store"]

@@ -1,0 +1,385 @@
+"""`SqlCaseStore`: what we remember, in SQLite or PostgreSQL. The promises are those of `core.ports.CaseStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import case as when
+
+from connector.core.case import Action, Case, State
+from connector.core.ports import (
+    AuditEntry,
+    AuditLine,
+    ChangedTicket,
+    LinkEvent,
+    LinkEventKind,
+    Message,
+    OutboxRow,
+    Reset,
+)
+from connector.errors import LostClaim
+from connector.store import audit as audit_chain
+from connector.store import intake, tables
+from connector.store.audit import AuditReport, Head
+from connector.store.codec import case_details, case_from, message_body, message_from
+from connector.store.due import FINISHED, next_look
+from connector.store.engine import WAIT, Database
+
+_AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""A poke by hand says no time; it counts as waiting for the longest, so it is served first."""
+
+
+def open_store(url: str, *, wait: timedelta = WAIT) -> SqlCaseStore:
+    """The store at a database address; its schema is made by `connector.migrations.upgrade`.
+
+    Args:
+        url: `sqlite:////path/file.db` or `postgresql://user@host/name`.
+        wait: How long a locked database is waited for.
+
+    Raises:
+        ConfigError: The address is wrong, or the PostgreSQL driver is missing. The database itself is not asked yet.
+    """
+    return SqlCaseStore(Database(url, wait=wait))
+
+
+class SqlCaseStore:
+    """A `CaseStore` in a database. Safe to use from several threads; on PostgreSQL also from several processes."""
+
+    def __init__(self, database: Database) -> None:
+        self.database: Final = database
+
+    def close(self) -> None:
+        """Close every connection. Nothing is lost; a later call opens new ones."""
+        self.database.close()
+
+    # -- polling
+
+    def claim_poll(self, name: str, *, now: datetime, lease: timedelta) -> str | None:
+        with self.database.writing() as connection:
+            return intake.claim_poll(self.database, connection, name, now=now, lease=lease)
+
+    def finish_poll(self, name: str, *, cursor: str, next_at: datetime) -> None:
+        with self.database.writing() as connection:
+            intake.finish_poll(connection, name, cursor=cursor, next_at=next_at)
+
+    def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
+        if not tickets:
+            return 0
+        with self.database.writing() as connection:
+            return intake.note_tickets(self.database, connection, psa, tickets, now=now)
+
+    def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
+        if not events:
+            return
+        with self.database.writing() as connection:
+            intake.record_link_events(connection, events, now=now)
+
+    # -- working on a case
+
+    def claim_due(self, *, now: datetime, lease: timedelta) -> Case | None:
+        c = tables.cases.c
+        with self.database.writing() as connection:
+            longest = (
+                select(tables.cases)
+                .where(c.next_at <= now, _free(now))
+                .order_by(c.next_at, c.created_at, c.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+            return _claim(connection, longest, until=now + lease)
+
+    def claim(self, case_id: str, *, now: datetime, lease: timedelta) -> Case | None:
+        with self.database.writing() as connection:
+            this = select(tables.cases).where(tables.cases.c.id == case_id, _free(now)).with_for_update()
+            return _claim(connection, this, until=now + lease)
+
+    def save(
+        self,
+        case: Case,
+        *,
+        now: datetime,
+        messages: Sequence[Message] = (),
+        audit: Sequence[AuditEntry] = (),
+        reset: Reset | None = None,
+        lease: timedelta | None = None,
+    ) -> Case:
+        c = tables.cases.c
+        with self.database.writing() as connection:
+            fresh, oldest_tries = _new_messages(connection, case.id, messages)
+            next_at = next_look(
+                case, now=now, keeps_claim=lease is not None, new_messages=bool(fresh), oldest_tries=oldest_tries
+            )
+            changed = connection.execute(
+                update(tables.cases)
+                .where(c.id == case.id, c.version == case.version)
+                .values(
+                    number=case.number,
+                    state=case.state.value,
+                    due_at=case.due_at,
+                    version=case.version + 1,
+                    details=case_details(case),
+                    next_at=when((c.poked, c.next_at), else_=next_at),
+                    lease_until=None if lease is None else now + lease,
+                )
+            ).rowcount
+            if changed != 1:
+                raise LostClaim(
+                    f"Case {case.id} of ticket {case.number} was not saved: somebody else has claimed or saved it "
+                    "since. Nothing is to be done; whoever holds it goes on."
+                )
+            if fresh:
+                connection.execute(insert(tables.outbox).values([_outbox_row(case.id, m, now) for m in fresh]))
+            if case.link_id:
+                link = self.database.insert_or_ignore(tables.case_link)
+                connection.execute(link.values(link_id=case.link_id, case_id=case.id))
+            if reset is not None:
+                _remember_reset(connection, reset)
+            audit_chain.append(connection, audit)  # last: from here on, other processes' saves wait for ours
+        return replace(case, version=case.version + 1)
+
+    def poke(self, case_id: str) -> None:
+        with self.database.writing() as connection:
+            intake.poke(connection, tables.cases.c.id == case_id, now=_AT_ONCE)
+
+    # -- outbox
+
+    def outbox(self, case_id: str) -> Sequence[OutboxRow]:
+        o = tables.outbox.c
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(tables.outbox).where(o.case_id == case_id, o.done_at.is_(None)).order_by(o.id)
+            ).all()
+        return [
+            OutboxRow(
+                id=row.id,
+                case_id=row.case_id,
+                message=message_from(key=row.key, kind=row.kind, body=row.body),
+                attempts=row.attempts,
+                created_at=row.created_at,
+            )
+            for row in rows
+        ]
+
+    def message_tried(self, row: OutboxRow) -> None:
+        o = tables.outbox.c
+        with self.database.writing() as connection:
+            connection.execute(
+                update(tables.outbox).where(o.id == row.id, o.done_at.is_(None)).values(attempts=o.attempts + 1)
+            )
+
+    def message_done(self, row: OutboxRow, *, now: datetime, failed: str = "") -> None:
+        o = tables.outbox.c
+        with self.database.writing() as connection:
+            connection.execute(
+                update(tables.outbox).where(o.id == row.id, o.done_at.is_(None)).values(done_at=now, failed=failed)
+            )
+
+    # -- links
+
+    def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
+        e, link = tables.case_link_event.c, tables.case_link.c
+        query = (
+            select(tables.case_link_event)
+            .join(tables.case_link, link.link_id == e.link_id)
+            .where(link.case_id == case_id, e.seq > after)
+            .order_by(e.seq)
+        )
+        with self.database.reading() as connection:
+            rows = connection.execute(query).all()
+        return [
+            LinkEvent(
+                seq=row.seq,
+                link_id=row.link_id,
+                kind=LinkEventKind(row.kind),
+                at=row.at,
+                view=row.view,
+                views_left=row.views_left,
+                ip=row.ip,
+                place=row.place,
+                agent=row.agent,
+            )
+            for row in rows
+        ]
+
+    # -- reading
+
+    def get(self, case_id: str) -> Case | None:
+        found = self._cases(tables.cases.c.id == case_id)
+        return found[0] if found else None
+
+    def find(self, number: str, *, psa: str | None = None) -> Sequence[Case]:
+        c = tables.cases.c
+        which = or_(c.number == number, c.ticket_id == number)
+        return self._cases(which if psa is None else which & (c.psa == psa))
+
+    def cases(self, *, open_only: bool = False) -> Sequence[Case]:
+        return self._cases(tables.cases.c.state.not_in(FINISHED)) if open_only else self._cases()
+
+    def counts(self) -> Mapping[State, int]:
+        """How many cases are in each state; states without cases count 0."""
+        c = tables.cases.c
+        with self.database.reading() as connection:
+            found = {row[0]: row[1] for row in connection.execute(select(c.state, func.count()).group_by(c.state))}
+        return {state: found.get(state.value, 0) for state in State}
+
+    def resets_since(self, since: datetime) -> Sequence[Reset]:
+        r = tables.reset.c
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(tables.reset).where(r.at >= since).order_by(r.at, r.case_id, r.action)
+            ).all()
+        return [
+            Reset(
+                at=row.at,
+                case_id=row.case_id,
+                tenant=row.tenant,
+                action=Action(row.action),
+                subject=row.subject,
+                requester=row.requester,
+                approver=row.approver,
+            )
+            for row in rows
+        ]
+
+    def _cases(self, *which: ColumnElement[bool]) -> list[Case]:
+        c = tables.cases.c
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(tables.cases).where(*which).order_by(c.created_at.desc(), c.id.desc())
+            ).mappings()
+            return [case_from(dict(row)) for row in rows]
+
+    # -- audit
+
+    def audit_of(self, case_id: str) -> Sequence[AuditLine]:
+        with self.database.reading() as connection:
+            return list(audit_chain.read_lines(connection, case_id=case_id))
+
+    def audit_lines(self, *, after: int = 0, since: datetime | None = None) -> Iterator[AuditLine]:
+        """Every line with a number above `after` and not older than `since`, in order, as of one moment.
+
+        Close the iterator (or read it to its end) to free the connection.
+        """
+        with self.database.reading(snapshot=True) as connection:
+            yield from audit_chain.read_lines(connection, after=after, since=since)
+
+    def verify_audit(self, *, known: Head | None = None) -> AuditReport:
+        """Whether the audit is as it was written, as of one moment.
+
+        Args:
+            known: A head noted earlier and kept where whoever can write the database cannot.
+        """
+        with self.database.reading(snapshot=True) as connection:
+            head = audit_chain.read_head(connection)
+            return audit_chain.verify(audit_chain.read_lines(connection), head=head, known=known)
+
+    def head(self) -> Head:
+        """The end of the audit's chain, worth keeping elsewhere."""
+        with self.database.reading() as connection:
+            return audit_chain.read_head(connection)
+
+    # -- the big switch
+
+    def paused(self) -> str:
+        with self.database.reading() as connection:
+            return connection.execute(select(tables.pause.c.reason)).scalar() or ""
+
+    def pause(self, reason: str, *, now: datetime) -> None:
+        """A repeat with the same reason changes nothing; another reason takes the place of the first."""
+        text = reason.strip() or "no reason given"
+        with self.database.writing() as connection:
+            before = connection.execute(select(tables.pause.c.reason).with_for_update()).scalar()
+            if before == text:
+                return
+            if before is None:
+                first = self.database.insert_or_ignore(tables.pause).values(id=1, reason=text, since=now)
+                if connection.execute(first).rowcount == 0:
+                    return  # somebody else paused at the same moment
+            else:
+                connection.execute(update(tables.pause).values(reason=text))
+            entry = AuditEntry(at=now, case_id="", event="paused", facts={"reason": text})
+            audit_chain.append(connection, [entry])
+
+    def resume(self, *, now: datetime) -> None:
+        """Changes nothing when nothing is paused."""
+        with self.database.writing() as connection:
+            if connection.execute(delete(tables.pause)).rowcount:
+                audit_chain.append(connection, [AuditEntry(at=now, case_id="", event="resumed")])
+
+    # -- after a crash
+
+    def release_leases(self) -> int:
+        """Free every claim of cases and polls. Returns how many there were.
+
+        Only for the start of a process that is alone (`exclusive`): what a killed one held need not wait for the
+        end of its lease.
+        """
+        with self.database.writing() as connection:
+            return sum(
+                connection.execute(
+                    update(table).where(table.c.lease_until.is_not(None)).values(lease_until=None)
+                ).rowcount
+                for table in (tables.cases, tables.poll)
+            )
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    lease_until = tables.cases.c.lease_until
+    return or_(lease_until.is_(None), lease_until <= now)
+
+
+def _claim(connection: Connection, query: Select[*tuple[Any, ...]], *, until: datetime) -> Case | None:
+    # Two statements instead of one with RETURNING: the SQLite of RHEL 9 (3.34) does not know that yet.
+    # `next_at` stays: should the worker die, the case is due again as soon as its lease has ended.
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        return None
+    c = tables.cases.c
+    connection.execute(
+        update(tables.cases).where(c.id == row["id"]).values(version=c.version + 1, lease_until=until, poked=False)
+    )
+    return case_from({**row, "version": row["version"] + 1})
+
+
+def _new_messages(
+    connection: Connection, case_id: str, messages: Sequence[Message]
+) -> tuple[list[Message], int | None]:
+    """Those messages whose keys are new, and how often the oldest undelivered message was tried."""
+    o = tables.outbox.c
+    rows = connection.execute(select(o.key, o.attempts, o.done_at).where(o.case_id == case_id).order_by(o.id)).all()
+    known = {row.key for row in rows}
+    fresh = {message.key: message for message in reversed(messages) if message.key not in known}
+    tries = [row.attempts for row in rows if row.done_at is None] + [0] * len(fresh)
+    in_order = [message for message in messages if fresh.get(message.key) is message]
+    return in_order, tries[0] if tries else None
+
+
+def _outbox_row(case_id: str, message: Message, now: datetime) -> dict[str, object]:
+    return {
+        "case_id": case_id,
+        "key": message.key,
+        "kind": message.kind.value,
+        "body": message_body(message),
+        "attempts": 0,
+        "created_at": now,
+        "done_at": None,
+        "failed": "",
+    }
+
+
+def _remember_reset(connection: Connection, reset: Reset) -> None:
+    r = tables.reset.c
+    values = {
+        "at": reset.at,
+        "tenant": reset.tenant,
+        "subject": reset.subject,
+        "requester": reset.requester,
+        "approver": reset.approver,
+    }
+    same = (r.case_id == reset.case_id) & (r.action == reset.action.value)
+    if connection.execute(update(tables.reset).where(same).values(values)).rowcount == 0:
+        connection.execute(insert(tables.reset).values(case_id=reset.case_id, action=reset.action.value, **values))

@@ -1,0 +1,139 @@
+"""What polls bring in: changed tickets and link events, and the polls' own claims. Each inside a caller's transaction.
+
+Many rows cost few statements: a poll of 100 tickets is a look-up, one insert and one update.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import case as when
+
+from connector.core.case import Case, State
+from connector.core.ports import ChangedTicket, LinkEvent
+from connector.store import tables
+from connector.store.codec import case_details
+from connector.store.due import FINISHED
+from connector.store.engine import Database
+
+_Item = TypeVar("_Item")
+_CHUNK: Final = 80  # a case has 12 values, and SQLite before 3.32 takes no more than 999 in one statement
+
+
+def new_case(psa: str, ticket: ChangedTicket, *, now: datetime) -> Case:
+    """The case of a ticket that was never seen before."""
+    return Case(
+        id=f"case-{secrets.token_hex(8)}",
+        psa=psa,
+        ticket_id=ticket.id,
+        number=ticket.number,
+        state=State.RECEIVED,
+        created_at=now,
+        due_at=now,
+    )
+
+
+def poke(connection: Connection, which: ColumnElement[bool], *, now: datetime) -> None:
+    """Make cases due, even while somebody works on them: `save` leaves `next_at` alone when it finds `poked`."""
+    c = tables.cases.c
+    since = when((c.next_at <= now, c.next_at), else_=now)
+    connection.execute(update(tables.cases).where(which).values(poked=True, next_at=since))
+
+
+def note_tickets(
+    database: Database, connection: Connection, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime
+) -> int:
+    """See `CaseStore.note_tickets`."""
+    c = tables.cases.c
+    wanted = {ticket.id: ticket for ticket in tickets}
+    opened = 0
+    for chunk in _chunks(list(wanted.values())):
+        ours = (c.psa == psa) & c.ticket_id.in_([ticket.id for ticket in chunk])
+        known = set(connection.execute(select(c.ticket_id).where(ours)).scalars())
+        fresh = [new_case(psa, ticket, now=now) for ticket in chunk if ticket.id not in known]
+        if fresh:
+            # Another process may have seen the same ticket at the same moment; the first one wins.
+            query = database.insert_or_ignore(tables.cases).values([_first_row(case) for case in fresh])
+            opened += connection.execute(query).rowcount
+        if known:
+            poke(connection, ours & c.ticket_id.in_(known) & c.state.not_in(FINISHED), now=now)
+    return opened
+
+
+def _first_row(case: Case) -> dict[str, object]:
+    return {
+        "id": case.id,
+        "psa": case.psa,
+        "ticket_id": case.ticket_id,
+        "number": case.number,
+        "state": case.state.value,
+        "created_at": case.created_at,
+        "due_at": case.due_at,
+        "version": case.version,
+        "details": case_details(case),
+        "next_at": case.due_at,
+        "poked": False,
+        "lease_until": None,
+    }
+
+
+def record_link_events(connection: Connection, events: Sequence[LinkEvent], *, now: datetime) -> None:
+    """See `CaseStore.record_link_events`. Events of links that no case has are left aside."""
+    links, kept = tables.case_link.c, tables.case_link_event.c
+    for chunk in _chunks(events):
+        ids = {event.link_id for event in chunk}
+        query = select(links.link_id, links.case_id).where(links.link_id.in_(ids))
+        owners = {row.link_id: row.case_id for row in connection.execute(query)}
+        if not owners:
+            continue
+        stored = select(kept.link_id, kept.seq).where(
+            kept.link_id.in_(owners), kept.seq.in_([event.seq for event in chunk])
+        )
+        known = {(row.link_id, row.seq) for row in connection.execute(stored)}
+        fresh = {(event.link_id, event.seq): event for event in chunk if event.link_id in owners}
+        rows = [_event_row(event) for place, event in fresh.items() if place not in known]
+        if rows:
+            connection.execute(insert(tables.case_link_event).values(rows))
+            poke(connection, tables.cases.c.id.in_({owners[str(row["link_id"])] for row in rows}), now=now)
+
+
+def _event_row(event: LinkEvent) -> dict[str, object]:
+    return {
+        "link_id": event.link_id,
+        "seq": event.seq,
+        "kind": event.kind.value,
+        "at": event.at,
+        "view": event.view,
+        "views_left": event.views_left,
+        "ip": event.ip,
+        "place": event.place,
+        "agent": event.agent,
+    }
+
+
+def claim_poll(database: Database, connection: Connection, name: str, *, now: datetime, lease: timedelta) -> str | None:
+    """See `CaseStore.claim_poll`."""
+    c = tables.poll.c
+    until = now + lease
+    free = or_(c.lease_until.is_(None), c.lease_until <= now) & or_(c.next_at.is_(None), c.next_at <= now)
+    if connection.execute(update(tables.poll).where(c.name == name, free).values(lease_until=until)).rowcount == 1:
+        cursor: str = connection.execute(select(c.cursor).where(c.name == name)).scalar_one()
+        return cursor
+    first = database.insert_or_ignore(tables.poll).values(name=name, cursor="", next_at=None, lease_until=until)
+    return "" if connection.execute(first).rowcount == 1 else None
+
+
+def finish_poll(connection: Connection, name: str, *, cursor: str, next_at: datetime) -> None:
+    """See `CaseStore.finish_poll`. A poll that was never claimed is noted all the same."""
+    values = {"cursor": cursor, "next_at": next_at, "lease_until": None}
+    if connection.execute(update(tables.poll).where(tables.poll.c.name == name).values(values)).rowcount == 0:
+        connection.execute(insert(tables.poll).values(name=name, **values))
+
+
+def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
