@@ -136,6 +136,7 @@ class Case:
         attempts: Failed tries of the present step.
         failing_since: When the present step began to fail; `None` while all is well.
         round: Grows with each retry after a hand-off, so that the notes of a new round are not taken for the old.
+        void_said: Which decisions the agent was already told do not count; a fingerprint.
         outcome: How it ended; `None` while it has not.
         explanation: Why it ended or was handed off, in plain words.
     """
@@ -173,5 +174,6 @@ class Case:
     attempts: int = 0
     failing_since: datetime | None = None
     round: int = 1
+    void_said: str = ""
     outcome: Outcome | None = None
     explanation: str = ""

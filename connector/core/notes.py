@@ -1,0 +1,173 @@
+"""What we write into tickets. One function per note: what, who, when, what comes next, readable at a glance.
+
+Plain text; the adapters turn it into what their PSA wants. Texts from tickets (reasons, comments, names) are cut to a
+line: a note must not be pushed off the screen by its own quotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from connector.core.case import Approval, Case, Person
+from connector.core.guard import Refusal
+from connector.core.ports import LinkEvent
+
+LONGEST_QUOTE = 300
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How instants and spans are written for one customer."""
+
+    zone: tzinfo
+
+    def time(self, moment: datetime) -> str:
+        local = moment.astimezone(self.zone)
+        return f"{local:%d %b %Y, %H:%M} {local.tzname()}"
+
+
+def quote(text: str) -> str:
+    """Foreign text on one line, cut where it is too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
+
+
+def name(person: Person | None) -> str:
+    """`Rita Requester (rita@contoso.com)`."""
+    if person is None:
+        return "unknown"
+    return f"{quote(person.name)} ({person.email})" if person.email else quote(person.name)
+
+
+def span(length: timedelta) -> str:
+    """`60 minutes`, `4 hours`, `7 days`."""
+    minutes = round(length.total_seconds() / 60)
+    for unit, size in (("day", 1440), ("hour", 60)):
+        if minutes % size == 0 and minutes >= 2 * size:
+            return f"{minutes // size} {unit}s"
+    return f"{minutes} minute{'' if minutes == 1 else 's'}" if minutes else f"{length.total_seconds():g} seconds"
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
+
+
+def recognised(case: Case, *, lifetime: timedelta, views: int, approvers: Sequence[Person]) -> str:
+    action = case.action
+    waits_for = f" Asked: {', '.join(name(person) for person in approvers)}." if approvers else ""
+    link = f" After it, a link to the new password is mailed ({span(lifetime)}, {views} views)."
+    return _lines(
+        f"Recognised: {action.words if action else 'reset'} for {case.subject_name} ({case.subject}).",
+        f"Requester: {name(case.requester)}.",
+        f"Reason: {quote(case.reason)}" if case.reason else "",
+        f"Next: waits for the approval of this ticket.{waits_for}"
+        + (link if action and action.resets_password else ""),
+    )
+
+
+def changed(what: Sequence[str]) -> str:
+    return _lines(
+        f"The request was changed ({', '.join(what)}). Everything read so far is void, an earlier approval included.",
+        "Next: the request is read anew; the approval has to be given (again) after this change.",
+    )
+
+
+def approval_void(refusal: Refusal) -> str:
+    return _lines(f"The approval does not count: {refusal.reason}", f"To do: {refusal.todo}")
+
+
+def approved(approval: Approval, pen: Pen) -> str:
+    return _lines(
+        f"Approved by {name(approval.approver)} on {pen.time(approval.decided_at)}"
+        + (f", passed on by {name(approval.delegated_by)}" if approval.delegated_by else "")
+        + (f": “{quote(approval.comment)}”" if approval.comment else "."),
+        f"Read from: {approval.evidence}." if approval.evidence else "",
+        "Next: the reset is carried out now.",
+    )
+
+
+def rejected(approval: Approval | None, pen: Pen) -> str:
+    if approval is None:
+        return "Rejected in the PSA. Nothing was changed. The ticket is closed."
+    return _lines(
+        f"Rejected by {name(approval.approver)} on {pen.time(approval.decided_at)}"
+        + (f": “{quote(approval.comment)}”" if approval.comment else "."),
+        "Nothing was changed. The ticket is closed.",
+    )
+
+
+def reminded(count: int, of: int, approvers: Sequence[Person]) -> str:
+    asked = ", ".join(name(person) for person in approvers) or "the approvers (the PSA names none)"
+    return f"Still waiting for the approval: reminder {count} of {of} to {asked}. The requester was told."
+
+
+def timed_out(waited: timedelta) -> str:
+    return f"Nobody approved within {span(waited)}. Nothing was changed. The ticket is closed as timed out."
+
+
+def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> str:
+    return _lines(
+        f"Password of {case.subject_name} ({case.subject}) was reset; it must be changed at the next sign-in. "
+        "Sessions were revoked.",
+        f"A one-time link was mailed to {name(case.requester)}: valid until {pen.time(expires_at)}, {views} views. "
+        "Nobody at the service desk has seen the password.",
+        "Next: the ticket closes when the link is opened or ends.",
+    )
+
+
+def methods_removed(case: Case, *, last: bool) -> str:
+    removed = ", ".join(case.mfa_removed) or "none were registered"
+    return _lines(
+        f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked.",
+        "The account is asked to register again at its next sign-in.",
+        "The ticket is closed." if last else "Next: the password.",
+    )
+
+
+def opened(event: LinkEvent, pen: Pen) -> str:
+    where = " ".join(part for part in (event.ip, f"– {event.place}" if event.place else "") if part)
+    return _lines(
+        f"The password was shown (view {event.view}) on {pen.time(event.at)}"
+        + (f" from {where}" if where else "")
+        + (f", {event.agent}" if event.agent else "")
+        + f". Views left: {event.views_left}.",
+        "Was it not the requester? Reset the account again by hand and tell the security contact.",
+    )
+
+
+def expired(moment: datetime, pen: Pen) -> str:
+    return f"The link expired unopened at {pen.time(moment)}; nobody saw the password. The ticket is closed."
+
+
+def handed_off(refusal: Refusal, case: Case) -> str:
+    return _lines(
+        f"A person must take over: {refusal.reason}",
+        f"To do: {refusal.todo}",
+        f"Methods removed so far: {', '.join(case.mfa_removed)}." if case.mfa_removed else "",
+        "Nothing was changed on the account." if case.written_at is None else "",
+    )
+
+
+def ended(why: str, *, written: bool) -> str:
+    return f"{why} The reset request ends here." + ("" if written else " Nothing was changed on the account.")
+
+
+def retried(round_number: int) -> str:
+    return f"Tried again (round {round_number}): the request is read anew."
+
+
+def delayed(since: datetime, now: datetime, why: str) -> str:
+    return f"This step was delayed by {span(now - since)}: {why} It works again."
+
+
+def undelivered(what: str, why: str) -> str:
+    return f"{what} could not be delivered and is not tried again: {why}"
+
+
+def held(reason: str) -> str:
+    return _lines(
+        f"Held by the brake: {reason}. Nothing is written to any account until a person has looked.",
+        "To do: check whether these requests are genuine, then run: connector resume",
+    )

@@ -1,0 +1,786 @@
+"""Decides the next single step of a case from what is true now. Pure: no I/O, time is a parameter.
+
+`needs` says what has to be looked at, `next_step` decides. The steps that change an account (`RemoveMethods`,
+`Deliver`) are only named here; the reconciler carries them out, after a fresh look and `judge_write`, and asks
+`after_methods` or `after_delivery` what to write down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from connector.core import notes
+from connector.core.case import Action, Approval, Case, Outcome, Person, State
+from connector.core.guard import AccountFacts, ApprovalFacts, Refusal, judge_account, judge_approval
+from connector.core.machine import ENDING, Event
+from connector.core.ports import (
+    Account,
+    ApprovalReading,
+    AuditEntry,
+    Letter,
+    Link,
+    LinkEvent,
+    LinkEventKind,
+    MailKind,
+    Message,
+    MethodsReport,
+    Note,
+    Stance,
+    StatusTarget,
+    Ticket,
+    Timing,
+)
+from connector.core.subject import read_subject
+
+MOST_REMINDED_APPROVERS = 5
+LATE_EXPIRY = timedelta(seconds=5)
+"""How long after a link's end its service is asked for the last events, if it has not told by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The configuration that applies to one case.
+
+    Attributes:
+        tenant: The customer's tenant, or empty when no tenant is mapped to the ticket's client.
+        approvers: Folded addresses, or `None` where the PSA's process names them.
+    """
+
+    tenant: str
+    approvers: frozenset[str] | None
+    timing: Timing
+    lifetime: timedelta = timedelta(minutes=60)
+    views: int = 2
+    zone: tzinfo = UTC
+
+    @property
+    def pen(self) -> notes.Pen:
+        return notes.Pen(self.zone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was read for this decision. `ticket` is `None` when it is gone, or when it was not needed.
+
+    Attributes:
+        gone: Why the ticket cannot be read any more; empty when it can, or was not needed.
+        account_problem: Why there is no account; a refusal ready to be used.
+        link_events: New ones of this case, oldest first.
+    """
+
+    ticket: Ticket | None = None
+    gone: str = ""
+    account: Account | None = None
+    account_problem: Refusal | None = None
+    link_events: Sequence[LinkEvent] = ()
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be read before `next_step` can decide."""
+
+    ticket: bool = False
+    account: bool = False
+    fresh_link_events: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do before `until`; `None`: before something outside changes."""
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Write it down: an event of the machine with what belongs to it, in one transaction."""
+
+    event: Event
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def audit(self, case: Case, now: datetime) -> AuditEntry:
+        return AuditEntry(at=now, case_id=case.id, event=self.event.value, facts=self.facts)
+
+
+@dataclass(frozen=True)
+class RemoveMethods:
+    """Remove the authentication methods, after a fresh look."""
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """Make a link, set a new password behind it and mail it, after a fresh look."""
+
+
+Step = Wait | Record | RemoveMethods | Deliver
+
+
+# ---------------------------------------------------------------- what to look at
+
+
+def needs(case: Case, *, now: datetime) -> Needs:
+    """What has to be read for this state. The steps that write read again by themselves."""
+    match case.state:
+        case State.RECEIVED:
+            return Needs(ticket=True, account=True)
+        case State.WAITING | State.NEEDS_PERSON:
+            return Needs(ticket=True)
+        case State.LINK_OUT:
+            overdue = case.link_expires_at is not None and now >= case.link_expires_at + LATE_EXPIRY
+            return Needs(fresh_link_events=overdue)
+        case _:
+            return Needs()
+
+
+# ---------------------------------------------------------------- deciding
+
+
+def next_step(case: Case, seen: Seen, policy: Policy, *, now: datetime) -> Step:
+    """The next step of this case.
+
+    A repeat with the same arguments decides the same.
+    """
+    if case.state in ENDING:
+        return Record(event=Event.FINISHED, changes={"due_at": None})
+    late = _link_story(case, seen, policy)
+    if late is not None:
+        return late
+    match case.state:
+        case State.RECEIVED:
+            return _receive(case, seen, policy, now)
+        case State.WAITING:
+            return _wait(case, seen, policy, now)
+        case State.APPROVED:
+            assert case.action is not None  # noqa: S101 - the machine lets no case without action come here
+            if case.action.resets_mfa and not case.mfa_done:
+                return RemoveMethods()
+            return Deliver()
+        case State.LINK_OUT:
+            return Wait(case.link_expires_at + LATE_EXPIRY if case.link_expires_at else None)
+        case State.NEEDS_PERSON:
+            return _wait_for_person(case, seen)
+        case _:
+            return Wait(None)
+
+
+def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
+    ticket = seen.ticket
+    if ticket is None or ticket.closed or not ticket.mapped:
+        return _end(case, ticket, seen)
+    case = replace(case, **_copied(ticket, policy))
+    refusal = _refuse_request(ticket, seen, policy)
+    if refusal is not None:
+        return hand_off(case, refusal, changes=_copied(ticket, policy))
+    account = seen.account
+    assert account is not None  # noqa: S101 - _refuse_request refuses a missing account
+    changes = {
+        **_copied(ticket, policy),
+        "subject_id": account.id,
+        "subject_name": account.display_name or account.upn,
+        "request_since": request_since(case, ticket),
+        "waiting_since": now,
+        "reminders": 0,
+        "explanation": "",
+    }
+    case = replace(case, **changes)
+    key = f"recognised:{case.round}"
+    return Record(
+        event=Event.RECOGNISED,
+        changes=changes,
+        messages=(
+            _note(
+                case,
+                key,
+                notes.recognised(
+                    case, lifetime=policy.lifetime, views=policy.views, approvers=ticket.approval.approvers
+                ),
+            ),
+            Message(key=f"working:{case.round}", body=StatusTarget.WORKING),
+            *_mail(
+                case,
+                f"confirmation:{case.round}",
+                MailKind.REQUEST_CONFIRMATION,
+                lifetime_minutes=_minutes(policy.lifetime),
+                views=str(policy.views),
+            ),
+        ),
+        facts={
+            "action": str(case.action),
+            "subject": case.subject,
+            "subject_id": case.subject_id,
+            "requester": notes.name(case.requester),
+            "tenant": case.tenant,
+        },
+    )
+
+
+def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
+    ticket = seen.ticket
+    if ticket is None or ticket.closed or not ticket.mapped:
+        return _end(case, ticket, seen)
+    different = differences(case, ticket, policy)
+    if different:
+        return start_over(case, ticket, different)
+    reading = believed_approval(case, ticket)
+    if reading.stance is Stance.REJECTED:
+        return _reject(case, ticket, policy)
+    if reading.stance is Stance.APPROVED:
+        # The account is read right before the write, not here: it would be read twice within a second.
+        refusal = _judge_approval(case, ticket, _subject_as_recognised(case), policy, now=now)
+        if refusal is None:
+            return _approve(case, ticket, policy)
+        if not refusal.void:
+            return hand_off(case, refusal)
+        void = _void(case, ticket, refusal)
+        if void is not None:
+            return void
+    elif reading.reason:
+        unclear = Refusal("not_approved", reading.reason, "Start the approval again in the PSA.", "", void=True)
+        void = _void(case, ticket, unclear)
+        if void is not None:
+            return void
+    return _remind(case, ticket, policy, now)
+
+
+def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
+    timing = policy.timing
+    since = case.waiting_since or now
+    end = since + timing.give_up_after
+    if now >= end:
+        return Record(
+            event=Event.NO_ANSWER,
+            changes={"outcome": Outcome.TIMED_OUT, "explanation": f"nobody approved within {notes.span(now - since)}"},
+            messages=(
+                _note(case, f"timed_out:{case.round}", notes.timed_out(timing.give_up_after)),
+                *_mail(
+                    case,
+                    f"timed_out_mail:{case.round}",
+                    MailKind.TIMED_OUT,
+                    waited_days=str(max(1, timing.give_up_after.days)),
+                ),
+                _close(case),
+            ),
+        )
+    if case.reminders >= timing.reminders:
+        return Wait(end)
+    reminder_at = since + timing.remind_after + case.reminders * timing.remind_every
+    if now < reminder_at:
+        return Wait(min(reminder_at, end))
+    count = case.reminders + 1
+    asked = ticket.approval.approvers[:MOST_REMINDED_APPROVERS]
+    key = f"reminder:{case.round}:{count}"
+    return Record(
+        event=Event.REMINDED,
+        changes={"reminders": count},
+        messages=(
+            _note(case, key, notes.reminded(count, timing.reminders, asked)),
+            *(
+                Message(
+                    key=f"{key}:approver:{index}",
+                    body=replace(
+                        letter,
+                        to=person.email,
+                        to_name=person.name,
+                        facts={
+                            **letter.facts,
+                            "requester_name": case.requester.name if case.requester else "",
+                            "reason": notes.quote(case.reason),
+                        },
+                    ),
+                )
+                for index, person in enumerate(asked)
+                if person.email
+                and (letter := _letter(case, f"{key}:approver:{index}", MailKind.APPROVAL_REMINDER)) is not None
+            ),
+            *_mail(
+                case,
+                f"{key}:requester",
+                MailKind.APPROVAL_PENDING,
+                waiting_since=since.isoformat(),
+                reminder_number=str(count),
+            ),
+        ),
+        facts={"reminder": str(count)},
+    )
+
+
+def _approve(case: Case, ticket: Ticket, policy: Policy) -> Record:
+    approval = ticket.approval.decisions[-1]
+    return Record(
+        event=Event.APPROVED,
+        changes={"approval": approval},
+        messages=(
+            _note(case, f"approved:{case.round}", notes.approved(approval, policy.pen)),
+            *_mail(
+                case,
+                f"approved_mail:{case.round}",
+                MailKind.REQUEST_APPROVED,
+                approver_name=notes.quote(approval.approver.name),
+            ),
+        ),
+        facts=_approval_facts(approval),
+    )
+
+
+def _reject(case: Case, ticket: Ticket, policy: Policy) -> Record:
+    no = next((decision for decision in reversed(ticket.approval.decisions) if not decision.approved), None)
+    return Record(
+        event=Event.REJECTED,
+        changes={"approval": no, "outcome": Outcome.REJECTED, "explanation": "rejected in the PSA"},
+        messages=(
+            _note(case, f"rejected:{case.round}", notes.rejected(no, policy.pen)),
+            *_mail(
+                case,
+                f"declined:{case.round}",
+                MailKind.REQUEST_DECLINED,
+                approver_name=notes.quote(no.approver.name) if no else "",
+                approver_comment=notes.quote(no.comment) if no else "",
+            ),
+            _close(case),
+        ),
+        facts=_approval_facts(no) if no else {},
+    )
+
+
+def _void(case: Case, ticket: Ticket, refusal: Refusal) -> Record | None:
+    """Say once per approval that it does not count; `None` when that was said."""
+    said = hashlib.sha256(
+        repr([(d.evidence, d.decided_at, d.approved) for d in ticket.approval.decisions]).encode()
+        + refusal.reason.encode()
+    ).hexdigest()[:12]
+    if case.void_said == said:
+        return None
+    return Record(
+        event=Event.VOIDED,
+        changes={"void_said": said, "approval": None},
+        messages=(_note(case, f"void:{case.round}:{said}", notes.approval_void(refusal)),),
+        facts={"reason": refusal.reason, "code": refusal.code},
+    )
+
+
+def _wait_for_person(case: Case, seen: Seen) -> Step:
+    ticket = seen.ticket
+    if ticket is None or ticket.closed:
+        return _end(case, ticket, seen)
+    return retry(case) if ticket.retry_requested else Wait(None)
+
+
+def _end(case: Case, ticket: Ticket | None, seen: Seen) -> Record:
+    """The ticket is closed by somebody, of another type, or gone. A ticket that we never wrote to stays untouched."""
+    if ticket is None:
+        why, tell = seen.gone or "The ticket is gone.", False
+    elif ticket.closed:
+        why, tell = "The ticket was closed by somebody.", False
+    else:
+        why, tell = "The ticket is no longer of a type for resets.", case.waiting_since is not None
+    return Record(
+        event=Event.TICKET_ENDED,
+        changes={"outcome": Outcome.CANCELLED, "explanation": why},
+        messages=(_note(case, f"ended:{case.round}", notes.ended(why, written=case.written_at is not None)),)
+        if tell
+        else (),
+        facts={"reason": why},
+    )
+
+
+def _link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
+    """What new link events mean. Reveals come before everything else; at most one record per call."""
+    events = [event for event in seen.link_events if event.seq > case.link_seq]
+    if not events:
+        return None
+    seq = max(event.seq for event in events)
+    reveals = [event for event in events if event.kind is LinkEventKind.REVEALED]
+    own = [event for event in reveals if event.link_id == case.link_id]
+    messages = tuple(message for event in reveals for message in _reveal_messages(case, event, policy))
+    changes: dict[str, Any] = {"link_seq": seq, "views_used": max([case.views_used, *(event.view for event in own)])}
+    facts = {"ip": reveals[-1].ip, "place": reveals[-1].place, "views": str(len(reveals))} if reveals else {}
+    if case.state is State.LINK_OUT:
+        if own:
+            return Record(
+                event=Event.OPENED,
+                changes={**changes, "outcome": Outcome.OPENED, "explanation": "the link was opened"},
+                messages=(*messages, _close(case)),
+                facts=facts,
+            )
+        ended = next((e for e in events if e.link_id == case.link_id and e.kind is LinkEventKind.EXPIRED), None)
+        if ended is not None:
+            return Record(
+                event=Event.EXPIRED,
+                changes={**changes, "outcome": Outcome.EXPIRED, "explanation": "the link expired unopened"},
+                messages=(
+                    *messages,
+                    _note(case, f"expired:{case.round}", notes.expired(ended.at, policy.pen)),
+                    *_mail(case, f"expired_mail:{case.round}", MailKind.LINK_EXPIRED, expired_at=ended.at.isoformat()),
+                    _close(case),
+                ),
+                facts={"expired_at": ended.at.isoformat()},
+            )
+        if any(e.link_id == case.link_id and e.kind is LinkEventKind.REVOKED for e in events):
+            return hand_off(
+                case,
+                Refusal(
+                    "link_revoked",
+                    "The link was revoked at the link service before it was opened.",
+                    "Ask who revoked it and why; then move this ticket to the retry status, or close it.",
+                    "Your link was withdrawn. A colleague of the service desk takes over.",
+                ),
+                changes=changes,
+            )
+    if messages and case.state in (State.CLOSED, State.NEEDS_PERSON):
+        return Record(event=Event.LATE_REVEAL, changes={**changes, "due_at": None}, messages=messages, facts=facts)
+    return None
+
+
+# ---------------------------------------------------------------- judging and recording, for the reconciler too
+
+
+def judge_write(case: Case, ticket: Ticket, seen: Seen, policy: Policy, *, now: datetime) -> Refusal | None:
+    """The guard as a whole: is this ticket, with this approval and this account, a yes right now?"""
+    refusal = _refuse_request(ticket, seen, policy)
+    if refusal is not None:
+        return refusal
+    account = seen.account
+    assert account is not None  # noqa: S101 - _refuse_request refuses a missing account
+    if account.id != case.subject_id:
+        return Refusal(
+            "account_replaced",
+            f"The address {case.subject} stands for another account than when the request was recognised.",
+            "Find out what happened to the account, then move this ticket to the retry status.",
+            "The account has changed since you asked. A colleague of the service desk takes over.",
+        )
+    return _judge_approval(case, ticket, account.person, policy, now=now)
+
+
+def _judge_approval(case: Case, ticket: Ticket, subject: Person, policy: Policy, *, now: datetime) -> Refusal | None:
+    requester = ticket.requester or case.requester
+    assert requester is not None  # noqa: S101 - a case without requester is never recognised
+    return judge_approval(
+        ApprovalFacts(
+            reading=believed_approval(case, ticket),
+            subject=subject,
+            requester=requester,
+            created_at=ticket.created_at,
+            listed=policy.approvers,
+            since=request_since(case, ticket),
+            valid=policy.timing.approval_valid,
+            now=now,
+        )
+    )
+
+
+def believed_approval(case: Case, ticket: Ticket) -> ApprovalReading:
+    """The approval as it stands; after a hand-off, the yes that was read before it.
+
+    HaloPSA tells the approval by the ticket's status too, and our own hand-off and the agent's retry move the ticket
+    to other statuses. A yes that was read in full for this very request still counts then, as long as the same
+    decisions stand in the ticket, none was added and nobody else is asked. The 24 hours run on.
+    """
+    reading = ticket.approval
+    moved_by_us = ticket.retry_requested or ticket.handed_off
+    if (
+        reading.stance is Stance.PENDING
+        and moved_by_us
+        and case.round > 1
+        and case.approval is not None
+        and not reading.approvers
+        and reading.decisions
+        and reading.decisions[-1] == case.approval
+        and all(decision.approved for decision in reading.decisions)
+    ):
+        return replace(reading, stance=Stance.APPROVED, reason="")
+    return reading
+
+
+def _subject_as_recognised(case: Case) -> Person:
+    return Person(name=case.subject_name, email=case.subject, ids=frozenset({f"entra:{case.subject_id}"}))
+
+
+def differences(case: Case, ticket: Ticket, policy: Policy) -> tuple[str, ...]:
+    """Which parts of the request are not what they were when it was recognised."""
+    known, now = case.requester, ticket.requester
+    same_requester = known is not None and now is not None and known.identities == now.identities
+    parts = {
+        "subject": read_subject(ticket.subject_text).address == case.subject,
+        "action": ticket.action is case.action,
+        "requester": same_requester or (known is None and now is None),
+        "customer": ticket.client_id == case.client_id and policy.tenant == case.tenant,
+        "history": ticket.request_changed_at is None
+        or case.request_since is None
+        or ticket.request_changed_at <= case.request_since,
+    }
+    return tuple(part for part, same in parts.items() if not same)
+
+
+def start_over(case: Case, ticket: Ticket, different: Sequence[str]) -> Record:
+    """The request is not what was recognised: begin again, with every approval that stands there now void."""
+    moments = [decision.decided_at for decision in ticket.approval.decisions]
+    moments += [moment for moment in (ticket.request_changed_at, ticket.updated_at) if moment is not None]
+    since = ticket.request_changed_at or max(moments, default=ticket.created_at)
+    return Record(
+        event=Event.CHANGED,
+        changes={"round": case.round + 1, "request_since": since, "approval": None, "explanation": ""},
+        messages=(_note(case, f"changed:{case.round}", notes.changed(different)),),
+        facts={"changed": ", ".join(different)},
+    )
+
+
+def retry(case: Case) -> Record:
+    """Begin a new round after a hand-off."""
+    changes = {"round": case.round + 1, "explanation": "", "outcome": None}
+    return Record(
+        event=Event.RETRIED,
+        changes=changes,
+        messages=(_note(case, f"retried:{case.round}", notes.retried(case.round + 1)),),
+    )
+
+
+def cancel(case: Case, who: str) -> Record:
+    """An admin ends the case. The caller revokes a link that is out."""
+    why = f"Cancelled by {who}."
+    return Record(
+        event=Event.CANCELLED,
+        changes={"outcome": Outcome.CANCELLED, "explanation": why},
+        messages=(_note(case, f"cancelled:{case.round}", notes.ended(why, written=case.written_at is not None)),),
+        facts={"reason": why},
+    )
+
+
+def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None = None) -> Record:
+    """A person must take over: note with reason and what to do, the mapped status, a mail to the requester."""
+    changes = dict(changes or {})
+    case = replace(case, **changes)
+    return Record(
+        event=Event.HANDED_OFF,
+        changes={**changes, "explanation": refusal.reason, "due_at": None},
+        messages=(
+            _note(case, f"hand_off:{case.round}:{case.state.value}", notes.handed_off(refusal, case)),
+            Message(key=f"hand_off_status:{case.round}:{case.state.value}", body=StatusTarget.HAND_OFF),
+            *_mail(
+                case,
+                f"hand_off_mail:{case.round}:{case.state.value}",
+                MailKind.HANDED_TO_PERSON,
+                reason=refusal.told,
+            ),
+        ),
+        facts={"code": refusal.code, "reason": refusal.reason},
+    )
+
+
+def after_methods(case: Case, report: MethodsReport, *, now: datetime) -> Record:
+    """What to write down after the authentication methods were removed, wholly or in part."""
+    removed = (*case.mfa_removed, *report.removed)
+    left = tuple(f"{method.kind}: {method.reason}" for method in report.left)
+    changes: dict[str, Any] = {"mfa_removed": removed, "mfa_left": left, "written_at": case.written_at or now}
+    case = replace(case, **changes)
+    facts = {"removed": ", ".join(removed), "left": ", ".join(left)}
+    if left:
+        refusal = Refusal(
+            "methods_left",
+            f"Not every authentication method could be removed. Removed: {', '.join(removed) or 'none'}; "
+            f"left: {'; '.join(left)}.",
+            "Remove the rest in the Entra admin centre, tell the requester, and close this ticket.",
+            "Part of the MFA reset has to be finished by a colleague of the service desk.",
+        )
+        return replace(hand_off(case, refusal, changes=changes), facts=facts)
+    last = case.action is Action.MFA
+    note = _note(case, f"methods:{case.round}", notes.methods_removed(case, last=last))
+    if not last:
+        return Record(event=Event.METHODS_REMOVED, changes={**changes, "mfa_done": True}, messages=(note,), facts=facts)
+    return Record(
+        event=Event.MFA_DONE,
+        changes={
+            **changes,
+            "mfa_done": True,
+            "outcome": Outcome.MFA_RESET,
+            "explanation": "the authentication methods were removed",
+            "due_at": None,
+        },
+        messages=(
+            note,
+            *_mail(
+                case,
+                f"mfa_done:{case.round}",
+                MailKind.MFA_RESET_DONE,
+                removed="\n".join(removed),
+                left="\n".join(left),
+            ),
+            _close(case),
+        ),
+        facts=facts,
+    )
+
+
+def after_delivery(case: Case, link: Link, policy: Policy, *, now: datetime) -> Record:
+    """What to write down after the mail with the link was accepted."""
+    changes = {
+        "link_expires_at": link.expires_at,
+        "views_allowed": link.views,
+        "views_used": 0,
+        "written_at": case.written_at or now,
+        "due_at": link.expires_at + LATE_EXPIRY,
+    }
+    text = notes.password_set(case, expires_at=link.expires_at, views=link.views, pen=policy.pen)
+    return Record(
+        event=Event.LINK_SENT,
+        changes=changes,
+        messages=(_note(case, f"link_sent:{link.id}", text),),
+        facts={"link_id": link.id, "expires_at": link.expires_at.isoformat(), "views": str(link.views)},
+    )
+
+
+def password_letter(case: Case, link_id: str, expires_at: datetime, policy: Policy) -> Letter | None:
+    """The mail that carries the link; `None` when the requester has no address (the guard refuses that before)."""
+    return _letter(
+        case,
+        f"password_ready:{link_id}",
+        MailKind.PASSWORD_READY,
+        expires_at=expires_at.isoformat(),
+        lifetime_minutes=_minutes(policy.lifetime),
+        views=str(policy.views),
+    )
+
+
+def request_since(case: Case, ticket: Ticket) -> datetime:
+    """Since when the request is what it is, by the PSA's clock.
+
+    Where the PSA keeps a history that we can read, that is the answer. Elsewhere (HaloPSA) it is what we saw
+    ourselves: a request that we saw before it was approved is as old as its ticket. One that is approved at our very
+    first look was not watched: if its ticket was touched after the decision, nobody can tell whether the subject
+    was, so the decision does not count.
+    """
+    if ticket.request_changed_at is not None:
+        return max(ticket.request_changed_at, case.request_since or ticket.request_changed_at)
+    if case.request_since is not None:
+        return case.request_since
+    decided = [decision.decided_at for decision in ticket.approval.decisions]
+    if not decided:
+        return ticket.created_at
+    touched_later = ticket.updated_at is None or ticket.updated_at > max(decided) + timedelta(minutes=2)
+    return max(decided) if touched_later else ticket.created_at
+
+
+def _refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | None:
+    """What is wrong with the request itself or its account."""
+    subject = read_subject(ticket.subject_text)
+    if subject.problem:
+        return Refusal(
+            "bad_subject",
+            f"It is not clear whose account is meant: {subject.problem}.",
+            "Put exactly one address into the subject field, then move this ticket to the retry status.",
+            "It is not clear whose account is meant. A colleague of the service desk asks you.",
+        )
+    if ticket.action is None:
+        return Refusal(
+            "unknown_action",
+            "The ticket does not say what is to be reset (password, MFA or both).",
+            "Fill in what is to be reset, then move this ticket to the retry status.",
+            "It is not clear what is to be reset. A colleague of the service desk asks you.",
+        )
+    if ticket.requester is None or not ticket.requester.email:
+        return Refusal(
+            "no_requester",
+            "The ticket has no requester with an e-mail address, so nobody could be given the link.",
+            "Set the requester, then move this ticket to the retry status.",
+            "",
+        )
+    if not policy.tenant:
+        return Refusal(
+            "unmapped_client",
+            f"The customer {ticket.client_name or ticket.client_id} (id {ticket.client_id}) is not mapped to a tenant.",
+            "Add it under tenants.<name>.clients in the configuration, then move this ticket to the retry status.",
+            "Your organisation is not set up for automatic resets yet. A colleague takes over.",
+        )
+    if seen.account_problem is not None:
+        return seen.account_problem
+    if seen.account is None:
+        return Refusal("no_account", "The account was not looked up.", "Move this ticket to the retry status.", "")
+    return judge_account(AccountFacts(action=ticket.action, account=seen.account, requester=ticket.requester))
+
+
+def _copied(ticket: Ticket, policy: Policy) -> dict[str, Any]:
+    """What a case keeps of its ticket."""
+    return {
+        "number": ticket.number,
+        "client_id": ticket.client_id,
+        "client_name": ticket.client_name,
+        "tenant": policy.tenant,
+        "requester": ticket.requester,
+        "action": ticket.action,
+        "subject": read_subject(ticket.subject_text).address,
+        "reason": notes.quote(ticket.reason),
+    }
+
+
+def _reveal_messages(case: Case, event: LinkEvent, policy: Policy) -> Sequence[Message]:
+    return (
+        _note(case, f"reveal:{event.seq}", notes.opened(event, policy.pen)),
+        *_mail(
+            case,
+            f"accessed:{event.seq}",
+            MailKind.LINK_ACCESSED,
+            opened_at=event.at.isoformat(),
+            ip=event.ip,
+            place=event.place,
+            agent=event.agent,
+            views_left=str(event.views_left),
+            view=str(event.view),
+        ),
+    )
+
+
+def _note(case: Case, key: str, text: str) -> Message:
+    return Message(key=key, body=Note(text=text, marker=marker(case, key)))
+
+
+def marker(case: Case, key: str) -> str:
+    """A short word by which a note of ours is found again."""
+    return hashlib.sha256(f"{case.id}/{key}".encode()).hexdigest()[:12]
+
+
+def _close(case: Case) -> Message:
+    return Message(key=f"close:{case.round}", body=StatusTarget.CLOSED)
+
+
+def _mail(case: Case, key: str, kind: MailKind, **facts: str) -> tuple[Message, ...]:
+    letter = _letter(case, key, kind, **facts)
+    return (Message(key=key, body=letter),) if letter else ()
+
+
+def _letter(case: Case, key: str, kind: MailKind, **facts: str) -> Letter | None:
+    if case.requester is None or not case.requester.email:
+        return None
+    action = case.action
+    return Letter(
+        id=f"{case.id}/{key}",
+        kind=kind,
+        to=case.requester.email,
+        to_name=case.requester.name,
+        ticket=case.number,
+        tenant=case.tenant,
+        facts={
+            "subject_name": case.subject_name or case.subject,
+            "subject_upn": case.subject,
+            "action": str(action) if action else "",
+            "request_words": action.words if action else "reset",
+            **facts,
+        },
+    )
+
+
+def _approval_facts(approval: Approval) -> dict[str, str]:
+    return {
+        "approver": notes.name(approval.approver),
+        "decided_at": approval.decided_at.isoformat(),
+        "evidence": approval.evidence,
+        "comment": notes.quote(approval.comment),
+    }
+
+
+def _minutes(length: timedelta) -> str:
+    return str(max(1, round(length.total_seconds() / 60)))
