@@ -1,0 +1,276 @@
+"""The imitated Microsoft Entra tenants: accounts, their sign-in methods, groups and administrator roles.
+
+Property names are Microsoft's, because this module *is* the imitation of their directory. Rules are cited
+where they live; texts that Microsoft documents nowhere are marked as invented in `sandbox/README.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+PASSWORD_METHOD_ID = "28c10230-6103-485e-b985-444c60001490"
+"""The id of everybody's password method. Source: learn.microsoft.com passwordAuthenticationMethod, read 2026-11-22."""
+
+PHONE_METHOD_IDS = {
+    "mobile": "3179e48a-750b-4051-897c-87b9720928f7",
+    "alternateMobile": "b6332ec1-7057-4abe-9331-3d72feddfe41",
+    "office": "e37fc753-ff3b-4958-9484-eaa9425c82bc",
+}
+"""A phone's id depends on its type only. Source: learn.microsoft.com phoneAuthenticationMethod, read 2026-11-22."""
+
+METHOD_SEGMENTS = {
+    "phoneAuthenticationMethod": "phoneMethods",
+    "emailAuthenticationMethod": "emailMethods",
+    "microsoftAuthenticatorAuthenticationMethod": "microsoftAuthenticatorMethods",
+    "fido2AuthenticationMethod": "fido2Methods",
+    "softwareOathAuthenticationMethod": "softwareOathMethods",
+    "windowsHelloForBusinessAuthenticationMethod": "windowsHelloForBusinessMethods",
+    "platformCredentialAuthenticationMethod": "platformCredentialMethods",
+    "temporaryAccessPassAuthenticationMethod": "temporaryAccessPassMethods",
+    "externalAuthenticationMethod": "externalAuthenticationMethods",
+    "qrCodePinAuthenticationMethod": "qrCodePinMethod",
+    "resourceAccountKeyAuthenticationMethod": "resourceAccountKeyAuthenticationMethods",
+}
+"""Where each type of method is read and deleted. The password method has no DELETE and so is not here."""
+
+METHOD_PERMISSIONS = {
+    "phoneMethods": "UserAuthMethod-Phone.ReadWrite.All",
+    "emailMethods": "UserAuthMethod-Email.ReadWrite.All",
+    "microsoftAuthenticatorMethods": "UserAuthMethod-MicrosoftAuthApp.ReadWrite.All",
+    "fido2Methods": "UserAuthMethod-Passkey.ReadWrite.All",
+    "softwareOathMethods": "UserAuthMethod-SoftwareOATH.ReadWrite.All",
+    "windowsHelloForBusinessMethods": "UserAuthMethod-WindowsHello.ReadWrite.All",
+    "platformCredentialMethods": "UserAuthMethod-PlatformCred.ReadWrite.All",
+    "temporaryAccessPassMethods": "UserAuthMethod-TAP.ReadWrite.All",
+    "externalAuthenticationMethods": "UserAuthMethod-External.ReadWrite.All",
+    "qrCodePinMethod": "UserAuthMethod-QR.ReadWrite.All",
+    "resourceAccountKeyAuthenticationMethods": "UserAuthMethod-ResourceKey.ReadWrite.All",
+}
+"""The narrow permission that may delete each type; `UserAuthenticationMethod.ReadWrite.All` covers all."""
+
+ROLE_TEMPLATES = {
+    "Global Administrator": "62e90394-69f5-4237-9190-012177145e10",
+    "Privileged Authentication Administrator": "7be44c8a-adaf-4e2a-84d6-ab2649e08a13",
+    "User Administrator": "fe930be7-5e62-47db-91af-98c3a49a38b1",
+    "Helpdesk Administrator": "729827e3-9c14-49f7-bb1b-9608f156bbb8",
+    "Directory Readers": "88d8e3e3-8f55-4a1e-953a-9b9898b8876b",
+}
+
+# Which roles a User Administrator may reset. Source: learn.microsoft.com/graph/api/resources/users
+# "Who can reset passwords", read 2026-11-22. Any role that is not named needs Privileged Authentication Administrator.
+USER_ADMINISTRATOR_MAY_RESET = {"Directory Readers", "Helpdesk Administrator", "User Administrator"}
+PRIVILEGED_RESETTERS = {"Privileged Authentication Administrator", "Global Administrator"}
+
+DEFAULT_PERMISSIONS = frozenset(
+    {
+        "User.Read.All",
+        "User-PasswordProfile.ReadWrite.All",
+        "User.RevokeSessions.All",
+        "UserAuthenticationMethod.ReadWrite.All",
+        "Domain.Read.All",
+        "Mail.Send",
+    }
+)
+
+
+class Password:
+    """A password that can be compared and never read back: only a salted digest is kept, in memory."""
+
+    def __init__(self, clear: str) -> None:
+        self._salt = secrets.token_bytes(16)
+        self._digest = self._of(clear)
+
+    def opens_with(self, candidate: str) -> bool:
+        return hmac.compare_digest(self._digest, self._of(candidate))
+
+    def _of(self, clear: str) -> bytes:
+        return hashlib.sha256(self._salt + clear.encode()).digest()
+
+    def __repr__(self) -> str:
+        return "Password(***)"
+
+
+@dataclass
+class Method:
+    """One registered sign-in method. `kind` is Microsoft's type name without `#microsoft.graph.`."""
+
+    id: str
+    kind: str
+    properties: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def phone_type(self) -> str | None:
+        return self.properties.get("phoneType")
+
+
+@dataclass
+class Account:
+    """A directory account. `properties` hold what Graph answers, in Graph's words.
+
+    `sessions_revoked_at` is the same instant as `signInSessionsValidFromDateTime`; `writes` names every
+    change that Graph carried out on this account, in order, without values.
+    """
+
+    id: str
+    properties: dict[str, Any]
+    password: Password
+    methods: list[Method] = field(default_factory=list)
+    default_method: str | None = None
+    manager: str | None = None
+    must_change: bool = False
+    password_set_at: datetime | None = None
+    sessions_revoked_at: datetime | None = None
+    writes: list[str] = field(default_factory=list)
+
+    @property
+    def upn(self) -> str:
+        return str(self.properties["userPrincipalName"])
+
+    @property
+    def domain(self) -> str:
+        return self.upn.rpartition("@")[2].lower()
+
+    def method(self, method_id: str) -> Method | None:
+        return next((method for method in self.methods if method.id == method_id), None)
+
+
+@dataclass
+class Group:
+    """A group. `members` and `owners` are ids of accounts or groups; `roles` are names of administrator roles."""
+
+    id: str
+    name: str
+    members: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    role_assignable: bool = False
+    roles: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Domain:
+    name: str
+    federated: bool = False
+    default: bool = False
+    initial: bool = False
+
+
+@dataclass
+class Tenant:
+    """One customer's directory, with what its administrator has consented to.
+
+    `application_roles` are the administrator roles that the connector's service principal holds here.
+    """
+
+    key: str
+    id: str
+    name: str
+    domains: list[Domain]
+    accounts: dict[str, Account] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    direct_roles: dict[str, list[str]] = field(default_factory=dict)
+    permissions: set[str] = field(default_factory=lambda: set(DEFAULT_PERMISSIONS))
+    application_roles: set[str] = field(default_factory=lambda: {"User Administrator"})
+    consented: bool = True
+
+    def find(self, id_or_upn: str) -> Account | None:
+        """The account with this object id or user principal name; case does not matter."""
+        wanted = id_or_upn.lower()
+        for account in self.accounts.values():
+            if wanted in (account.id, account.upn.lower()):
+                return account
+        return None
+
+    def groups_of(self, member_id: str) -> list[Group]:
+        """Every group that holds this account or group, directly or through other groups."""
+        found: dict[str, Group] = {}
+        waiting = [member_id]
+        while waiting:
+            current = waiting.pop()
+            for group in self.groups.values():
+                if current in group.members and group.id not in found:
+                    found[group.id] = group
+                    waiting.append(group.id)
+        return list(found.values())
+
+    def roles_of(self, account_id: str) -> list[str]:
+        """Names of the active administrator roles, held directly or through a group."""
+        names = list(self.direct_roles.get(account_id, []))
+        for group in self.groups_of(account_id):
+            names.extend(role for role in group.roles if role not in names)
+        return names
+
+    def may_be_reset(self, account: Account) -> bool:
+        """Whether the application's own roles reach this target.
+
+        Microsoft's page asks for User Administrator, an open pull request to that page says that no role is
+        needed for ordinary users; both are true here. Protected targets need a privileged role.
+        """
+        if self.application_roles & PRIVILEGED_RESETTERS:
+            return True
+        if account.properties.get("isManagementRestricted"):
+            return False
+        in_protected_group = any(group.role_assignable for group in self.groups_of(account.id))
+        owns_protected_group = any(g.role_assignable and account.id in g.owners for g in self.groups.values())
+        roles = self.roles_of(account.id)
+        if "User Administrator" in self.application_roles and roles:
+            return not owns_protected_group and set(roles) <= USER_ADMINISTRATOR_MAY_RESET and not in_protected_group
+        return not (roles or in_protected_group or owns_protected_group)
+
+    def is_federated(self, account: Account) -> bool:
+        return any(domain.federated and domain.name == account.domain for domain in self.domains)
+
+
+@dataclass
+class Directory:
+    """All tenants, and the certificates with which the connector's application may sign."""
+
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    certificates: list[bytes] = field(default_factory=list)
+
+    def tenant(self, id_or_domain: str) -> Tenant | None:
+        wanted = id_or_domain.lower()
+        for tenant in self.tenants.values():
+            if wanted in (tenant.id, tenant.key) or any(domain.name == wanted for domain in tenant.domains):
+                return tenant
+        return None
+
+    def accounts(self) -> Iterator[tuple[Tenant, Account]]:
+        for tenant in self.tenants.values():
+            for account in tenant.accounts.values():
+                yield tenant, account
+
+    def find(self, id_or_upn: str) -> tuple[Tenant, Account] | None:
+        """Look an account up in every tenant; the control port's way in, not Graph's."""
+        for tenant in self.tenants.values():
+            account = tenant.find(id_or_upn)
+            if account:
+                return tenant, account
+        return None
+
+
+def complies_with_policy(password: str, *, tenant: Tenant) -> bool:
+    """Microsoft's cloud policy: 8 to 256 ASCII characters, three of four classes, no banned word.
+
+    Source: learn.microsoft.com concept-sspr-policy and concept-password-ban-bad, read 2026-11-22. The real
+    banned list is scored fuzzily and not published; here a banned word anywhere in the password refuses it.
+    """
+    if not 8 <= len(password) <= 256 or not password.isascii():
+        return False
+    classes = (
+        any(c.islower() for c in password),
+        any(c.isupper() for c in password),
+        any(c.isdigit() for c in password),
+        any(not c.isalnum() for c in password),
+    )
+    banned = {"password", "welcome", tenant.key}
+    return sum(classes) >= 3 and not any(word in password.lower() for word in banned)
+
+
+def graph_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

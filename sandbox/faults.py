@@ -1,0 +1,116 @@
+"""Bad days: targeted faults asked for through the control port, and the random unkindness of every day.
+
+Unkindness is decided by a hash of seed, system, call and how often that call was made, so a run with the
+same seed meets the same bad luck whatever the order of its threads. Two unkind answers to the same call never
+follow each other, so a client that retries once gets through.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+SYSTEMS = ("halo", "graph", "authority", "smtp")
+KINDS = ("status", "cut_before", "cut_after", "slow", "not_json", "timeout")
+
+
+@dataclass
+class Fault:
+    """What should go wrong, and how often.
+
+    `match` is a regular expression searched in "METHOD /path" (for SMTP: "MAIL from", "RCPT to" or "DATA subject").
+    `cut_before` drops the connection instead of doing anything; `cut_after` does it and then drops the
+    connection; `timeout` does nothing and answers nothing for `delay` seconds (default 90); `slow` answers after
+    `delay` seconds (default 0.5).
+    """
+
+    system: str
+    kind: str
+    match: str = ""
+    status: int = 503
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None
+    times: int = 1
+    delay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.system not in SYSTEMS:
+            raise ValueError(f"system is one of {', '.join(SYSTEMS)}, not {self.system!r}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+        re.compile(self.match)
+
+    @property
+    def seconds(self) -> float:
+        if self.delay is not None:
+            return self.delay
+        return 90.0 if self.kind == "timeout" else 0.5
+
+
+@dataclass
+class Faults:
+    """The faults that wait, and the dice. `gentle` switches the dice off; targeted faults always work."""
+
+    seed: int
+    gentle: bool
+    waiting: list[Fault] = field(default_factory=list)
+    _asked: Counter[str] = field(default_factory=Counter)
+    _was_unkind: set[str] = field(default_factory=set)
+
+    def add(self, fault: Fault) -> None:
+        self.waiting.append(fault)
+
+    def clear(self) -> None:
+        self.waiting.clear()
+
+    def next_for(self, system: str, call: str, *, chance: bool = True) -> Fault | None:
+        """The fault that hits this call, if any; using it up counts.
+
+        Args:
+            call: "METHOD /path" without the query.
+            chance: Whether random unkindness may hit too.
+        """
+        for fault in self.waiting:
+            if fault.system == system and re.search(fault.match, call):
+                fault.times -= 1
+                if fault.times <= 0:
+                    self.waiting.remove(fault)
+                return fault
+        if self.gentle or not chance:
+            return None
+        return self._by_chance(system, call)
+
+    def chance(self, what: str, probability: float) -> bool:
+        """Throw the dice for an oddity that is not a fault, such as a row that shows up on two pages."""
+        return not self.gentle and self._dice(what).random() < probability
+
+    def _by_chance(self, system: str, call: str) -> Fault | None:
+        key = f"{system} {call}"
+        dice = self._dice(key)
+        if key in self._was_unkind:
+            self._was_unkind.discard(key)
+            return None
+        fault = _pick(system, call, dice.random())
+        # A slow answer is no failure, so it needs no recovery.
+        if fault and fault.kind != "slow":
+            self._was_unkind.add(key)
+        return fault
+
+    def _dice(self, key: str) -> random.Random:
+        self._asked[key] += 1
+        return random.Random(f"{self.seed} {key} {self._asked[key]}")
+
+
+def _pick(system: str, call: str, roll: float) -> Fault | None:
+    writes = not call.startswith("GET ")
+    if roll < 0.02:
+        return Fault(system, "status", status=429, headers={"Retry-After": "1"})
+    if roll < 0.035:
+        return Fault(system, "status", status=503)
+    if roll < 0.05 and writes:
+        return Fault(system, "cut_after")
+    if roll < 0.08:
+        return Fault(system, "slow", delay=0.4)
+    return None

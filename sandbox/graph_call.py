@@ -1,0 +1,51 @@
+"""What one request to the imitated Graph is, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.directory import Tenant
+
+
+class GraphError(Exception):
+    """Becomes Graph's error envelope."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to Graph, alone or from a $batch. `path` starts behind the version and is decoded per segment."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+    tenant: Tenant
+    permissions: frozenset[str]
+    root: str
+
+    def require(self, *any_of: str) -> None:
+        """Refuse unless the token carries one of these application permissions."""
+        if not self.permissions & set(any_of):
+            raise GraphError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+    def object_body(self) -> dict[str, Any]:
+        if not isinstance(self.body, dict):
+            raise GraphError(
+                400, "BadRequest", "Unable to read JSON request payload. Please ensure Content-Type header is set."
+            )
+        return self.body
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to a `Call`; `body` None means an empty answer."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] | None = None

@@ -1,0 +1,326 @@
+"""The world on its first day: two customers with a directory each, and a service desk for them.
+
+Ids are derived from the seed, so that a test or a configuration file can rely on them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.desk import ApprovalProcess, ApprovalStep, Client, Contact, CustomField, Desk, Outcome, Status, TicketType
+from sandbox.directory import (
+    PASSWORD_METHOD_ID,
+    PHONE_METHOD_IDS,
+    Account,
+    Directory,
+    Domain,
+    Group,
+    Method,
+    Password,
+    Tenant,
+    graph_time,
+)
+
+NEW, IN_PROGRESS, CLOSED = 1, 2, 9
+AWAITING, APPROVED, REJECTED, NEEDS_TECHNICIAN, RETRY = 31, 32, 33, 34, 35
+
+STATUSES = (
+    Status(NEW, "New"),
+    Status(IN_PROGRESS, "In Progress"),
+    Status(3, "Action Required"),
+    Status(4, "With User"),
+    Status(CLOSED, "Closed"),
+    Status(21, "Updated"),
+    Status(28, "On Hold"),
+    Status(AWAITING, "Awaiting Approval"),
+    Status(APPROVED, "Approved"),
+    Status(REJECTED, "Rejected"),
+    Status(NEEDS_TECHNICIAN, "Needs technician"),
+    Status(RETRY, "Retry reset"),
+)
+TYPES = (
+    TicketType(1, "Incident"),
+    TicketType(3, "Service Request"),
+    TicketType(25, "Password Reset", fields=("CFSubject",), approval_process=5),
+    TicketType(26, "MFA Reset", fields=("CFSubject",), approval_process=5),
+    TicketType(27, "Account Reset", fields=("CFSubject", "CFResetWhat"), approval_process=5),
+    TicketType(30, "Change Request"),
+)
+OUTCOMES = (
+    Outcome(1, "Email User"),
+    Outcome(5, "Close", allowed=False),
+    Outcome(7, "Private Note", hidden=True),
+    Outcome(8, "Public Note"),
+    Outcome(12, "Escalate", allowed=False),
+)
+FIELDS = (
+    CustomField(201, "CFSubject", "Whose account"),
+    CustomField(202, "CFResetWhat", "What to reset", ("Password", "MFA", "Both")),
+    CustomField(203, "CFUrgency", "Urgency", ("Low", "Normal", "High")),
+)
+PROCESSES = (
+    ApprovalProcess(5, "Reset approval", (ApprovalStep(51, "Manager", AWAITING, APPROVED, REJECTED),)),
+    ApprovalProcess(
+        6,
+        "Two-step reset approval",
+        (
+            ApprovalStep(61, "Manager", AWAITING, APPROVED, REJECTED),
+            ApprovalStep(62, "Security", AWAITING, APPROVED, REJECTED),
+        ),
+    ),
+)
+
+
+def identifier(seed: int, name: str) -> str:
+    """A GUID that depends on seed and name only."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox:{seed}:{name}"))
+
+
+class _Builder:
+    """Makes one tenant's accounts and groups with derived ids."""
+
+    def __init__(self, seed: int, tenant: Tenant, now: datetime) -> None:
+        self.seed, self.tenant, self.now = seed, tenant, now
+
+    def id_of(self, name: str) -> str:
+        return identifier(self.seed, f"{self.tenant.key}:{name}")
+
+    def account(
+        self,
+        name: str,
+        display_name: str,
+        *,
+        methods: Iterable[Method] = (),
+        domain: str | None = None,
+        **properties: Any,
+    ) -> Account:
+        given, _, surname = display_name.partition(" ")
+        upn = properties.pop("userPrincipalName", f"{name}@{domain or self.tenant.domains[0].name}")
+        mail = properties.pop("mail", upn)
+        created = graph_time(self.now - timedelta(days=400))
+        account = Account(
+            id=self.id_of(name),
+            properties={
+                "userPrincipalName": upn,
+                "displayName": display_name,
+                "givenName": given,
+                "surname": surname or None,
+                "mail": mail,
+                "otherMails": [],
+                "proxyAddresses": [f"SMTP:{mail}"],
+                "businessPhones": [],
+                "mobilePhone": None,
+                "jobTitle": None,
+                "officeLocation": None,
+                "preferredLanguage": "en-GB",
+                "accountEnabled": True,
+                "userType": "Member",
+                "creationType": None,
+                "externalUserState": None,
+                "identities": [
+                    {"signInType": "userPrincipalName", "issuer": self.tenant.domains[-1].name, "issuerAssignedId": upn}
+                ],
+                "onPremisesSyncEnabled": None,
+                "onPremisesImmutableId": None,
+                "onPremisesSamAccountName": None,
+                "onPremisesDomainName": None,
+                "isManagementRestricted": None,
+                "passwordPolicies": None,
+                "assignedLicenses": [],
+                "usageLocation": "GB",
+                "createdDateTime": created,
+                "lastPasswordChangeDateTime": created,
+                "signInSessionsValidFromDateTime": created,
+            }
+            | properties,
+            # Nobody knows the first password; a reset replaces it.
+            password=Password(secrets.token_urlsafe(24)),
+            methods=[
+                Method(
+                    PASSWORD_METHOD_ID, "passwordAuthenticationMethod", {"createdDateTime": created, "password": None}
+                ),
+                *methods,
+            ],
+        )
+        self.tenant.accounts[account.id] = account
+        return account
+
+    def group(self, name: str, members: Iterable[Account | Group], **options: Any) -> Group:
+        group = Group(self.id_of(name), name, members=[member.id for member in members], **options)
+        self.tenant.groups[group.id] = group
+        return group
+
+    def method(self, owner: str, kind: str, **properties: Any) -> Method:
+        phone_type = properties.get("phoneType")
+        method_id = PHONE_METHOD_IDS[phone_type] if phone_type else self.id_of(f"{owner}:{kind}:{properties}")
+        created = graph_time(self.now - timedelta(days=90))
+        return Method(method_id, f"{kind}AuthenticationMethod", {"createdDateTime": created} | properties)
+
+    def authenticator(self, owner: str) -> Method:
+        return self.method(
+            owner,
+            "microsoftAuthenticator",
+            displayName="Phone",
+            deviceTag="SoftwareTokenActivated",
+            phoneAppVersion="6.2511.1",
+        )
+
+    def phone(self, owner: str, number: str, phone_type: str = "mobile") -> Method:
+        return self.method(owner, "phone", phoneNumber=number, phoneType=phone_type, smsSignInState="notEnabled")
+
+
+def _contoso(seed: int, now: datetime) -> Tenant:
+    tenant = Tenant(
+        "contoso",
+        identifier(seed, "tenant:contoso"),
+        "Contoso",
+        [
+            Domain("contoso.com", default=True),
+            Domain("partners.contoso.com", federated=True),
+            Domain("contoso.onmicrosoft.com", initial=True),
+        ],
+    )
+    make = _Builder(seed, tenant, now)
+    anna = make.account("anna", "Anna Approver", jobTitle="Head of Operations", methods=[make.authenticator("anna")])
+    sam = make.account("sam", "Sam Security", jobTitle="Security lead", methods=[make.authenticator("sam")])
+    ben = make.account("ben", "Ben Requester", jobTitle="Team lead", methods=[make.authenticator("ben")])
+    dana_app = make.authenticator("dana")
+    dana = make.account(
+        "dana",
+        "Dana Subject",
+        otherMails=["dana@home.example"],
+        proxyAddresses=["SMTP:dana@contoso.com", "smtp:d.subject@contoso.com"],
+        methods=[
+            dana_app,
+            make.phone("dana", "+44 5550100"),
+            make.method("dana", "email", emailAddress="dana@home.example"),
+        ],
+    )
+    dana.default_method = dana_app.id
+    make.account("emil", "Emil Fresh")
+    farid_app = make.authenticator("farid")
+    farid = make.account(
+        "farid",
+        "Farid Manykeys",
+        methods=[
+            make.method(
+                "farid",
+                "fido2",
+                displayName="Blue key",
+                aaGuid=make.id_of("aaguid"),
+                model="Key 5",
+                attestationLevel="attested",
+                attestationCertificates=[],
+                passkeyType="deviceBound",
+            ),
+            make.method("farid", "windowsHelloForBusiness", displayName="LAPTOP-7", keyStrength="normal"),
+            make.method("farid", "softwareOath", secretKey=None),
+            farid_app,
+            make.phone("farid", "+44 5550110"),
+            make.phone("farid", "+44 5550111", "alternateMobile"),
+        ],
+    )
+    farid.default_method = farid_app.id
+    make.account(
+        "grete", "Grete Synchronised", onPremisesSyncEnabled=True, onPremisesImmutableId="c2FuZGJveA==",
+        onPremisesSamAccountName="grete", onPremisesDomainName="corp.contoso.com",
+        methods=[make.phone("grete", "+44 5550120")],
+    )  # fmt: skip
+    make.account("henk", "Henk Federated", domain="partners.contoso.com", methods=[make.authenticator("henk")])
+    make.account(
+        "ines",
+        "Ines Guest",
+        userPrincipalName="ines_example.com#EXT#@contoso.onmicrosoft.com",
+        mail="ines@example.com",
+        userType="Guest",
+        creationType="Invitation",
+        externalUserState="Accepted",
+    )
+    make.account("jan", "Jan Disabled", accountEnabled=False)
+    karin = make.account("karin", "Karin Admin", methods=[make.authenticator("karin")])
+    tenant.direct_roles[karin.id] = ["Global Administrator"]
+    lars = make.account("lars", "Lars Groupadmin", methods=[make.authenticator("lars")])
+    nils = make.account("nils", "Nils Owner")
+    mira = make.account("mira", "Mira Chief", jobTitle="Chief executive", methods=[make.authenticator("mira")])
+    make.account("oona.o'neil", "Oona O'Neil", methods=[make.phone("oona", "+353 5550130")])
+    make.account("paul+sales", "Paul Plus")
+    make.account("zoe", "Zoë Müller")
+    make.account(
+        "quinn", "Quinn Room",
+        methods=[
+            make.method("quinn", "platformCredential", displayName="Mac", keyStrength="normal", platform="macOS"),
+            make.method("quinn", "external", displayName="Other MFA", configurationId=make.id_of("external")),
+            Method(make.id_of("qr"), "qrCodePinAuthenticationMethod", {"createdDateTime": graph_time(now)}),
+            make.method("quinn", "resourceAccountKey", displayName="Room key"),
+        ],
+    )  # fmt: skip
+    make.group("Role: service desk", [lars], role_assignable=True, owners=[nils.id], roles=["Helpdesk Administrator"])
+    board = make.group("Board", [mira])
+    make.group("Do not reset", [board])
+    make.group("All staff", [anna, sam, ben, dana])
+    for report in (ben, dana, farid):
+        report.manager = anna.id
+    return tenant
+
+
+def _fabrikam(seed: int, now: datetime) -> Tenant:
+    tenant = Tenant(
+        "fabrikam",
+        identifier(seed, "tenant:fabrikam"),
+        "Fabrikam",
+        [Domain("fabrikam.com", default=True), Domain("fabrikam.onmicrosoft.com", initial=True)],
+    )
+    make = _Builder(seed, tenant, now)
+    make.account("fatima", "Fatima Approver", methods=[make.authenticator("fatima")])
+    make.account("gus", "Gus Requester", methods=[make.authenticator("gus")])
+    hana_app = make.authenticator("hana")
+    hana = make.account("hana", "Hana Subject", methods=[hana_app, make.phone("hana", "+1 5550140")])
+    hana.default_method = hana_app.id
+    make.account("ivo", "Ivo Subject", methods=[make.phone("ivo", "+1 5550141")])
+    return tenant
+
+
+def directory(seed: int, *, now: Callable[[], datetime]) -> Directory:
+    """Both tenants with everybody in them."""
+    tenants = (_contoso(seed, now()), _fabrikam(seed, now()))
+    return Directory({tenant.key: tenant for tenant in tenants})
+
+
+def desk(directory: Directory, *, now: Callable[[], datetime]) -> Desk:
+    """The service desk: configuration, clients and their contacts; no tickets yet."""
+    desk = Desk(now=now)
+    desk.types = {record.id: record for record in TYPES}
+    desk.statuses = {record.id: record for record in STATUSES}
+    desk.outcomes = {record.id: record for record in OUTCOMES}
+    desk.fields = {record.id: record for record in FIELDS}
+    desk.processes = {record.id: record for record in PROCESSES}
+    desk.clients = {
+        12: Client(12, "Contoso", 18, "contoso"),
+        13: Client(13, "Contoso Retail", 19, "contoso"),
+        21: Client(21, "Fabrikam", 27, "fabrikam"),
+        30: Client(30, "Northwind", 36, None),
+    }
+    desk.approvers = {
+        12: ["anna@contoso.com"],
+        13: ["anna@contoso.com"],
+        21: ["fatima@fabrikam.com"],
+        30: ["nora@northwind.example"],
+    }
+    for client_id, key in ((12, "contoso"), (21, "fabrikam")):
+        for account in directory.tenants[key].accounts.values():
+            _contact(
+                desk, client_id, str(account.properties["displayName"]), str(account.properties["mail"]), account.id
+            )
+    _contact(desk, 13, "Rita Retail", "rita@contoso.com")
+    _contact(desk, 30, "Nora Approver", "nora@northwind.example")
+    _contact(desk, 30, "Otis Requester", "otis@northwind.example")
+    return desk
+
+
+def _contact(desk: Desk, client_id: int, name: str, email: str, azure_id: str | None = None) -> None:
+    number = 100 + len(desk.contacts)
+    desk.contacts[number] = Contact(number, client_id, name, email, azure_id)
