@@ -1,0 +1,51 @@
+"""What a browser calls itself, said for people. Only ever a label: names are free to choose; they decide nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+LONGEST_USER_AGENT: Final = 300
+
+# The first that matches wins: Edge and Opera also call themselves Chrome, Chrome also calls itself Safari.
+_BROWSERS: Final = (
+    ("Edge", re.compile(r"\bEdg(?:A|iOS)?/(\d+)")),
+    ("Opera", re.compile(r"\bOPR/(\d+)")),
+    ("Samsung Internet", re.compile(r"\bSamsungBrowser/(\d+)")),
+    ("Firefox", re.compile(r"\b(?:Firefox|FxiOS)/(\d+)")),
+    ("Chrome", re.compile(r"\b(?:Chrome|CriOS|HeadlessChrome)/(\d+)")),
+    ("Safari", re.compile(r"\bVersion/(\d+)[^ ]* (?:Mobile/\S+ )?Safari/")),
+)
+_SYSTEMS: Final = (
+    ("iPhone", re.compile(r"\biPhone\b")),
+    ("iPad", re.compile(r"\biPad\b")),
+    ("Android", re.compile(r"\bAndroid\b")),
+    ("Windows", re.compile(r"\bWindows\b")),
+    ("macOS", re.compile(r"\bMac OS X\b")),
+    ("ChromeOS", re.compile(r"\bCrOS\b")),
+    ("Linux", re.compile(r"\bLinux\b")),
+)
+_ROBOT = re.compile(
+    r"bot\b|crawl|spider|preview|scan|slurp|facebookexternalhit|curl/|wget/|python|go-http|headless|node|java/|okhttp",
+    re.IGNORECASE,
+)
+
+
+def name_agent(user_agent: str | None) -> str | None:
+    """The browser and system in a few words, such as `Edge 156 on Windows`; `None` when nothing is recognised."""
+    if not user_agent:
+        return None
+    browser = next((f"{name} {found[1]}" for name, shape in _BROWSERS if (found := shape.search(user_agent))), None)
+    system = next((name for name, shape in _SYSTEMS if shape.search(user_agent)), None)
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or system
+
+
+def suspect_of(user_agent: str | None, *, method: str) -> str:
+    """Why a visitor looks like a machine, or `none`. Mail scanners often look like people: `none` proves nothing."""
+    if method == "HEAD":
+        return "head_request"
+    if not user_agent:
+        return "no_name"
+    return "robot_name" if _ROBOT.search(user_agent) else "none"

@@ -1,0 +1,131 @@
+"""What every answer of the link service has in common: the headers, the limits, the words of an error."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_LIMIT: Final = 4096
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+UNIFORM_HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store, max-age=0",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "clipboard-write=(self), camera=(), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow, noarchive, nosnippet",
+}
+"""On every answer. An answer may set its own `Cache-Control` (static files do); nothing else is ever replaced."""
+
+log = structlog.get_logger(__name__)
+
+
+class BodyTooLarge(Exception):
+    """A request's body is above `BODY_LIMIT`; the rest of it was not read."""
+
+
+class BadBody(Exception):
+    """A request's body is not what it must be. The message says how, and never quotes it."""
+
+
+class UniformAnswers:
+    """Puts the headers on whatever the application answers, and turns a bug into a plain 500.
+
+    A bug is logged by its type and place alone: the message of an exception, and the address of the request, could hold
+    a token.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                for name, value in UNIFORM_HEADERS.items():
+                    if name != "Cache-Control" or "cache-control" not in headers:
+                        headers[name] = value
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
+            if not started:
+                await PlainTextResponse("Something went wrong here. Try again in a moment.", 500)(
+                    scope, receive, send_with_headers
+                )
+
+
+def place_of(error: BaseException) -> str:
+    """The file and line that raised, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+
+
+async def read_body(request: Request) -> bytes:
+    """Read a request's body, up to `BODY_LIMIT`.
+
+    Raises:
+        BodyTooLarge: It is longer, or says that it will be.
+    """
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > BODY_LIMIT:
+        raise BodyTooLarge
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_LIMIT:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+async def read_json(request: Request) -> Mapping[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        BodyTooLarge: See `read_body`.
+        BadBody: It is not declared as JSON, not JSON, or not an object.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise BadBody("send Content-Type: application/json")
+    body = await read_body(request)
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadBody("the body is not JSON") from None
+    if not isinstance(content, dict):
+        raise BadBody("the body must be a JSON object")
+    return content
+
+
+def error_answer(status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error for programs: a code to decide by and a sentence for people."""
+    return JSONResponse({"error": code, "message": message}, status, headers=headers)

@@ -1,0 +1,106 @@
+"""Connections to the link service's database, set up so that a counted view stays counted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from connector.errors import ConfigError
+
+_BUSY_WAIT: Final = timedelta(seconds=10)
+_READ_ONLY: Final = "links_read_only"
+
+
+def open_engine(url: str) -> Engine:
+    """Make the engine. Nothing is connected yet.
+
+    SQLite: the driver's own transaction handling is switched off and every writing transaction starts with
+    `BEGIN IMMEDIATE`, so that two claims never read the same count; `synchronous=FULL`, because with `NORMAL` a power
+    cut may forget a counted view; `secure_delete=ON`, so that wiped blobs are overwritten in the file.
+
+    PostgreSQL: `READ COMMITTED`, where the row lock makes the second of two claims look at the condition again.
+
+    Raises:
+        ConfigError: The address of the database is not one, or its driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            # `hide_parameters`: SQLAlchemy's errors otherwise quote a statement's values.
+            engine = create_engine(
+                parsed,
+                hide_parameters=True,
+                connect_args={"timeout": _BUSY_WAIT.total_seconds(), "isolation_level": None},
+            )
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        if parsed.get_backend_name() == "postgresql":
+            if parsed.drivername == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            return create_engine(parsed, hide_parameters=True, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    except (ArgumentError, ImportError, ValueError) as error:
+        raise ConfigError(
+            f"The link service's database address cannot be used ({type(error).__name__}). "
+            "Write it like sqlite:////var/lib/links/links.db."
+        ) from None
+    raise ConfigError(
+        f"The link service's database cannot be of the kind {parsed.get_backend_name()!r}. "
+        "Write it like sqlite:////var/lib/links/links.db."
+    )
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection that only reads: on SQLite it does not wait for a writer."""
+    return engine.connect().execution_options(**{_READ_ONLY: True})
+
+
+def require_tables(engine: Engine) -> None:
+    """Look whether the schema is there.
+
+    Raises:
+        ConfigError: It is not, or the database cannot be opened.
+    """
+    try:
+        missing = {"link", "event"} - set(inspect(engine).get_table_names())
+    except SQLAlchemyError as error:
+        raise ConfigError(
+            f"The link service's database cannot be opened ({type(error).__name__}). "
+            "Check `database`: the folder must exist and be writable for this user."
+        ) from None
+    if missing:
+        raise ConfigError(
+            "The link service's database is empty or from an older version. "
+            "Bring it up to date with: connector --config FILE migrate"
+        )
+
+
+def checkpoint(engine: Engine) -> None:
+    """Fold SQLite's write-ahead log back into the file and empty it, so that old pages do not stay there.
+
+    A reader in the way only means that the log is emptied next time.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    finally:
+        raw.close()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}").close()
+        cursor = connection.cursor()
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

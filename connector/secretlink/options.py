@@ -1,0 +1,72 @@
+"""What the link service needs to know to run. The YAML file is read elsewhere and mapped to this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from connector.errors import ConfigError
+
+LEAST_API_KEY_LETTERS: Final = 24
+
+
+@dataclass(frozen=True)
+class LinkServiceOptions:
+    """How to run one link service. `repr` shows no secret.
+
+    Attributes:
+        database: SQLAlchemy address; may hold a password, so it is not shown.
+        listen_host: Address to listen on.
+        listen_port: Port; 0 lets the system choose.
+        url: What people open, without a path: `https://links.example.com`.
+        pepper: See `seal.Pepper`.
+        api_keys: What the connector shows as a bearer token; one, or two while rotating.
+        trusted_proxies: Networks whose `X-Forwarded-For` counts; none by default.
+        mmdb: City file for places; `None` for the country table that comes along.
+        brand_name: Who helps, on pages of links that name nobody.
+        brand_phone: Their number, as people write it.
+        brand_url: Where they can be reached; https or http.
+        brand_colour: Accent of the page, `#rrggbb`.
+        retention: How long an ended link's tombstone and its events are kept.
+    """
+
+    database: str = field(repr=False)
+    listen_host: str
+    listen_port: int
+    url: str
+    pepper: bytes = field(repr=False)
+    api_keys: tuple[str, ...] = field(repr=False)
+    trusted_proxies: tuple[str, ...] = ()
+    mmdb: Path | None = None
+    brand_name: str | None = None
+    brand_phone: str | None = None
+    brand_url: str | None = None
+    brand_colour: str | None = None
+    retention: timedelta = timedelta(days=90)
+
+    def check(self) -> None:
+        """Look for what cannot work.
+
+        Raises:
+            ConfigError: With every problem found.
+        """
+        problems: list[str] = []
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            problems.append(
+                f"url: {self.url!r} cannot be used. Write it like https://links.example.com, without a path."
+            )
+        if not self.api_keys:
+            problems.append("api_keys: there is none. Name one secret that the connector uses too.")
+        if any(len(key) < LEAST_API_KEY_LETTERS for key in self.api_keys):
+            problems.append(
+                f"api_keys: one is shorter than {LEAST_API_KEY_LETTERS} letters. "
+                'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        if self.retention < timedelta(days=1):
+            problems.append("retention: it must be a day or more, so that the connector has read every event before.")
+        if problems:
+            raise ConfigError(problems)

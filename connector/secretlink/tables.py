@@ -1,0 +1,89 @@
+"""The link service's two tables. The schema is made by `connector/migrations/links`; a test keeps the two equal.
+
+Instants are whole milliseconds since 1970-01-01 UTC (`…_ms`), except `expires_at`: whole seconds, because exactly that
+number is bound into the encryption.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+link: Final = Table(
+    "link",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("lookup_mac", LargeBinary(32), nullable=False, unique=True),
+    Column("pepper_id", String(16), nullable=False),
+    Column("content_mac", LargeBinary(32), nullable=False),  # tells a repeated create from a clash
+    Column("mode", String(16), nullable=False),
+    Column("blob", LargeBinary, nullable=True),  # NULL as soon as the link has ended
+    Column("state", String(16), nullable=False),
+    Column("views", Integer, nullable=False),
+    Column("max_views", Integer, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("first_view_ms", BigInteger, nullable=True),
+    Column("last_view_ms", BigInteger, nullable=True),
+    Column("ended_ms", BigInteger, nullable=True),
+    Column("ref", String(200), nullable=False),
+    Column("display_name", String(200), nullable=False),
+    Column("ticket", String(64), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("brand", Text, nullable=True),  # JSON, or NULL for the service's own
+    CheckConstraint("views >= 0 AND views <= max_views", name="views_within_limit"),
+    CheckConstraint("max_views BETWEEN 1 AND 20 AND expires_at > 0", name="terms_are_possible"),
+    CheckConstraint("state IN ('active', 'consumed', 'expired', 'revoked')", name="known_state"),
+    CheckConstraint("state = 'active' OR blob IS NULL", name="ended_links_hold_nothing"),
+    CheckConstraint("(state = 'active') = (ended_ms IS NULL)", name="ended_links_say_when"),
+    Index("ix_link_state_expires_at", "state", "expires_at"),
+)
+
+event: Final = Table(
+    "event",
+    metadata,
+    # Given out by the chain, one by one without gaps; the database must not count by itself.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("link_id", String(64), ForeignKey("link.id"), nullable=True),
+    Column("ref", String(200), nullable=True),
+    Column("kind", String(32), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("view", Integer, nullable=True),
+    Column("views_left", Integer, nullable=True),
+    Column("reason", String(200), nullable=True),
+    Column("nonce", String(64), nullable=True),
+    Column("ip", String(64), nullable=True),
+    Column("country", String(2), nullable=True),
+    Column("city", String(120), nullable=True),
+    Column("place_source", String(64), nullable=True),
+    Column("user_agent", String(300), nullable=True),
+    Column("agent", String(80), nullable=True),
+    Column("suspect", String(32), nullable=True),
+    Column("mac", LargeBinary(32), nullable=False),
+    # One nonce counts one view, whatever two racing requests believe. NULLs do not clash, on either engine.
+    UniqueConstraint("link_id", "nonce"),
+)

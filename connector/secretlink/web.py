@@ -1,0 +1,260 @@
+"""The link service as a web application, and the process that runs it.
+
+One process, with the database inline: a claim takes about a millisecond, and a single writer is what SQLite does best.
+The paths of requests are never logged, because they hold tokens; see `answers.UniformAnswers` for what a bug may say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from connector.errors import ConfigError
+from connector.secretlink.answers import UniformAnswers, error_answer, place_of
+from connector.secretlink.api import Api, ApiKeys, News
+from connector.secretlink.challenge import Challenges
+from connector.secretlink.options import LinkServiceOptions
+from connector.secretlink.pages import Pages
+from connector.secretlink.place import Places, parse_networks
+from connector.secretlink.render import Renderer, StaticFiles
+from connector.secretlink.seal import Pepper
+from connector.secretlink.vault import Vault
+from connector.secretlink.visitors import UnknownTokenBrake, Visitors
+
+__all__ = ["LinkServiceOptions", "create_app", "serve"]
+
+_LONGEST_SLEEP: Final = timedelta(seconds=60)
+_SHORTEST_SLEEP: Final = timedelta(milliseconds=50)
+_PURGE_EVERY: Final = timedelta(hours=1)
+_GRACE: Final = timedelta(seconds=10)
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Starlette:
+    """Build the application. The database must have its tables already.
+
+    Args:
+        clock: Returns the time now, with a zone.
+
+    Raises:
+        ConfigError: Options that cannot work, or a database that cannot be opened.
+
+    While it runs (its lifespan), links are expired on time and old ones purged.
+    """
+    options.check()
+    pepper = Pepper(options.pepper)
+    trusted = parse_networks(options.trusted_proxies)
+    news = News()
+    places = Places(options.mmdb)
+    vault = Vault(options.database, pepper, clock=clock, on_event=news.announce)
+    files = StaticFiles()
+    renderer = Renderer(options, files)
+    pages = Pages(
+        vault,
+        Challenges(pepper.challenge_key, clock=clock),
+        Visitors(places, trusted),
+        UnknownTokenBrake(clock=clock),
+        renderer,
+        clock=clock,
+    )
+    api = Api(vault, ApiKeys(options.api_keys), news, clock=clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        caretaker = asyncio.create_task(_take_care(vault, news, clock=clock, retention=options.retention))
+        try:
+            yield
+        finally:
+            news.close()
+            caretaker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await caretaker
+            vault.checkpoint()
+            vault.close()
+            places.close()
+
+    app = _Application(
+        routes=[*pages.routes(), *api.routes(), *_plain_routes(vault, files)],
+        exception_handlers={
+            HTTPException: _Refusals(renderer).refuse,
+            SQLAlchemyError: _Refusals(renderer).database_away,
+        },
+        lifespan=lifespan,
+    )
+    # A redirect to the same address without its last slash would repeat the token in a header for nothing.
+    app.router.redirect_slashes = False
+    app.state.vault = vault
+    app.state.news = news
+    return app
+
+
+def serve(
+    options: LinkServiceOptions,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ready: Callable[[str, int], None] | None = None,
+) -> None:
+    """Run the link service until SIGTERM, SIGINT or (Windows) Ctrl+Break; then finish what is in hand and return.
+
+    Args:
+        ready: Called with host and port once requests are taken.
+
+    Raises:
+        ConfigError: It cannot start: options, database or port.
+    """
+    app = create_app(options, clock=clock)
+    try:
+        listener = socket.create_server((options.listen_host, options.listen_port), family=_family(options.listen_host))
+    except OSError as error:
+        app.state.vault.close()
+        raise ConfigError(
+            f"The link service cannot listen on {options.listen_host}:{options.listen_port} ({error.strerror}). "
+            "Check `listen`: another program may use the port already."
+        ) from None
+    config = uvicorn.Config(
+        app,
+        proxy_headers=False,  # we read X-Forwarded-For ourselves, believing only named proxies
+        access_log=False,  # paths hold tokens
+        server_header=False,
+        log_config=None,
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=int(_GRACE.total_seconds()),
+    )
+    host, port = listener.getsockname()[:2]
+    with _quiet_signals():
+        _Server(config, app, lambda: ready(host, port) if ready else None).run([listener])
+
+
+class _Application(Starlette):
+    """Starlette with the uniform headers outside of everything, its own error page included."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return UniformAnswers(super().build_middleware_stack())
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it is ready, and lets nobody's long poll hold up the end."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            log.info("link_service_started")
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.news.close()
+        await super().shutdown(sockets)
+        log.info("link_service_stopped")
+
+
+class _Refusals:
+    """What is answered when no endpoint answers."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """404 and 405. The pages of unknown addresses and of unknown links are the same."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers = error.headers if isinstance(error, HTTPException) else None
+        if request.url.path.startswith("/api/"):
+            return error_answer(status, "refused", "there is nothing here for this method and address", headers=headers)
+        if status == 404:
+            return HTMLResponse(self._renderer.gone(None, ()), 404)
+        text = "Open the link from the mail again."
+        return HTMLResponse(self._renderer.message("This does not work here", text), status, headers=headers)
+
+    async def database_away(self, request: Request, error: Exception) -> Response:
+        """503 while the database is locked, full or gone; nothing was counted."""
+        log.error("link_database_away", error=type(error).__name__, where=place_of(error))
+        headers = {"Retry-After": "5"}
+        if request.url.path.startswith("/s/") and request.method == "GET":
+            text = "The service cannot be reached right now. Nothing was used up. Try again in a minute."
+            return HTMLResponse(self._renderer.message("Try again in a minute", text), 503, headers=headers)
+        return error_answer(503, "unavailable", "the database is away; nothing was changed", headers=headers)
+
+
+def _plain_routes(vault: Vault, files: StaticFiles) -> list[Route]:
+    async def static(request: Request) -> Response:
+        found = files.find(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404)
+        return Response(
+            found.content,
+            media_type=found.media_type,
+            headers={"Cache-Control": "public, max-age=31536000, immutable"},
+        )
+
+    async def healthz(_: Request) -> Response:
+        vault.is_alive()
+        return JSONResponse({"status": "ok"})
+
+    return [Route("/static/{name}", static, methods=["GET"]), Route("/healthz", healthz, methods=["GET"])]
+
+
+async def _take_care(vault: Vault, news: News, *, clock: Callable[[], datetime], retention: timedelta) -> None:
+    """Expire links on time, empty the write-ahead log, purge what is old. Lives through a database that is away."""
+    purged_at: datetime | None = None
+    tidied_at: datetime | None = None
+    while not news.closed:
+        sleep = _LONGEST_SLEEP
+        try:
+            now = clock()
+            next_expiry = vault.next_expiry()
+            if next_expiry is not None and next_expiry <= now:
+                vault.expire_due()
+                next_expiry = vault.next_expiry()
+            if purged_at is None or now - purged_at >= _PURGE_EVERY:
+                vault.purge(older_than=retention)
+                purged_at = now
+            if tidied_at is None or now - tidied_at >= _LONGEST_SLEEP:
+                vault.checkpoint()
+                tidied_at = now
+            if next_expiry is not None:
+                sleep = min(max(next_expiry - now, _SHORTEST_SLEEP), _LONGEST_SLEEP)
+        except SQLAlchemyError as error:
+            log.error("link_database_away", error=type(error).__name__, where=place_of(error))
+        await news.wait(sleep)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+@contextlib.contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more at the end; let that fall on deaf ears."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: None) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
