@@ -172,7 +172,7 @@ def next_step(case: Case, seen: Seen, policy: Policy, *, now: datetime) -> Step:
 def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     ticket = seen.ticket
     if ticket is None or ticket.closed or not ticket.mapped:
-        return _end(case, ticket, seen)
+        return end(case, ticket, seen)
     case = replace(case, **_copied(ticket, policy))
     refusal = _refuse_request(ticket, seen, policy)
     if refusal is not None:
@@ -223,7 +223,7 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
 def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     ticket = seen.ticket
     if ticket is None or ticket.closed or not ticket.mapped:
-        return _end(case, ticket, seen)
+        return end(case, ticket, seen)
     different = differences(case, ticket, policy)
     if different:
         return start_over(case, ticket, different)
@@ -237,14 +237,14 @@ def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
             return _approve(case, ticket, policy)
         if not refusal.void:
             return hand_off(case, refusal)
-        void = _void(case, ticket, refusal)
-        if void is not None:
-            return void
+        doubt = void(case, ticket, refusal)
+        if doubt.changes["void_said"] != case.void_said:
+            return doubt
     elif reading.reason:
         unclear = Refusal("not_approved", reading.reason, "Start the approval again in the PSA.", "", void=True)
-        void = _void(case, ticket, unclear)
-        if void is not None:
-            return void
+        doubt = void(case, ticket, unclear)
+        if doubt.changes["void_said"] != case.void_said:
+            return doubt
     return _remind(case, ticket, policy, now)
 
 
@@ -348,45 +348,11 @@ def _reject(case: Case, ticket: Ticket, policy: Policy) -> Record:
     )
 
 
-def _void(case: Case, ticket: Ticket, refusal: Refusal) -> Record | None:
-    """Say once per approval that it does not count; `None` when that was said."""
-    said = hashlib.sha256(
-        repr([(d.evidence, d.decided_at, d.approved) for d in ticket.approval.decisions]).encode()
-        + refusal.reason.encode()
-    ).hexdigest()[:12]
-    if case.void_said == said:
-        return None
-    return Record(
-        event=Event.VOIDED,
-        changes={"void_said": said, "approval": None},
-        messages=(_note(case, f"void:{case.round}:{said}", notes.approval_void(refusal)),),
-        facts={"reason": refusal.reason, "code": refusal.code},
-    )
-
-
 def _wait_for_person(case: Case, seen: Seen) -> Step:
     ticket = seen.ticket
     if ticket is None or ticket.closed:
-        return _end(case, ticket, seen)
+        return end(case, ticket, seen)
     return retry(case) if ticket.retry_requested else Wait(None)
-
-
-def _end(case: Case, ticket: Ticket | None, seen: Seen) -> Record:
-    """The ticket is closed by somebody, of another type, or gone. A ticket that we never wrote to stays untouched."""
-    if ticket is None:
-        why, tell = seen.gone or "The ticket is gone.", False
-    elif ticket.closed:
-        why, tell = "The ticket was closed by somebody.", False
-    else:
-        why, tell = "The ticket is no longer of a type for resets.", case.waiting_since is not None
-    return Record(
-        event=Event.TICKET_ENDED,
-        changes={"outcome": Outcome.CANCELLED, "explanation": why},
-        messages=(_note(case, f"ended:{case.round}", notes.ended(why, written=case.written_at is not None)),)
-        if tell
-        else (),
-        facts={"reason": why},
-    )
 
 
 def _link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
@@ -501,6 +467,20 @@ def _subject_as_recognised(case: Case) -> Person:
     return Person(name=case.subject_name, email=case.subject, ids=frozenset({f"entra:{case.subject_id}"}))
 
 
+def void(case: Case, ticket: Ticket, refusal: Refusal) -> Record:
+    """An approval does not count, but a new one would: back to waiting. The agent is told once per set of decisions."""
+    said = hashlib.sha256(
+        repr([(d.evidence, d.decided_at, d.approved) for d in ticket.approval.decisions]).encode()
+        + refusal.reason.encode()
+    ).hexdigest()[:12]
+    return Record(
+        event=Event.VOIDED,
+        changes={"void_said": said, "approval": None},
+        messages=(_note(case, f"void:{case.round}:{said}", notes.approval_void(refusal)),),
+        facts={"reason": refusal.reason, "code": refusal.code},
+    )
+
+
 def differences(case: Case, ticket: Ticket, policy: Policy) -> tuple[str, ...]:
     """Which parts of the request are not what they were when it was recognised."""
     known, now = case.requester, ticket.requester
@@ -537,6 +517,24 @@ def retry(case: Case) -> Record:
         event=Event.RETRIED,
         changes=changes,
         messages=(_note(case, f"retried:{case.round}", notes.retried(case.round + 1)),),
+    )
+
+
+def end(case: Case, ticket: Ticket | None, seen: Seen) -> Record:
+    """The ticket is closed by somebody, of another type, or gone. A ticket that we never wrote to stays untouched."""
+    if ticket is None:
+        why, tell = seen.gone or "The ticket is gone.", False
+    elif ticket.closed:
+        why, tell = "The ticket was closed by somebody.", False
+    else:
+        why, tell = "The ticket is no longer of a type for resets.", case.waiting_since is not None
+    return Record(
+        event=Event.TICKET_ENDED,
+        changes={"outcome": Outcome.CANCELLED, "explanation": why},
+        messages=(_note(case, f"ended:{case.round}", notes.ended(why, written=case.written_at is not None)),)
+        if tell
+        else (),
+        facts={"reason": why},
     )
 
 

@@ -1,0 +1,593 @@
+"""Look, decide, act, write down: one pass over one claimed case. The only place with side effects in order.
+
+A pass first delivers what the case owes (outbox), then repeats: read what the state needs, ask `plan.next_step`,
+carry it out, save. It ends when there is nothing to do before some time or some change outside.
+
+Failures never leave this module half done: a `TemporaryError` keeps the case where it is with a later `due_at`, a
+`PermanentError` hands it off, an `AuthenticationError` keeps it and is told to the caller, a bug is reported and
+keeps it, the third time hands it off. `LostClaim` means that another worker has the case: nothing is written.
+
+The order inside `_deliver` is the crash rule; see the comments there before moving a line.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import structlog
+
+from connector.core import brake, notes, plan
+from connector.core.case import Action, Case, State, fold
+from connector.core.guard import Refusal
+from connector.core.machine import Event, advance
+from connector.core.ports import (
+    Account,
+    AuditEntry,
+    CaseStore,
+    Clock,
+    Directory,
+    Letter,
+    LetterWriter,
+    LinkService,
+    LinkWish,
+    Mailer,
+    Message,
+    Note,
+    OutboxRow,
+    Psa,
+    Reset,
+    StatusTarget,
+    Ticket,
+)
+from connector.core.secret import Secret
+from connector.core.subject import read_subject
+from connector.errors import (
+    AmbiguousAccount,
+    AuthenticationError,
+    DatabaseError,
+    LostClaim,
+    NoSuchAccount,
+    PasswordRejected,
+    PermanentError,
+    TemporaryError,
+    TicketGone,
+)
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(minutes=5)
+"""How long a claim holds. Every outside call is bounded far below it, and it is renewed between them."""
+
+WAITS = tuple(timedelta(seconds=seconds) for seconds in (2, 5, 15, 30, 60, 120, 300, 600, 900))
+"""Growing waits after failures of one step; the last one repeats."""
+
+MOST_TRIES_OF_A_WRITE = 25
+"""About five hours of failures of a step that writes to an account, then a person is called."""
+
+MOST_BUGS = 3
+LONG_DELAY = timedelta(minutes=10)
+"""A step that failed for longer is explained in the ticket once it works again."""
+
+MOST_STEPS = 20
+"""In one pass. More would be a loop in the plan."""
+
+PASSWORD_CANDIDATES = 3
+WHILE_PAUSED = timedelta(minutes=1)
+WHILE_REFUSED = timedelta(minutes=1)
+
+
+class Result(StrEnum):
+    """How a pass ended; for metrics and the runner."""
+
+    DONE = "done"
+    DELAYED = "delayed"
+    REFUSED = "refused"
+    LOST = "lost"
+    BUG = "bug"
+    DATABASE = "database"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass did.
+
+    Attributes:
+        authentication: The scope that refused us, or empty.
+    """
+
+    result: Result
+    case: Case
+    authentication: str = ""
+
+
+PolicyFor = Callable[[Psa, str], plan.Policy]
+"""Gives the policy for a client id of a PSA; `tenant` is empty where none is mapped."""
+
+
+class Reconciler:
+    """Carries cases forward. Safe to use from several threads: it keeps nothing between passes.
+
+    Args:
+        policy_for: The configuration that applies to a client of a PSA.
+        link_events: Brings the link service's events up to the present into the store.
+        new_password: A fresh candidate at each call.
+        report_bug: Told of every exception that is not one of ours.
+        zone_name: The IANA name of a tenant's time zone, for the link page.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        psas: Mapping[str, Psa],
+        directory: Directory,
+        links: LinkService,
+        letters: LetterWriter,
+        mailer: Mailer,
+        limits: brake.Limits,
+        policy_for: PolicyFor,
+        link_events: Callable[[], None],
+        new_password: Callable[[], Secret],
+        clock: Clock,
+        zone_name: Callable[[str], str] = lambda tenant: "UTC",  # noqa: ARG005
+        report_bug: Callable[[BaseException, Case], None] = lambda error, case: None,  # noqa: ARG005
+        lease: timedelta = LEASE,
+    ) -> None:
+        self._store = store
+        self._psas = psas
+        self._directory = directory
+        self._links = links
+        self._letters = letters
+        self._mailer = mailer
+        self._limits = limits
+        self._policy_for = policy_for
+        self._link_events = link_events
+        self._new_password = new_password
+        self._clock = clock
+        self._zone_name = zone_name
+        self._report_bug = report_bug
+        self._lease = lease
+
+    # ------------------------------------------------------------ one pass
+
+    def work_on(self, case: Case) -> Pass:
+        """Carry a claimed case as far as it goes now, and give the claim back. Raises nothing of ours."""
+        held = _Held(case)
+        try:
+            self._pass(held)
+        except (LostClaim, DatabaseError) as failure:
+            return self._nothing_written(held, failure)
+        except Exception as failure:
+            try:
+                return self._settle(held, failure)
+            except (LostClaim, DatabaseError) as worse:
+                return self._nothing_written(held, worse)
+        return Pass(Result.DONE, held.case)
+
+    def _settle(self, held: _Held, failure: Exception) -> Pass:
+        """Write down what a failure means for the case."""
+        match failure:
+            case TicketGone():
+                self._ticket_gone(held, failure)
+                return Pass(Result.DONE, held.case)
+            case TemporaryError():
+                self._postpone(held, failure, failure.retry_after)
+                return Pass(Result.DELAYED, held.case)
+            case AuthenticationError():
+                self._postpone(held, failure, WHILE_REFUSED)
+                return Pass(Result.REFUSED, held.case, authentication=failure.scope)
+            case PermanentError():
+                self._give_up(held, str(failure))
+                return Pass(Result.DONE, held.case)
+            case _:
+                log.error("bug", case=held.case.id, state=held.case.state.value, kind=type(failure).__name__)
+                self._report_bug(failure, held.case)
+                self._after_bug(held, failure)
+                return Pass(Result.BUG, held.case)
+
+    def _nothing_written(self, held: _Held, failure: Exception) -> Pass:
+        if isinstance(failure, LostClaim):
+            log.info("claim_lost", case=held.case.id)
+            return Pass(Result.LOST, held.case)
+        log.warning("database_away", case=held.case.id, error=str(failure))
+        return Pass(Result.DATABASE, held.case)
+
+    def _pass(self, held: _Held) -> None:
+        for _ in range(MOST_STEPS):
+            self._deliver_outbox(held)
+            now = self._clock()
+            seen = self._look(held.case, now)
+            # The ticket may have moved to another client: the policy is that of the ticket as it is now.
+            policy = self._policy(held.case, seen.ticket)
+            step = plan.next_step(held.case, seen, policy, now=now)
+            match step:
+                case plan.Wait(until):
+                    self._rest(held, until, now)
+                    return
+                case plan.Record():
+                    self._record(held, step)
+                case plan.RemoveMethods() | plan.Deliver() if self._is_paused(held, now):
+                    return
+                case plan.RemoveMethods():
+                    self._remove_methods(held)
+                case plan.Deliver():
+                    self._deliver(held)
+        raise RuntimeError(f"{held.case.id} made {MOST_STEPS} steps in one pass and is not done: a loop in the plan")
+
+    # ------------------------------------------------------------ looking
+
+    def _policy(self, case: Case, ticket: Ticket | None = None) -> plan.Policy:
+        return self._policy_for(self._psa(case), ticket.client_id if ticket else case.client_id)
+
+    def _psa(self, case: Case) -> Psa:
+        psa = self._psas.get(case.psa)
+        if psa is None:
+            raise TemporaryError(
+                f"The PSA {case.psa} of ticket {case.number} is not in the configuration any more. "
+                "Put it back, or cancel the case.",
+                retry_after=timedelta(hours=1),
+            )
+        return psa
+
+    def _look(self, case: Case, now: datetime) -> plan.Seen:
+        needs = plan.needs(case, now=now)
+        if needs.fresh_link_events:
+            self._link_events()
+        events = self._store.link_events(case.id, after=case.link_seq)
+        if not needs.ticket:
+            return plan.Seen(link_events=events)
+        try:
+            ticket = self._psa(case).read(case.ticket_id)
+        except TicketGone as gone:
+            return plan.Seen(gone=str(gone), link_events=events)
+        seen = plan.Seen(ticket=ticket, link_events=events)
+        if not needs.account or ticket.closed or not ticket.mapped:
+            return seen
+        return self._with_account(seen, self._policy(case, ticket), ticket)
+
+    def _with_account(self, seen: plan.Seen, policy: plan.Policy, ticket: Ticket) -> plan.Seen:
+        subject = read_subject(ticket.subject_text)
+        if subject.problem or not policy.tenant:
+            return seen
+        try:
+            return replace(seen, account=self._directory.find(policy.tenant, subject.address))
+        except NoSuchAccount:
+            return replace(seen, account_problem=_no_account(subject.address))
+        except AmbiguousAccount:
+            return replace(seen, account_problem=_ambiguous(subject.address))
+
+    # ------------------------------------------------------------ writing down
+
+    def _record(self, held: _Held, record: plan.Record, *, reset: Reset | None = None) -> None:
+        now = self._clock()
+        before = held.case
+        messages = [*self._delay_note(before, now), *record.messages]
+        after = advance(before, record.event, now=now, **record.changes)
+        held.case = self._store.save(
+            after,
+            now=now,
+            messages=messages,
+            audit=[record.audit(before, now)],
+            reset=reset,
+            lease=self._lease,
+        )
+        log.info("case", case=before.id, psa=before.psa, ticket=after.number, event=record.event.value,
+                 state=after.state.value)  # fmt: skip
+
+    def _delay_note(self, case: Case, now: datetime) -> list[Message]:
+        if case.failing_since is None or now - case.failing_since < LONG_DELAY:
+            return []
+        key = f"delayed:{case.failing_since.isoformat()}"
+        text = notes.delayed(case.failing_since, now, "another system could not be reached or asked us to wait.")
+        return [Message(key=key, body=Note(text=text, marker=plan.marker(case, key)))]
+
+    def _rest(self, held: _Held, until: datetime | None, now: datetime) -> None:
+        """Nothing to do: give the claim back. A case that had failed and works again is as good as new."""
+        messages = self._delay_note(held.case, now)
+        case = replace(held.case, due_at=now if messages else until, attempts=0, failing_since=None)
+        held.case = self._store.save(case, now=now, messages=messages)
+
+    def _postpone(self, held: _Held, failure: Exception, at_least: timedelta | None) -> None:
+        case = held.case
+        now = self._clock()
+        if case.state is State.APPROVED and case.attempts + 1 >= MOST_TRIES_OF_A_WRITE:
+            self._give_up(held, f"It failed {case.attempts + 1} times, the last time because: {failure}")
+            return
+        wait = WAITS[min(case.attempts, len(WAITS) - 1)]
+        wait = max(wait * random.uniform(1, 1.2), at_least or timedelta(0))  # noqa: S311 - spreads a crowd, no secret
+        log.info("delayed", case=case.id, ticket=case.number, state=case.state.value, attempt=case.attempts + 1,
+                 wait_seconds=round(wait.total_seconds()), error=str(failure))  # fmt: skip
+        changed = replace(case, attempts=case.attempts + 1, failing_since=case.failing_since or now, due_at=now + wait)
+        held.case = self._store.save(changed, now=now)
+
+    def _after_bug(self, held: _Held, bug: Exception) -> None:
+        if held.case.attempts + 1 >= MOST_BUGS:
+            self._give_up(held, f"An unexpected error ({type(bug).__name__}) came up {MOST_BUGS} times.")
+        else:
+            self._postpone(held, bug, None)
+
+    def _give_up(self, held: _Held, why: str) -> None:
+        """Hand the case to a person, where its state knows that way; else it stays and is looked at later."""
+        case = held.case
+        refusal = Refusal(
+            "failed",
+            why,
+            "Mend the cause, then move this ticket to the retry status or run: connector retry "
+            f"{case.psa}:{case.number}",
+            "The reset could not be finished automatically. A colleague of the service desk takes over.",
+        )
+        if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.LINK_OUT):
+            self._record(held, plan.hand_off(case, refusal))
+            self._make_due(held)
+        else:
+            held.case = self._store.save(
+                replace(case, due_at=self._clock() + WAITS[-1], attempts=case.attempts + 1), now=self._clock()
+            )
+
+    def _ticket_gone(self, held: _Held, gone: TicketGone) -> None:
+        case = held.case
+        if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.NEEDS_PERSON):
+            step = plan.Record(
+                event=Event.TICKET_ENDED, changes={"explanation": str(gone)}, facts={"reason": str(gone)}
+            )
+            self._record(held, step)
+            self._make_due(held)
+        else:
+            self._give_up(held, str(gone))
+
+    def _make_due(self, held: _Held) -> None:
+        """Give the claim back, but go on at once: there are messages to deliver."""
+        now = self._clock()
+        held.case = self._store.save(replace(held.case, due_at=now), now=now)
+
+    # ------------------------------------------------------------ acting
+
+    def _is_paused(self, held: _Held, now: datetime) -> bool:
+        reason = self._store.paused()
+        if reason:
+            log.info("held_while_paused", case=held.case.id, reason=reason)
+            held.case = self._store.save(replace(held.case, due_at=now + WHILE_PAUSED), now=now)
+        return bool(reason)
+
+    def _fresh_yes(self, held: _Held, action: Action) -> tuple[Account, plan.Policy, Reset] | None:
+        """Ticket, approval and account, read now and judged as a whole, the brake included.
+
+        Returns:
+            `None` when it is not a yes; what to do instead has been written down.
+        """
+        case = held.case
+        ticket = self._psa(case).read(case.ticket_id)
+        policy = self._policy(case, ticket)
+        now = self._clock()
+        if ticket.closed or not ticket.mapped:
+            self._record(held, plan.end(case, ticket, plan.Seen(ticket=ticket)))
+            return None
+        different = plan.differences(case, ticket, policy)
+        if different:
+            self._record(held, plan.start_over(case, ticket, different))
+            return None
+        seen = plan.Seen(ticket=ticket)
+        try:
+            seen = replace(seen, account=self._directory.read(policy.tenant, case.subject_id))
+        except NoSuchAccount:
+            seen = replace(seen, account_problem=_no_account(case.subject))
+        now = self._clock()
+        refusal = plan.judge_write(case, ticket, seen, policy, now=now)
+        if refusal is not None:
+            self._record(held, plan.void(case, ticket, refusal) if refusal.void else plan.hand_off(case, refusal))
+            return None
+        assert seen.account is not None  # noqa: S101 - judged
+        return self._ask_brake(held, seen.account, policy, action, now)
+
+    def _ask_brake(
+        self, held: _Held, account: Account, policy: plan.Policy, action: Action, now: datetime
+    ) -> tuple[Account, plan.Policy, Reset] | None:
+        case = held.case
+        wanted = Reset(
+            at=now,
+            case_id=case.id,
+            tenant=policy.tenant,
+            action=action,
+            subject=account.id,
+            requester=fold(case.requester.email or "") if case.requester else "",
+            approver=fold(case.approval.approver.email or case.approval.approver.name) if case.approval else "",
+        )
+        stop = brake.check(wanted, self._store.resets_since(now - self._limits.longest), self._limits, now=now)
+        if stop is None:
+            return account, policy, wanted
+        log.error("brake", case=case.id, ticket=case.number, reason=stop.reason, everything=stop.everything)
+        if stop.everything:
+            self._store.pause(stop.reason, now=now)
+            key = f"held:{case.round}"
+            note = Message(key=key, body=Note(text=notes.held(stop.reason), marker=plan.marker(case, key)))
+            held.case = self._store.save(
+                replace(case, due_at=now + WHILE_PAUSED), now=now, messages=[note], lease=self._lease,
+                audit=[AuditEntry(at=now, case_id=case.id, event="brake", facts={"reason": stop.reason})],
+            )  # fmt: skip
+        else:
+            refusal = Refusal(
+                "brake",
+                f"The brake refuses: {stop.reason}.",
+                "Check whether these requests are genuine; then move this ticket to the retry status.",
+                "There were unusually many requests. A colleague of the service desk looks at yours.",
+            )
+            self._record(held, plan.hand_off(case, refusal))
+        return None
+
+    def _remove_methods(self, held: _Held) -> None:
+        yes = self._fresh_yes(held, Action.MFA)
+        if yes is None:
+            return
+        account, policy, reset = yes
+        now = self._clock()
+        # The intention is on record before the first write: a killed process has counted and is found out.
+        held.case = self._store.save(
+            replace(held.case, written_at=held.case.written_at or now),
+            now=now,
+            audit=[_about_to(held.case, "removing_methods", account, now)],
+            reset=reset,
+            lease=self._lease,
+        )
+        report = self._directory.remove_methods(policy.tenant, account.id)
+        self._directory.revoke_sessions(policy.tenant, account.id)
+        self._record(held, plan.after_methods(held.case, report, now=self._clock()))
+
+    def _deliver(self, held: _Held) -> None:
+        """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""
+        self._mailer.ready()  # before anything is made: a password that cannot be handed over is a lock-out
+        # 1. The link of an earlier try must be dead before there is a new one: never two live secrets.
+        if held.case.link_id:
+            self._links.revoke(held.case.link_id)
+        # 2. Remember the new link's id before it exists, so that a later try can revoke it whatever happens here.
+        link_id = f"lnk_{secrets.token_hex(12)}"
+        now = self._clock()
+        held.case = self._store.save(
+            advance(
+                held.case, Event.LINK_CHOSEN, now=now, link_id=link_id,
+                attempts=held.case.attempts, failing_since=held.case.failing_since,
+            ),
+            now=now, lease=self._lease,
+        )  # fmt: skip
+        made = False
+        try:
+            made = self._deliver_behind(held, link_id)
+        finally:
+            if not made:
+                # Best effort; the id is remembered, and the next try or the link's short life ends it.
+                with suppress(TemporaryError, PermanentError, AuthenticationError):
+                    self._links.revoke(link_id)
+
+    def _deliver_behind(self, held: _Held, link_id: str) -> bool:
+        policy = self._policy(held.case)
+        for candidate in range(1, PASSWORD_CANDIDATES + 1):
+            # 3. Made in memory, sealed into the link, and nowhere else.
+            password = self._new_password()
+            if candidate > 1:
+                self._links.revoke(held.case.link_id)
+                link_id = self._choose_link(held)
+            link = self._links.create(
+                LinkWish(
+                    id=link_id,
+                    ref=f"{held.case.psa}/{held.case.number}",
+                    display_name=held.case.subject_name or held.case.subject,
+                    ticket=held.case.number,
+                    views=policy.views,
+                    lifetime=policy.lifetime,
+                    time_zone=self._zone_name(policy.tenant),
+                ),
+                password,
+            )
+            # 4. No write without a fresh yes: everything is read again now, after the slow part is done.
+            yes = self._fresh_yes(held, Action.PASSWORD)
+            if yes is None:
+                return False
+            account, policy, reset = yes
+            now = self._clock()
+            held.case = self._store.save(
+                replace(held.case, written_at=held.case.written_at or now),
+                now=now,
+                audit=[_about_to(held.case, "setting_password", account, now)],
+                reset=reset,
+                lease=self._lease,
+            )
+            # 5. The write. An unclear answer starts all of this again with a new password.
+            try:
+                self._directory.set_password(policy.tenant, account.id, password)
+            except PasswordRejected:
+                log.info("password_rejected", case=held.case.id, candidate=candidate)
+                if candidate == PASSWORD_CANDIDATES:
+                    raise
+                continue
+            self._directory.revoke_sessions(policy.tenant, account.id)
+            # 6. Only now the mail: the link that it carries opens the password that is in force.
+            letter = plan.password_letter(held.case, link_id, link.expires_at, policy)
+            if letter is None:
+                raise PermanentError(f"Ticket {held.case.number} has no requester to mail the link to. Set one.")
+            self._mailer.send(self._letters.write(letter, link=link.url))
+            # 7. Dying before this line repeats the step: two mails, one living link, the true password.
+            self._record(held, plan.after_delivery(held.case, link, policy, now=self._clock()))
+            return True
+        return False
+
+    def _choose_link(self, held: _Held) -> str:
+        link_id = f"lnk_{secrets.token_hex(12)}"
+        held.case = self._store.save(replace(held.case, link_id=link_id), now=self._clock(), lease=self._lease)
+        return link_id
+
+    # ------------------------------------------------------------ outbox
+
+    def _deliver_outbox(self, held: _Held) -> None:
+        """What the case owes to ticket and mailbox, in order. The first that fails for now stops the rest."""
+        for row in self._store.outbox(held.case.id):
+            self._store.message_tried(row)
+            failed = ""
+            try:
+                self._hand_over(held.case, row)
+            except PermanentError as failure:
+                failed = str(failure)
+                log.warning("message_refused", case=held.case.id, ticket=held.case.number, key=row.message.key,
+                            error=failed)  # fmt: skip
+            self._store.message_done(row, now=self._clock(), failed=failed)
+            if failed and row.message.kind.value != "note":
+                self._tell_undelivered(held, row, failed)
+
+    def _hand_over(self, case: Case, row: OutboxRow) -> None:
+        match row.message.body:
+            case Note() as note:
+                psa = self._psa(case)
+                if row.attempts == 0 or not psa.has_note(case.ticket_id, note.marker):
+                    psa.add_note(case.ticket_id, note)
+            case StatusTarget() as target:
+                self._psa(case).move(case.ticket_id, target)
+            case Letter() as letter:
+                self._mailer.send(self._letters.write(letter))
+
+    def _tell_undelivered(self, held: _Held, row: OutboxRow, why: str) -> None:
+        key = f"undelivered:{row.message.key}"
+        what = "A mail" if row.message.kind.value == "mail" else "A status change"
+        note = Message(key=key, body=Note(text=notes.undelivered(what, why), marker=plan.marker(held.case, key)))
+        now = self._clock()
+        held.case = self._store.save(
+            held.case, now=now, messages=[note], lease=self._lease,
+            audit=[AuditEntry(at=now, case_id=held.case.id, event="undelivered", facts={"what": row.message.key})],
+        )  # fmt: skip
+
+
+class _Held:
+    """The claimed case as last saved; the one thing of a pass that changes."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+
+
+def _about_to(case: Case, event: str, account: Account, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        case_id=case.id,
+        event=event,
+        facts={"tenant": account.tenant, "account": account.id, "upn": account.upn},
+    )
+
+
+def _no_account(address: str) -> Refusal:
+    return Refusal(
+        "no_account",
+        f"No account of this customer's tenant has the address {address}.",
+        "Correct the subject field (user principal name or e-mail address), then move this ticket to the retry status.",
+        f"We found no account with the address {address}. A colleague of the service desk asks you.",
+    )
+
+
+def _ambiguous(address: str) -> Refusal:
+    return Refusal(
+        "ambiguous",
+        f"More than one account answers to {address}.",
+        "Put the user principal name into the subject field, then move this ticket to the retry status.",
+        f"More than one account has the address {address}. A colleague of the service desk asks you.",
+    )

@@ -1,0 +1,152 @@
+"""Logs, metrics and error reports, and the one place where they are kept free of secrets.
+
+Logs are structlog events: for people on a terminal, JSON lines for machines. The standard library's loggers (uvicorn,
+alembic, urllib3) go through the same processors. Tracebacks never show local variables: a password is one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO
+
+import sentry_sdk
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from sentry_sdk.types import Event, Hint
+
+from connector.core.secret import Secret
+
+PASSES = Counter("connector_passes_total", "Passes over cases", ["result"])
+PASS_SECONDS = Histogram("connector_pass_seconds", "Duration of a pass over one case")
+POLLS = Counter("connector_polls_total", "Polls", ["poll", "result"])
+POLL_SECONDS = Histogram("connector_poll_seconds", "Duration of a poll", ["poll"])
+CASES = Gauge("connector_cases", "Cases by state", ["state"])
+DOWN = Gauge("connector_system_down", "1 while a system refuses us or cannot be reached", ["system"])
+PAUSED = Gauge("connector_paused", "1 while writing to accounts is paused")
+BUGS = Counter("connector_bugs_total", "Unexpected exceptions")
+
+SUSPICIOUS_KEYS = re.compile(
+    r"pass(word|phrase|wd)?$|secret|token|authori[sz]ation|cookie|api_?key|private_?key|pepper|sealed|credential|url$",
+    re.IGNORECASE,
+)
+LINK_ADDRESS = re.compile(r"/s/[A-Za-z0-9_-]{16,}")
+BEARER = re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9+/=._~-]{8,}")
+JSON_WEB_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+LOUD_LIBRARIES = ("urllib3", "msal", "uvicorn", "alembic", "sqlalchemy", "asyncio", "aiosmtpd", "schedule")
+
+
+def scrub(value: Any, *, key: str = "", depth: int = 0) -> Any:
+    """The value without anything that looks like a secret, by its key or by its form.
+
+    The last net, not the first: secrets are in `Secret`, and messages are written without them.
+    """
+    if isinstance(value, Secret) or (key and SUSPICIOUS_KEYS.search(key) and value):
+        return Secret.MASK
+    if isinstance(value, str):
+        value = LINK_ADDRESS.sub("/s/***", value)
+        value = BEARER.sub(r"\1 ***", value)
+        return JSON_WEB_TOKEN.sub("***", value)
+    if depth > 8:
+        return "…"
+    if isinstance(value, dict):
+        return {name: scrub(item, key=str(name), depth=depth + 1) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [scrub(item, depth=depth + 1) for item in value]
+    return value
+
+
+def scrub_event(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: `scrub` over a whole event."""
+    return {name: scrub(item, key=name) for name, item in event.items()}
+
+
+def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO | None = None) -> None:
+    """Send all logs of this process to `stream` (default: standard error).
+
+    Args:
+        format: `console` for people, `json` for machines, `auto`: console on a terminal, else JSON.
+    """
+    target = stream or sys.stderr
+    for_people = format == "console" or (format == "auto" and target.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # plain text: the rich and dict forms show local variables
+        scrub_event,
+    ]
+    last: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=16
+        )
+        if for_people
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in LOUD_LIBRARIES:
+        # Their debug level writes addresses and headers; nothing of that is ours to publish.
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+
+
+def start_sentry(
+    dsn: Secret,
+    *,
+    environment: str,
+    release: str,
+    transport: Callable[[Any], None] | None = None,
+) -> None:
+    """Report unexpected exceptions to Sentry, without local variables, request bodies or breadcrumbs' data.
+
+    Args:
+        transport: Takes the events instead of the network; for tests.
+    """
+    sentry_sdk.init(
+        dsn=dsn.reveal(),
+        environment=environment,
+        release=release,
+        include_local_variables=False,  # on by default: a password is a local variable
+        include_source_context=False,
+        send_default_pii=False,
+        max_request_body_size="never",
+        max_breadcrumbs=0,  # they hold the addresses of outside calls
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        traces_sample_rate=0.0,
+        before_send=_before_send,
+        transport=transport,
+    )
+
+
+def report(error: BaseException, **tags: str) -> None:
+    """Tell Sentry, if it was started, and count the bug."""
+    BUGS.inc()
+    with sentry_sdk.new_scope() as scope:
+        for name, value in tags.items():
+            scope.set_tag(name, value)
+        scope.capture_exception(error)
+
+
+def _before_send(event: Event, hint: Hint) -> Event | None:  # noqa: ARG001
+    clean: Event = scrub(event)
+    clean.pop("request", None)
+    clean.pop("extra", None)
+    clean.pop("server_name", None)
+    return clean
