@@ -78,6 +78,10 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        report = vault.verify_chain()
+        if report.broken_at is not None:
+            # Links go on: nobody is served by a locked-out customer. But somebody must look.
+            log.error("link_history_broken", at_seq=report.broken_at, checked=report.events)
         caretaker = asyncio.create_task(_take_care(vault, news, clock=clock, retention=options.retention))
         try:
             yield

@@ -1,0 +1,237 @@
+"""The connector's side of our own link service: `links.kind: builtin`."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final, Self
+
+from connector.adapter import Surroundings
+from connector.config import SecretValue, Section, Url, validate
+from connector.core.ports import Clock, Finding, Level, Link, LinkEvent, LinkEventKind, LinkWish
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
+from connector.http import Answer, Http
+from connector.secretlink.seal import Terms, decode_token, lookup_of, new_token, seal
+
+EVENTS_PER_CALL: Final = 200
+GREATEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=60)
+# These keys of `links` are the connector's own.
+_KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
+_KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
+
+
+class BuiltinSection(Section):
+    """`links` in `connector.yaml`, for `kind: builtin`.
+
+    Attributes:
+        url: What people open.
+        api_url: Where the connector talks to it; the same address when left out.
+    """
+
+    url: Url
+    api_url: Url | None = None
+    api_key: SecretValue
+
+
+class BuiltinLinks:
+    """Makes and follows one-time links at our own link service. Safe to use from several threads.
+
+    The token and the key that seals the password are made here and never sent; the service gets the sealed bytes.
+    """
+
+    def __init__(self, *, http: Http, url: str, api_url: str, api_key: Secret, clock: Clock) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: What people open, without a slash at its end.
+            api_url: Where the service listens for us.
+            clock: Gives the present; a link's expiry is counted from it.
+        """
+        self._http = http
+        self._url = url
+        self._api = f"{api_url}/api/v1"
+        self._api_url = api_url
+        self._api_key = api_key
+        self._clock = clock
+
+    @classmethod
+    def from_config(cls, name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self:
+        """Build it from `links` of the configuration.
+
+        Raises:
+            ConfigError: With every problem of the section.
+        """
+        own = {key: value for key, value in section.items() if key not in _KEYS_OF_THE_CONNECTOR}
+        settings = validate(BuiltinSection, own, surroundings.place, where=name)
+        return cls(
+            http=surroundings.http_for(system="The link service", scope="links"),
+            url=settings.url,
+            api_url=settings.api_url or settings.url,
+            api_key=settings.api_key,
+            clock=surroundings.clock,
+        )
+
+    def create(self, wish: LinkWish, password: Secret) -> Link:
+        """Seal the password under a new token and store it behind a new link. See `core.ports.LinkService`.
+
+        Every call makes another token: after a `TemporaryError` a link may exist, but nobody has its address.
+
+        Raises:
+            ValueError: The wish cannot be a link: its id, views or password are out of range.
+        """
+        # Rounded up: a whole second is what the service counts in, and nobody gets less than was wished.
+        expires_at = math.ceil((self._clock() + wish.lifetime).timestamp())
+        terms = Terms(wish.id, wish.views, expires_at)
+        token = new_token()
+        key = decode_token(token.reveal())
+        answer = self._call(
+            "POST",
+            "/links",
+            expect=(200, 201, 409, 422),
+            body={
+                "id": terms.link_id,
+                "lookup": _encode(lookup_of(key)),
+                "sealed": _encode(seal(password, token=key, terms=terms)),
+                "max_views": terms.max_views,
+                "expires_at": terms.expires_at,
+                "ref": wish.ref,
+                "mode": "path",
+                "display_name": wish.display_name,
+                "ticket": wish.ticket,
+                "time_zone": wish.time_zone,
+            },
+        )
+        if answer.status == 409:
+            raise PermanentError(
+                f"The link service has another link with the id {wish.id} already. Retry the case: it gets a new id."
+            )
+        if answer.status == 422:
+            raise PermanentError(
+                f"The link service does not accept the link {wish.id}. Compare the clocks of both machines and the "
+                "versions of connector and link service, then run: connector check"
+            )
+        return Link(
+            id=wish.id,
+            url=Secret(f"{self._url}/s/{token.reveal()}"),
+            expires_at=datetime.fromtimestamp(expires_at, UTC),
+            views=wish.views,
+        )
+
+    def revoke(self, link_id: str) -> None:
+        """Make the link dead; a repeat, or a link that was never made, is fine. See `core.ports.LinkService`."""
+        self._call("POST", f"/links/{link_id}/revoke", expect=(200, 404))
+
+    def events(self, after: int) -> Sequence[LinkEvent]:
+        """Events with `seq` greater than `after`, oldest first. See `core.ports.LinkService`.
+
+        Kinds that concern nobody here are left out; a call that meets only such goes on to the next page by itself.
+
+        Raises:
+            PermanentError: The service's history is shorter than what was read before: its database was replaced or
+                restored. Events of live links may be missing, so nothing is concluded from it.
+        """
+        cursor = after
+        while True:
+            page = self._call("GET", f"/events?after={cursor}&limit={EVENTS_PER_CALL}", expect=(200,)).json()
+            try:
+                head, raw = int(page["head"]["seq"]), list(page["events"])
+                found = [event for item in raw if (event := _read_event(item)) is not None]
+                following, more = int(page["next"]), bool(page["more"])
+            except (KeyError, TypeError, ValueError):
+                raise TemporaryError(
+                    "The link service answered events in a shape that is not known here. "
+                    "Bring connector and link service to the same version."
+                ) from None
+            if head < after:
+                raise PermanentError(
+                    f"The link service knows {head} events, but {after} were read from it before. Its database was "
+                    "replaced or restored from a backup: look at the open links by hand."
+                )
+            if found or not more or following <= cursor:
+                return found
+            cursor = following
+
+    def check(self) -> Iterable[Finding]:
+        """Whether the service is there, takes our key, and has the same time."""
+        try:
+            answer = self._call("GET", "/events?after=0&limit=1", expect=(200,))
+        except AuthenticationError:
+            yield Finding(
+                Level.ERROR, "links.api_key", "the link service does not accept this key",
+                "put the same secret into links.api_key here and into api_keys of the link service",
+            )  # fmt: skip
+            return
+        except ConnectorError as failure:
+            yield Finding(Level.ERROR, "links", str(failure), "start it with: connector serve-links")
+            return
+        yield Finding(Level.OK, "links", f"the link service at {self._api_url} answers and takes the key")
+        yield from self._check_clock(answer)
+        if self._url != self._api_url:
+            yield from self._check_public_address()
+
+    def _check_clock(self, answer: Answer) -> Iterable[Finding]:
+        try:
+            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except (TypeError, ValueError):
+            return
+        difference = abs(self._clock() - theirs.replace(tzinfo=theirs.tzinfo or UTC))
+        if difference > GREATEST_CLOCK_DIFFERENCE:
+            yield Finding(
+                Level.WARNING, "links", f"its clock differs from ours by {int(difference.total_seconds())} s, "
+                "so links live longer or shorter than they should", "synchronise both machines (NTP)",
+            )  # fmt: skip
+
+    def _check_public_address(self) -> Iterable[Finding]:
+        try:
+            self._http.call("GET", f"{self._url}/healthz", expect=(200,), timeout=timedelta(seconds=10))
+        except ConnectorError:
+            # Not an error: a firewall may let people in there and not us.
+            yield Finding(
+                Level.WARNING, "links.url", f"{self._url} does not answer from this machine",
+                "open it in a browser from outside; a page 'This link cannot be opened' is right",
+            )  # fmt: skip
+
+    def _call(self, method: str, path: str, *, expect: tuple[int, ...], body: object | None = None) -> Answer:
+        return self._http.call(
+            method,
+            f"{self._api}{path}",
+            expect=expect,
+            repeatable=True,  # creates and revocations are idempotent by the link's id
+            headers={"Authorization": f"Bearer {self._api_key.reveal()}"},
+            json=body,
+        )
+
+
+def _read_event(item: Mapping[str, object]) -> LinkEvent | None:
+    """An event in our words; `None` for a kind that we do not know or that belongs to no link."""
+    kind, link_id = str(item["kind"]), item["link_id"]
+    if kind not in _KNOWN_KINDS or link_id is None:
+        return None
+    location = item.get("location")
+    return LinkEvent(
+        seq=_whole(item["seq"]),
+        link_id=str(link_id),
+        kind=LinkEventKind(kind),
+        at=datetime.fromisoformat(str(item["at"])),
+        view=_whole(item.get("view")) if kind == LinkEventKind.REVEALED else 0,
+        views_left=_whole(item.get("views_left")),
+        ip=str(item.get("ip") or ""),
+        place=str(location.get("words") or "") if isinstance(location, Mapping) else "",
+        agent=str(item.get("agent") or ""),
+    )
+
+
+def _whole(value: object) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int):
+        raise ValueError("not a whole number")
+    return value
+
+
+def _encode(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode("ascii")

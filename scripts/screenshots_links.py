@@ -1,0 +1,170 @@
+"""Make docs/img/link-page-*.png: a real link service, a real Chromium, made-up people.
+
+    .venv/bin/python scripts/screenshots_links.py [FOLDER]
+
+Needs Chromium at /usr/bin/chromium (Debian: apt-get install chromium) and the dev extra.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from connector.core.secret import Secret
+from connector.migrations import upgrade
+from connector.secretlink.seal import Terms, decode_token, lookup_of, new_link_id, new_token, seal
+from connector.secretlink.web import LinkServiceOptions, create_app
+
+CHROMIUM = "/usr/bin/chromium"
+SIZES = {"desktop": (1100, 820), "phone": (375, 720)}
+# Looks like what people get; opens nothing.
+EXAMPLE = Secret("Quiet-Harbour-Lantern-70")
+
+
+class LinkMaker:
+    """The connector's half."""
+
+    def __init__(self, address: str, api_key: str) -> None:
+        self._address = address
+        self._api_key = api_key
+
+    def make(self, *, views: int) -> str:
+        token, link_id = new_token(), new_link_id()
+        key = decode_token(token.reveal())
+        # Half a minute more than the hour, so that the picture says 60 minutes.
+        terms = Terms(link_id, views, int((datetime.now(UTC) + timedelta(minutes=60, seconds=30)).timestamp()))
+        answer = requests.post(
+            f"{self._address}/api/v1/links",
+            headers={"Authorization": f"Bearer {self._api_key}"},
+            json={
+                "id": link_id,
+                "lookup": base64.urlsafe_b64encode(lookup_of(key)).decode(),
+                "sealed": base64.urlsafe_b64encode(seal(EXAMPLE, token=key, terms=terms)).decode(),
+                "max_views": views,
+                "expires_at": terms.expires_at,
+                "ref": "halo/4242",
+                "display_name": "Anna Example",
+                "ticket": "4242",
+                "time_zone": "Europe/London",
+            },
+            timeout=10,
+        )
+        answer.raise_for_status()
+        return f"{self._address}/s/{token.reveal()}"
+
+
+@contextmanager
+def link_service(folder: Path) -> Iterator[LinkMaker]:
+    """Run the service in a thread of this process, on a port of the system's choice."""
+    import uvicorn
+
+    database = f"sqlite:///{(folder / 'links.db').as_posix()}"
+    upgrade(database, "links")
+    api_key = secrets.token_urlsafe(32)
+    options = LinkServiceOptions(
+        database=database,
+        listen_host="127.0.0.1",
+        listen_port=0,
+        url="http://127.0.0.1",
+        pepper=secrets.token_bytes(32),
+        api_keys=(api_key,),
+        # So that the page names a country: addresses of this machine have none.
+        trusted_proxies=("127.0.0.1/32",),
+        brand_name="Contoso Service Desk",
+        brand_phone="+44 20 7946 0000",
+        brand_url="https://portal.example.com",
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(options), host="127.0.0.1", port=0, proxy_headers=False, log_config=None, ws="none")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield LinkMaker(f"http://127.0.0.1:{port}", api_key)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def open_page(browser: Browser, size: tuple[int, int], scheme: str = "light") -> Page:
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        device_scale_factor=2,
+        color_scheme="dark" if scheme == "dark" else "light",
+        extra_http_headers={"X-Forwarded-For": "81.2.69.160"},
+    )
+    return context.new_page()
+
+
+def reveal(page: Page) -> None:
+    page.wait_for_timeout(900)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Show password").wait_for()
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Show password").click()
+    page.get_by_role("button", name="Copy").wait_for()
+
+
+def shoot(page: Page, folder: Path, name: str) -> None:
+    page.wait_for_timeout(250)  # the blur fades in
+    path = folder / f"link-page-{name}.png"
+    page.screenshot(path=str(path), full_page=True)
+    print(path)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/img")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as data,
+        link_service(Path(data)) as links,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for name, size in SIZES.items():
+            page = open_page(browser, size)
+            url = links.make(views=2)
+            page.goto(url)
+            shoot(page, folder, f"start-{name}")
+            page.wait_for_timeout(900)
+            page.get_by_role("button", name="Continue").click()
+            page.get_by_role("button", name="Show password").wait_for()
+            shoot(page, folder, f"step-{name}")
+            page.goto(url)
+            reveal(page)
+            shoot(page, folder, f"covered-{name}")
+            page.get_by_role("button", name="Show on screen").click()
+            page.get_by_text("Spell it out").click()
+            shoot(page, folder, f"revealed-{name}")
+            page.goto(url)
+            reveal(page)
+            page.get_by_role("button", name="Show on screen").click()
+            shoot(page, folder, f"last-view-{name}")
+            page.goto(url)
+            shoot(page, folder, f"gone-{name}")
+            page.goto(url[:-4])
+            shoot(page, folder, f"unknown-{name}")
+            dark = open_page(browser, size, "dark")
+            dark.goto(links.make(views=1))
+            reveal(dark)
+            dark.get_by_role("button", name="Show on screen").click()
+            shoot(dark, folder, f"dark-{name}")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
