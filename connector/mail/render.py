@@ -139,9 +139,11 @@ class Renderer:
         """Everything that a template may name, except the link."""
         facts = read_facts(letter, self._zone(letter.tenant))
         name, upn, action = facts["subject_name"], facts["subject_upn"], facts["action"]
+        words = action.words if isinstance(action, Action) else "account reset"
         return {
             **facts,
-            "request_words": action.words if isinstance(action, Action) else "account reset",
+            "request_words": words,
+            "article": "an" if words[0] in "aM" else "a",  # an MFA reset, an account reset
             "brand": self._brand,
             "ticket": harmless(letter.ticket, LONGEST_TICKET).lstrip("#").strip(),
             "to_name": harmless(letter.to_name, 80),
