@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,8 +33,13 @@ if TYPE_CHECKING:
 
 CONSOLE = Path(__file__).parent / "console"
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
     " frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self';"
+    " sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -77,6 +82,7 @@ class Control:
             ("POST", "/control/bulk-tickets", self.bulk_tickets),
             ("GET", "/control/mails", self.list_mails),
             ("DELETE", "/control/mails", self.delete_mails),
+            ("GET", "/control/mails/{id:int}/html", self.mail_html),
             ("GET", "/control/accounts", self.list_accounts),
             ("GET", "/control/accounts/{upn}", self.get_account),
             ("PATCH", "/control/accounts/{upn}", self.patch_account),
@@ -259,6 +265,14 @@ class Control:
 
     async def list_mails(self, _request: Request) -> Response:
         return JSONResponse([asdict(mail) for mail in self.world.mails])
+
+    async def mail_html(self, request: Request) -> Response:
+        """A mail as its reader sees it: no scripts, nothing loaded from elsewhere, links open in a new tab."""
+        for mail in self.world.mails:
+            if mail.id == request.path_params["id"]:
+                page = f'<base target="_blank">{mail.html}'
+                return HTMLResponse(page, headers={"Content-Security-Policy": MAIL_POLICY})
+        raise NotThere(f"mail {request.path_params['id']}")
 
     async def delete_mails(self, _request: Request) -> Response:
         self.world.mails.clear()
