@@ -1,0 +1,285 @@
+"""The daemon: `schedule` starts the polls, a dispatcher claims due cases, worker threads carry them forward.
+
+Whatever fails in a job is logged and counted, and the loop lives. `stop` (SIGTERM, SIGINT) takes no new work and
+finishes what is in hand; every outside call has a time limit, so that ends. A process killed anyhow loses nothing:
+see the crash rule in `reconciler`.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import FrameType
+
+import schedule
+import structlog
+
+from connector.core.case import Case, State
+from connector.core.ports import CaseStore, Clock, Psa
+from connector.errors import AuthenticationError, DatabaseError, TemporaryError
+from connector.inbound import Health
+from connector.intake import Polls
+from connector.reconciler import LEASE, Pass, Reconciler, Result
+from connector.telemetry import CASES, DOWN, PASS_SECONDS, PASSES, PAUSED, report
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+IDLE_SECONDS = 0.25
+STALE_AFTER = 60.0
+"""Seconds without a turn of the loop after which `/healthz` says so."""
+
+
+class Outages:
+    """Which systems are away or refuse us. Says so once when it begins and once when it is over."""
+
+    def __init__(self) -> None:
+        self._down: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def down(self, system: str, why: str) -> None:
+        with self._lock:
+            news = system not in self._down
+            self._down[system] = why
+        DOWN.labels(system).set(1)
+        if news:
+            log.error("system_down", system=system, why=why)
+
+    def up(self, system: str) -> None:
+        with self._lock:
+            news = self._down.pop(system, None) is not None
+        if news:
+            DOWN.labels(system).set(0)
+            log.info("system_up", system=system)
+
+    @property
+    def now(self) -> Mapping[str, str]:
+        with self._lock:
+            return dict(self._down)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `once` did.
+
+    Attributes:
+        passes: Passes over cases.
+        failed: Systems that could not be asked, with the reason.
+    """
+
+    passes: int
+    opened: int
+    failed: Mapping[str, str]
+
+
+class Runner:
+    """One process that does the work.
+
+    Args:
+        workers: Cases that are worked on at the same time.
+        counts: How many cases are in each state, for the metrics.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        psas: Mapping[str, Psa],
+        polls: Polls,
+        reconciler: Reconciler,
+        clock: Clock,
+        workers: int,
+        counts: Callable[[], Mapping[State, int]],
+        lease: timedelta = LEASE,
+    ) -> None:
+        self._store = store
+        self._psas = psas
+        self._polls = polls
+        self._reconciler = reconciler
+        self._clock = clock
+        self._workers = workers
+        self._counts = counts
+        self._lease = lease
+        self._stop = threading.Event()
+        self._work = threading.Event()
+        self._busy: set[str] = set()
+        self._busy_lock = threading.Lock()
+        self._turned_at = time.monotonic()
+        self.outages = Outages()
+
+    # ------------------------------------------------------------ the daemon
+
+    def run(self) -> None:
+        """Work until `stop` is called."""
+        log.info("started", workers=self._workers, psas=sorted(self._psas))
+        jobs = schedule.Scheduler()
+        with (
+            ThreadPoolExecutor(2 * len(self._psas) + 2, thread_name_prefix="poll") as pollers,
+            ThreadPoolExecutor(self._workers, thread_name_prefix="worker") as workers,
+        ):
+            # The database knows when each poll is due; these jobs only ask often enough.
+            for name, psa in self._psas.items():
+                jobs.every(1).seconds.do(self._submit, pollers, f"psa.{name}", self._poll_of(psa))
+                jobs.every(10).seconds.do(self._submit, pollers, f"sweep.{name}", self._sweep_of(psa))
+            jobs.every(1).seconds.do(self._submit, pollers, "links", self._links)
+            jobs.every(15).seconds.do(self._submit, pollers, "metrics", self._measure)
+            dispatcher = threading.Thread(target=self._dispatch, args=(workers,), name="dispatcher")
+            dispatcher.start()
+            jobs.run_all()
+            while not self._stop.wait(TICK_SECONDS):
+                self._turned_at = time.monotonic()
+                jobs.run_pending()  # the jobs only hand over to the pool and cannot raise
+            self._work.set()
+            dispatcher.join()
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """Take no new work, finish what is in hand. May be called from a signal handler."""
+        self._stop.set()
+
+    def nudge(self, name: str) -> bool:
+        """Poll this PSA now. `False` when there is none of that name."""
+        psa = self._psas.get(name)
+        if psa is None:
+            return False
+        # In a thread of its own and only one at a time: a flood of nudges makes no flood of polls.
+        threading.Thread(
+            target=self._do, args=(f"psa.{name}", self._poll_of(psa, early=True)), name="nudge", daemon=True
+        ).start()
+        return True
+
+    def health(self) -> Health:
+        """For `/healthz`."""
+        well = time.monotonic() - self._turned_at < STALE_AFTER
+        try:
+            paused = self._store.paused()
+        except DatabaseError as failure:
+            return Health(False, {**self.outages.now, "database": str(failure)}, "")
+        return Health(well, self.outages.now, paused)
+
+    # ------------------------------------------------------------ once
+
+    def once(self) -> Summary:
+        """Poll everything, then work until nothing is due."""
+        failed: dict[str, str] = {}
+        opened = passes = 0
+        for name, psa in self._psas.items():
+            try:
+                opened += self._polls.poll_psa(psa, early=True) or 0
+            except (TemporaryError, AuthenticationError) as failure:
+                failed[f"psa.{name}"] = str(failure)
+        try:
+            self._polls.poll_links(early=True)
+        except (TemporaryError, AuthenticationError) as failure:
+            failed["links"] = str(failure)
+        while not self._stop.is_set():
+            case = self._store.claim_due(now=self._clock(), lease=self._lease)
+            if case is None:
+                break
+            passes += 1
+            done = self._work_on(case)
+            if done.result is not Result.DONE:
+                failed.setdefault(f"ticket {done.case.psa}:{done.case.number}", done.result.value)
+        return Summary(passes, opened, failed)
+
+    # ------------------------------------------------------------ inside
+
+    def _dispatch(self, workers: ThreadPoolExecutor) -> None:
+        free = threading.Semaphore(self._workers)
+
+        while not self._stop.is_set():
+            free.acquire()
+            if self._stop.is_set():
+                return
+            try:
+                case = self._store.claim_due(now=self._clock(), lease=self._lease)
+                self.outages.up("database")
+            except DatabaseError as failure:
+                self.outages.down("database", str(failure))
+                free.release()
+                self._stop.wait(1)
+                continue
+            if case is None:
+                free.release()
+                self._work.wait(IDLE_SECONDS)
+                self._work.clear()
+                continue
+            workers.submit(self._work_on, case).add_done_callback(lambda _: free.release())
+
+    def _work_on(self, case: Case) -> Pass:
+        with PASS_SECONDS.time():
+            done = self._reconciler.work_on(case)
+        PASSES.labels(done.result.value).inc()
+        if done.authentication:
+            self.outages.down(done.authentication, "it refuses our credentials or rights; run: connector check")
+        return done
+
+    def _poll_of(self, psa: Psa, *, early: bool = False) -> Callable[[], bool]:
+        def poll() -> bool:
+            asked = self._polls.poll_psa(psa, early=early) is not None
+            if asked:
+                self._work.set()
+            return asked
+
+        return poll
+
+    def _sweep_of(self, psa: Psa) -> Callable[[], bool]:
+        return lambda: self._polls.sweep_psa(psa)
+
+    def _links(self) -> bool:
+        asked = self._polls.poll_links()
+        if asked:
+            self._work.set()
+        return asked
+
+    def _submit(self, pool: ThreadPoolExecutor, name: str, job: Callable[[], bool]) -> None:
+        """Start a job unless its last run still goes on: a slow PSA must not pile up polls of itself."""
+        if not self._stop.is_set():
+            pool.submit(self._do, name, job)
+
+    def _do(self, name: str, job: Callable[[], bool]) -> None:
+        with self._busy_lock:
+            if name in self._busy:
+                return
+            self._busy.add(name)
+        try:
+            if job():
+                self.outages.up(name)
+        except DatabaseError as failure:
+            self.outages.down("database", str(failure))
+        except (TemporaryError, AuthenticationError) as failure:
+            self.outages.down(name, str(failure))
+        except Exception as bug:
+            log.error("bug", job=name, kind=type(bug).__name__, exc_info=True)
+            report(bug, job=name)
+        finally:
+            with self._busy_lock:
+                self._busy.discard(name)
+
+    def _measure(self) -> bool:
+        for state, count in self._counts().items():
+            CASES.labels(state.value).set(count)
+        PAUSED.set(1 if self._store.paused() else 0)
+        return True
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT (and SIGBREAK, which Windows services send)."""
+    names = [name for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stop()
+
+    before = {name: signal.signal(getattr(signal, name), handle) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
