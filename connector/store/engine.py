@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -127,10 +128,13 @@ class Database:
                 self._gate.release()
 
     def insert_or_ignore(self, table: Table) -> Insert:
-        """An insert that skips rows whose key exists already."""
+        """An insert that skips rows whose key exists already; `rowcount` tells how many were new."""
+        query: Insert
         if self.embedded:
-            return sqlite.insert(table).on_conflict_do_nothing()
-        return postgresql.insert(table).on_conflict_do_nothing()
+            query = sqlite.insert(table).on_conflict_do_nothing()
+        else:
+            query = postgresql.insert(table).on_conflict_do_nothing()
+        return query.execution_options(preserve_rowcount=True)  # SQLAlchemy drops it for inserts otherwise
 
     def close(self) -> None:
         """Close every pooled connection. A later call opens new ones."""
@@ -198,8 +202,9 @@ def _sqlite_engine(url: URL, wait: timedelta) -> Engine:
 
 
 def _postgres_engine(url: URL, wait: timedelta) -> Engine:
-    seconds = max(1, round(wait.total_seconds()))
-    options: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": seconds}
+    # libpq counts whole seconds, and takes 1 for 2.
+    options: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": ceil(wait.total_seconds())}
+    milliseconds = max(1, round(wait.total_seconds() * 1000))  # 0 would mean: for ever
     try:
         engine = create_engine(
             url,
@@ -219,7 +224,7 @@ def _postgres_engine(url: URL, wait: timedelta) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = '{seconds}s'")
+            cursor.execute(f"SET lock_timeout = {milliseconds}")
             # A process that froze in the middle must not hold its locks for ever.
             cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
         connection.commit()
