@@ -1,0 +1,161 @@
+"""`connector check` for Request Tracker: everything that can be tried without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from connector.core.ports import Finding, Level
+from connector.errors import AuthenticationError, ConfigError, ConnectorError
+from connector.psa.mapping import Named, resolve, resolve_all
+from connector.psa.requesttracker_mapping import SUBJECT_LINE, RtMapping, fields_of
+from connector.psa.requesttracker_rest import APPROVALS, SYSTEM, Rest, fold, in_path, quoted, understood
+
+DEFAULT_STATUSES = frozenset({"new", "open", "stalled", "resolved", "rejected", "deleted"})
+"""Of RT's life cycle `default` as delivered."""
+
+
+def findings(name: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+    """Every problem with credentials, names and rights; our own errors become findings, too."""
+    about = f"psa.{name}"
+    try:
+        version = understood(lambda body: str(body["Version"]), rest.get("/rt").json(), "its version")
+    except AuthenticationError as failure:
+        yield Finding(Level.ERROR, f"{about}.token", str(failure), "Make a new token for the API user in RT.")
+        return
+    except ConnectorError as failure:
+        yield Finding(Level.ERROR, f"{about}.url", str(failure), "Check the address, the network and the server.")
+        return
+    yield Finding(Level.OK, about, f"{SYSTEM} {version} answers and takes the token.")
+    if not version.startswith("5."):
+        yield Finding(Level.WARNING, about, f"Version {version} was never tried.", "Watch the first cases closely.")
+    for part in (_queues, _approvals):
+        try:
+            yield from part(about, rest, mapping)
+        except ConnectorError as failure:
+            yield Finding(Level.ERROR, about, str(failure), "Mend this, then check again.")
+
+
+def _queues(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+    visible = [
+        Named(str(row["id"]), str(row["Name"]))
+        for row in rest.rows("/queues/all", [("fields", "Name")])
+        if row.get("Name") and row.get("id")
+    ]
+    seen: set[str] = set()
+    for index, request in enumerate(mapping.requests):
+        place = f"{about} mapping, requests[{index}]"
+        try:
+            queue = resolve(request.queue, visible, what="queue", where=f"{place}.queue")
+        except ConfigError as failure:
+            todo = "Correct the name, or give the API user the right SeeQueue on that queue."
+            yield Finding(Level.ERROR, f"{place}.queue", str(failure), todo)
+            continue
+        known = understood(_queue, rest.get(f"/queue/{in_path(queue.id)}").json(), "a queue")
+        lifecycle, existing = known
+        wanted = {
+            where: field
+            for where, field in fields_of(mapping, request)
+            if fold(field) != fold(SUBJECT_LINE) or any(fold(one.name) == fold(SUBJECT_LINE) for one in existing)
+        }
+        _, problems = resolve_all(wanted, existing, what="custom field", where=f"{place}.")
+        for problem in problems:
+            todo = "Correct the name; apply the field to the queue; give the API user SeeCustomField."
+            yield Finding(Level.ERROR, place, problem, todo)
+        if not problems:
+            yield Finding(Level.OK, place, f"Queue {queue.name} and its fields are there.")
+        if queue.id not in seen:
+            seen.add(queue.id)
+            yield from _statuses(f"{about} mapping, statuses", rest, mapping, queue, lifecycle)
+            yield from _rights(about, rest, queue)
+
+
+def _queue(body: dict[str, Any]) -> tuple[str, list[Named]]:
+    fields = [Named(str(one["id"]), str(one["name"])) for one in body["TicketCustomFields"]]
+    return str(body["Lifecycle"]), fields
+
+
+def _statuses(about: str, rest: Rest, mapping: RtMapping, queue: Named, lifecycle: str) -> Iterator[Finding]:
+    """RT takes any status for a search and tells its life cycles to nobody, so use is the only proof."""
+    statuses = mapping.statuses
+    for key, status in (
+        ("working", statuses.working),
+        ("closed", statuses.closed),
+        ("hand_off", statuses.hand_off),
+        ("retry", statuses.retry),
+    ):
+        if status is None or (lifecycle == "default" and fold(status) in DEFAULT_STATUSES):
+            continue
+        used = next(rest.tickets(f"Queue = {quoted(queue.id)} AND Status = {quoted(status)}"), None)
+        if used is None:
+            yield Finding(
+                Level.WARNING,
+                f"{about}.{key}",
+                f"No ticket in {queue.name} has ever stood in {status}, and RT does not tell the statuses of the life "
+                f"cycle {lifecycle}.",
+                "Check the spelling in RT's life cycle; a move to an unknown status is refused.",
+            )
+
+
+def _rights(about: str, rest: Rest, queue: Named) -> Iterator[Finding]:
+    """What RT offers us to do with the newest open ticket of the queue."""
+    query = f"Queue = {quoted(queue.id)} AND Status = '__Active__'"
+    order = [("orderby", "id"), ("order", "DESC")]
+    ticket = next(rest.rows("/tickets", [("query", query), ("fields", "_hyperlinks"), *order]), None)
+    if ticket is None:
+        yield Finding(
+            Level.WARNING,
+            about,
+            f"{queue.name} shows no open ticket, so the rights to write could not be tried.",
+            "Make one and check again; see docs/requesttracker.md for the rights.",
+        )
+        return
+    offered = {str(link.get("ref")) for link in ticket.get("_hyperlinks") or ()}
+    if not offered:
+        yield Finding(Level.WARNING, about, "This version of RT does not tell our rights.", "Check them by hand.")
+        return
+    for ref, right in (("comment", "CommentOnTicket"), ("correspond", "ReplyToTicket"), ("lifecycle", "ModifyTicket")):
+        if ref not in offered:
+            yield Finding(
+                Level.ERROR, about, f"The API user may not {ref} in {queue.name}.", f"Give it the right {right} there."
+            )
+
+
+def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+    answer = rest.get(f"/queue/{APPROVALS}", expect=(200, 403, 404))
+    if answer.status != 200:
+        yield Finding(
+            Level.ERROR,
+            about,
+            f"The API user cannot see the queue {APPROVALS}, so no request could ever be approved.",
+            "Give it SeeQueue, ShowTicket and ShowTicketComments there, and nothing else.",
+        )
+        return
+    order = [("orderby", "id"), ("order", "DESC"), ("fields", "AdminCc,_hyperlinks")]
+    query = f"Type = 'approval' AND Queue = '{APPROVALS}'"
+    newest = next(rest.rows("/tickets", [("query", query), *order]), None)
+    if newest is None:
+        yield Finding(
+            Level.WARNING,
+            about,
+            f"No approval is visible in {APPROVALS}: there is none yet, or the right ShowTicket is missing there.",
+            "Make a request in RT and check again; see docs/requesttracker.md for the scrip that creates approvals.",
+        )
+        return
+    if any(link.get("ref") == "lifecycle" for link in newest.get("_hyperlinks") or ()):
+        yield Finding(
+            Level.ERROR,
+            about,
+            "The API user may change approvals, so a stolen token could approve its own resets.",
+            f"Take ModifyTicket on {APPROVALS} (and any role there) from it.",
+        )
+    for group in (str(one.get("id")) for one in newest.get("AdminCc") or () if one.get("type") == "group"):
+        if rest.get(f"/group/{in_path(group)}", expect=(200, 403, 404)).status != 200:
+            yield Finding(
+                Level.ERROR if mapping.approval.approvers == "psa" else Level.WARNING,
+                about,
+                f"The members of the group {group}, which is asked for approvals, cannot be read. Approvers are not "
+                "reminded" + (", and no decision counts." if mapping.approval.approvers == "psa" else "."),
+                "Give the API user the right SeeGroup on that group.",
+            )
+    yield Finding(Level.OK, about, "Approvals are visible.")
