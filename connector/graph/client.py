@@ -1,0 +1,283 @@
+"""Calls to Graph for one tenant, and the translation of its refusals.
+
+Graph is several services behind one address, and their error envelopes differ in case and shape, so no key of one
+is relied on. Source: learn.microsoft.com/graph/errors and public reports, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
+from connector.graph.signin import SignIn, permissions_of
+from connector.http import TEMPORARY, Answer, Http, read_retry_after
+
+log = structlog.get_logger(__name__)
+
+BATCH_LIMIT = 20
+"""Requests in one $batch. Source: learn.microsoft.com/graph/json-batching, read 2026-11-22."""
+
+OURS_TO_READ = frozenset(range(200, 300)) | (frozenset(range(400, 500)) - TEMPORARY)
+WORDS = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+@dataclass(frozen=True)
+class GraphError:
+    """What Graph said about a refusal.
+
+    Attributes:
+        code: Its code, for messages; letters and digits only. Empty where it gave none.
+        text: Code and message, folded, for recognising known refusals. Never shown: it is a response body.
+    """
+
+    code: str
+    text: str = field(repr=False)
+
+    def mentions(self, *phrases: str) -> bool:
+        return any(phrase in self.text for phrase in phrases)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is not a passing trouble. `body` is the parsed JSON, `None` where there is none."""
+
+    status: int
+    body: Any = field(default=None, repr=False)
+    error: GraphError | None = None
+
+    @property
+    def fine(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def refused_us(self) -> bool:
+        """Refused because of who we are, not because of what was asked."""
+        return self.status in (401, 403)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request inside a $batch. It must be harmless to repeat.
+
+    Attributes:
+        path: Behind `/v1.0`, with its query, percent-encoded.
+        needed: A refusal of it is worth a new token; `False` where we can do without.
+    """
+
+    id: str
+    path: str
+    method: str = "GET"
+    body: object | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    needed: bool = True
+
+    def as_json(self) -> dict[str, object]:
+        headers = dict(self.headers)
+        if self.body is None:
+            return {"id": self.id, "method": self.method, "url": self.path, **({"headers": headers} if headers else {})}
+        headers["Content-Type"] = "application/json"  # a body without it is refused
+        return {"id": self.id, "method": self.method, "url": self.path, "headers": headers, "body": self.body}
+
+
+class GraphClient:
+    """Graph for one tenant. Safe to share between threads.
+
+    Args:
+        url: Graph's address without version: `https://graph.microsoft.com`.
+    """
+
+    def __init__(self, *, url: str, sign_in: SignIn, http: Http) -> None:
+        self._url = url
+        self._sign_in = sign_in
+        self._http = http
+        self.place = sign_in.place
+        self.scope = sign_in.scope
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object | None = None,
+        version: str = "v1.0",
+        repeatable: bool | None = None,
+        timeout: timedelta | None = None,
+    ) -> Reply:
+        """One request. A refusal with 401 or 403 is repeated once with a new token: such a call changed nothing.
+
+        Raises:
+            TemporaryError: No answer, 408, 429, 5xx, or an answer that is not JSON.
+            AuthenticationError: The app cannot sign in.
+        """
+        for renewable in (True, False):
+            token = self._sign_in.token()
+            reply = self._reply(self._send(method, path, token, json=json, version=version, repeatable=repeatable,
+                                           timeout=timeout))  # fmt: skip
+            if not (renewable and reply.refused_us and self._sign_in.renew(token)):
+                return reply
+        raise AssertionError("the second round always returns")
+
+    def batch(self, asks: Sequence[Ask]) -> dict[str, Reply]:
+        """Several reads in one request (in as few as can be when there are more than 20).
+
+        Returns:
+            A reply to each ask, by its id.
+
+        Raises:
+            TemporaryError: One of them was throttled, failed or left out; none of the answers is used then.
+            AuthenticationError, PermanentError: The batch as a whole was refused.
+        """
+        replies: dict[str, Reply] = {}
+        for start in range(0, len(asks), BATCH_LIMIT):
+            replies.update(self._batch(asks[start : start + BATCH_LIMIT]))
+        return replies
+
+    def _batch(self, asks: Sequence[Ask]) -> dict[str, Reply]:
+        for renewable in (True, False):
+            token = self._sign_in.token()
+            whole = self._reply(
+                self._send("POST", "/$batch", token, json={"requests": [ask.as_json() for ask in asks]},
+                           repeatable=True)
+            )  # fmt: skip
+            if not whole.fine:
+                if renewable and whole.refused_us and self._sign_in.renew(token):
+                    continue
+                raise self.refusal(whole, "the look-up of an account")
+            replies = _take_apart(whole.body, asks)
+            if not (renewable and any(replies[ask.id].refused_us for ask in asks if ask.needed)
+                    and self._sign_in.renew(token)):  # fmt: skip
+                return replies
+        raise AssertionError("the second round always returns")
+
+    def permissions(self) -> frozenset[str] | None:
+        """What this tenant has consented to, by the present token; `None` when it cannot be looked into.
+
+        Raises:
+            AuthenticationError, TemporaryError: There is no token.
+        """
+        return permissions_of(self._sign_in.token())
+
+    def refusal(self, reply: Reply, doing: str, *, needs: Iterable[str] = ()) -> ConnectorError:
+        """What to raise for a reply that is not fine.
+
+        A 403 reads the same for a missing permission, a missing directory role and a target that the app may not
+        touch (learn.microsoft.com/graph/api/resources/users, read 2026-11-22). The token's permissions tell the
+        first from the others: it stops the whole tenant, the others concern this one account as far as anybody can
+        tell, and one account must not stop a tenant.
+
+        Args:
+            doing: What was refused: `the password of <id>`.
+            needs: Permissions of which one would be enough.
+        """
+        name = f" {reply.error.code}" if reply.error and reply.error.code else ""
+        what = f"Microsoft Graph refused {doing} in {self.place} ({reply.status}{name})"
+        if reply.status == 401:
+            return AuthenticationError(f"{what}. Check the app's sign-in with: connector check", scope=self.scope)
+        if reply.status == 403:
+            wanted = tuple(needs)
+            held = self._held()
+            if wanted and held is not None and held & set(wanted):
+                return PermanentError(
+                    f"{what}, although the app has the permission. Either this account is protected in a way that the "
+                    "app cannot see, or the app also needs the Entra role User Administrator in that tenant: look at "
+                    "the account, give the role, then retry the ticket."
+                )
+            grant = f"Grant the application permission {wanted[0]}" if wanted else "Grant the app's permissions"
+            return AuthenticationError(
+                f"{what}. {grant} and have the customer's admin consent again; where it is granted, give the app the "
+                "Entra role User Administrator in that tenant. Then run: connector check",
+                scope=self.scope,
+            )
+        return PermanentError(f"{what}. Look the code up in Microsoft's documentation, and do this one by hand.")
+
+    def _held(self) -> frozenset[str] | None:
+        try:
+            return self.permissions()
+        except (AuthenticationError, TemporaryError):
+            return None
+
+    def _send(self, method: str, path: str, token: Secret, *, json: object | None, version: str = "v1.0",
+              repeatable: bool | None = None, timeout: timedelta | None = None) -> Answer:  # fmt: skip
+        reference = str(uuid.uuid4())
+        answer = self._http.call(
+            method,
+            f"{self._url}/{version}{path}",
+            expect=OURS_TO_READ,
+            repeatable=repeatable,
+            headers={"Authorization": f"Bearer {token.reveal()}", "client-request-id": reference},
+            json=json,
+            timeout=timeout,
+        )
+        if answer.status >= 400:
+            log.info("graph_refused", tenant=self.scope, where=answer.where, status=answer.status,
+                     client_request_id=reference, request_id=answer.headers.get("request-id", ""))  # fmt: skip
+        return answer
+
+    def _reply(self, answer: Answer) -> Reply:
+        if answer.status >= 400:
+            return Reply(answer.status, error=read_error(_parsed(answer.body)))
+        if answer.status == 204 or not answer.body:
+            return Reply(answer.status)
+        return Reply(answer.status, body=answer.json())
+
+
+def read_error(body: object) -> GraphError:
+    """The error in a body of whatever shape; empty where there is none."""
+    found: list[str] = []
+    code = ""
+    level: object = body
+    for _ in range(4):  # the envelope, and errors inside errors
+        if not isinstance(level, Mapping):
+            break
+        level = {str(key).casefold(): value for key, value in level.items()}
+        if isinstance(level.get("code"), str):
+            code = code or level["code"]
+            found.append(level["code"])
+        if isinstance(level.get("message"), str):
+            found.append(level["message"])
+        level = level.get("error") or level.get("innererror")
+    return GraphError(WORDS.sub("", code)[:80], " ".join(found).casefold())
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _take_apart(body: object, asks: Sequence[Ask]) -> dict[str, Reply]:
+    """Answers come in any order, and each with its own status: the whole is 200 even when every one failed."""
+    rows = body.get("responses") if isinstance(body, Mapping) else None
+    answers = {
+        str(row["id"]).casefold(): row
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, Mapping) and "id" in row
+    }
+    return {ask.id: _one(ask, answers.get(ask.id.casefold())) for ask in asks}
+
+
+def _one(ask: Ask, row: Mapping[str, Any] | None) -> Reply:
+    status = row.get("status") if row is not None else None
+    if row is None or not isinstance(status, int):
+        raise TemporaryError(
+            f"Microsoft Graph left the answer to {ask.id} out of a batch. It is tried again by itself."
+        )
+    if status in TEMPORARY or status == 424 or status >= 500:
+        headers = row.get("headers")
+        waits = [str(value) for name, value in headers.items() if str(name).casefold() == "retry-after"] \
+            if isinstance(headers, Mapping) else []  # fmt: skip
+        raise TemporaryError(
+            f"Microsoft Graph answered {status} to {ask.id} in a batch. It is tried again by itself.",
+            retry_after=read_retry_after(waits[0] if waits else None),
+        )
+    return Reply(status, body=row.get("body")) if status < 400 else Reply(status, error=read_error(row.get("body")))

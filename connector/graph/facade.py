@@ -1,0 +1,201 @@
+"""All customers' tenants as one `Directory`, and what `connector check` says about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Protocol, Self
+
+from connector.adapter import Surroundings
+from connector.config import GraphSection, TenantSection
+from connector.core.ports import Account, Clock, Finding, Level, MethodsReport
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConfigError, ConnectorError
+from connector.graph.client import Ask, GraphClient
+from connector.graph.directory import Lookup, object_id
+from connector.graph.methods import KINDS
+from connector.graph.reset import ANY_METHOD, REVOKE_SESSIONS, SET_PASSWORD, Resetter
+from connector.graph.signin import SignIn, days_left, read_credential
+from connector.http import Http, Pace
+
+METHOD_CALLS = 5
+METHOD_WINDOW = timedelta(seconds=10)
+WARN_DAYS = 30
+
+READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+READ_METHODS = ("UserAuthenticationMethod.Read.All", ANY_METHOD)
+READ_DOMAINS = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+
+
+class MakesHttp(Protocol):
+    """`Surroundings.http_for`, or a test's own."""
+
+    def __call__(self, *, system: str, scope: str) -> Http: ...
+
+
+class GraphDirectory:
+    """Implements `connector.core.ports.Directory`. Safe to share between threads; one object per process.
+
+    Every tenant has its own sign-in, pace and locks, so that one tenant never waits for another. Nothing is sent
+    before the first call that needs it.
+
+    Raises:
+        ConfigError: The certificate, an address or a protected group is wrong; every problem at once.
+    """
+
+    def __init__(
+        self,
+        graph: GraphSection,
+        tenants: Mapping[str, TenantSection],
+        *,
+        http_for: MakesHttp,
+        clock: Clock,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock = clock
+        problems = list(_problems(graph, tenants))
+        try:
+            self._credential = read_credential(graph)
+        except ConfigError as failure:
+            problems.extend(failure.problems)
+        if problems:
+            raise ConfigError(problems)
+        self._tenants: dict[str, _Tenant] = {}
+        for name, section in tenants.items():
+            sign_in = SignIn(
+                tenant=name,
+                tenant_id=section.tenant_id,
+                settings=graph,
+                credential=self._credential,
+                http=http_for(system="Microsoft sign-in", scope=f"tenant.{name}"),
+                clock=clock,
+            )
+            client = GraphClient(
+                url=graph.url, sign_in=sign_in, http=http_for(system="Microsoft Graph", scope=f"tenant.{name}")
+            )
+            pace = Pace(METHOD_CALLS, METHOD_WINDOW, now=now, sleep=sleep)
+            self._tenants[name] = _Tenant(
+                client,
+                Lookup(tenant=name, client=client, protected=section.protected),
+                Resetter(client=client, pace=pace, now=now, sleep=sleep),
+            )
+
+    @classmethod
+    def from_settings(
+        cls, graph: GraphSection, tenants: Mapping[str, TenantSection], surroundings: Surroundings
+    ) -> Self:
+        """The directory of a configuration."""
+        return cls(graph, tenants, http_for=surroundings.http_for, clock=surroundings.clock)
+
+    def find(self, tenant: str, address: str) -> Account:
+        """See `Directory.find`. Two calls."""
+        return self._at(tenant).lookup.find(address)
+
+    def read(self, tenant: str, account_id: str) -> Account:
+        """See `Directory.read`. One call."""
+        return self._at(tenant).lookup.read(account_id)
+
+    def set_password(self, tenant: str, account_id: str, password: Secret) -> None:
+        """See `Directory.set_password`. One call."""
+        self._at(tenant).resetter.set_password(account_id, password)
+
+    def remove_methods(self, tenant: str, account_id: str) -> MethodsReport:
+        """See `Directory.remove_methods`. One call per method and two listings, five in 10 s for all of a tenant."""
+        return self._at(tenant).resetter.remove_methods(account_id)
+
+    def revoke_sessions(self, tenant: str, account_id: str) -> None:
+        """See `Directory.revoke_sessions`. One call."""
+        self._at(tenant).resetter.revoke_sessions(account_id)
+
+    def check(self, tenant: str) -> Iterable[Finding]:
+        """Sign in, compare the permissions with what is needed, read the domains. Raises nothing of ours."""
+        about = f"tenants.{tenant}"
+        yield from self._check_certificate()
+        try:
+            client = self._at(tenant).client
+            held = client.permissions()
+            yield Finding(Level.OK, about, "Microsoft signs the app in.")
+            yield from _check_permissions(about, held)
+            yield from _check_domains(about, client)
+        except ConnectorError as failure:
+            yield Finding(Level.ERROR, about, str(failure))
+
+    def _check_certificate(self) -> Iterable[Finding]:
+        days = days_left(self._credential, self._clock())
+        if days is None or days > WARN_DAYS:
+            return
+        level = Level.ERROR if days < 0 else Level.WARNING
+        text = "The certificate has ended." if days < 0 else f"The certificate ends in {days} days."
+        yield Finding(level, "graph.certificate", text, "Upload a new one to the app registration, then set it here.")
+
+    def _at(self, tenant: str) -> _Tenant:
+        known = self._tenants.get(tenant)
+        if known is None:
+            raise ConfigError(f"tenants.{tenant} is not configured. Add it, or correct the name.")
+        return known
+
+
+class _Tenant:
+    def __init__(self, client: GraphClient, lookup: Lookup, resetter: Resetter) -> None:
+        self.client = client
+        self.lookup = lookup
+        self.resetter = resetter
+
+
+def _problems(graph: GraphSection, tenants: Mapping[str, TenantSection]) -> Iterable[str]:
+    if not graph.authority.startswith("https://"):
+        yield f"graph.authority: {graph.authority!r} must be https, in a demo too: Microsoft's library takes no other."
+    for name, section in tenants.items():
+        for group in section.protected.groups:
+            if not object_id(group.strip().casefold()):
+                yield f"tenants.{name}.protected.groups: {group!r} is not an object id. Copy the group's id from Entra."
+
+
+def _check_permissions(about: str, held: frozenset[str] | None) -> Iterable[Finding]:
+    if held is None:
+        yield Finding(
+            Level.WARNING, about, "The token cannot be looked into, so the permissions were not compared.",
+            "Compare them by hand with the list in the documentation.",
+        )  # fmt: skip
+        return
+    missing = 0
+    for any_of, what_for in (
+        (READ_USERS, "reading accounts"),
+        (SET_PASSWORD, "setting passwords"),
+        (REVOKE_SESSIONS, "ending sessions"),
+        (READ_METHODS, "listing sign-in methods"),
+    ):
+        if not held & set(any_of):
+            missing += 1
+            yield _lacks(Level.ERROR, about, any_of[0], what_for)
+    if ANY_METHOD not in held:
+        narrow = {kind.permission: kind.words for kind in KINDS.values() if kind.version == "v1.0"}
+        lacking = {name: words for name, words in narrow.items() if name not in held}
+        if len(lacking) == len(narrow):
+            missing += 1
+            yield _lacks(Level.ERROR, about, ANY_METHOD, "removing sign-in methods (or the narrower ones)")
+        else:
+            for name, words in lacking.items():
+                missing += 1
+                yield _lacks(Level.WARNING, about, name, f"removing methods of the kind {words}")
+    if not held & set(READ_DOMAINS):
+        yield _lacks(Level.WARNING, about, READ_DOMAINS[0], "telling federated domains for certain")
+    if not missing:
+        yield Finding(Level.OK, about, "The app has the permissions that it needs.")
+
+
+def _lacks(level: Level, about: str, name: str, what_for: str) -> Finding:
+    todo = "Add it to the app registration, then have the customer's admin consent again."
+    return Finding(level, about, f"The permission {name} is missing, for {what_for}.", todo)
+
+
+def _check_domains(about: str, client: GraphClient) -> Iterable[Finding]:
+    reply = client.batch([Ask("organization", "/organization?$select=id,verifiedDomains")])["organization"]
+    if not reply.fine:
+        failure = client.refusal(reply, "to show the verified domains", needs=READ_USERS)
+        level = Level.ERROR if isinstance(failure, AuthenticationError) else Level.WARNING
+        yield Finding(level, about, str(failure))
+        return
+    yield Finding(Level.OK, about, "The verified domains can be read.")

@@ -1,0 +1,275 @@
+"""The three writes: the password, the sign-in methods, the sessions.
+
+None of them decides whether it may be done: the guard has, a moment before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from connector.core.ports import MethodLeft, MethodsReport
+from connector.core.secret import Secret
+from connector.errors import (
+    ConnectorError,
+    NoSuchAccount,
+    PasswordRejected,
+    PermanentError,
+    TemporaryError,
+)
+from connector.graph.client import GraphClient, Reply
+from connector.graph.directory import object_id
+from connector.graph.methods import Method, read_methods
+from connector.http import Pace
+
+SET_PASSWORD = ("User-PasswordProfile.ReadWrite.All",)
+REVOKE_SESSIONS = ("User.RevokeSessions.All", "User.ReadWrite.All", "Directory.ReadWrite.All")
+LIST_METHODS = ("UserAuthenticationMethod.ReadWrite.All", "UserAuthenticationMethod.Read.All")
+ANY_METHOD = "UserAuthenticationMethod.ReadWrite.All"
+
+METHODS_TIMEOUT = timedelta(seconds=65)
+"""Microsoft gives up on these calls after 60 s. Source: learn.microsoft.com authenticationmethods-overview, read
+2026-11-22."""
+WORK_AT_MOST = timedelta(seconds=60)
+"""No call starts later than this after the first; with a last call that hangs, one removal ends within 125 s."""
+GO_ON_AFTER = timedelta(seconds=10)
+ROUNDS = 3
+STALE_PAUSE = timedelta(seconds=3)
+STALE_LOOKS = 2
+
+# Phrases in Microsoft's refusals of a password, folded. Its pages advise against branching on messages, but the code
+# is the same Request_BadRequest for all of them. The first is documented by many reports, the rest are UNVERIFIED
+# wordings; what is not recognised becomes a hand-off. Read 2026-11-22.
+PASSWORD_REFUSED = (
+    "password complexity",
+    "password does not comply",
+    "banned password",
+    "password is banned",
+    "password protection",
+    "password is too weak",
+    "password is too common",
+    "commonly used password",
+    "choose a different password",
+    "provide a different password",
+)
+SYNCHRONISED = ("on-premises mastered", "directory sync")
+FEDERATED = ("federated",)
+HOLDS_BACK = ("default", "alternate mobile")
+
+
+class Resetter:
+    """Writes to accounts of one tenant. Safe to share between threads.
+
+    Args:
+        pace: Of this tenant's calls for sign-in methods: Microsoft allows 5 in 10 s for an app in a tenant
+            (learn.microsoft.com/graph/throttling-limits, read 2026-11-22).
+        now, sleep: Monotonic seconds and how to wait; fakes in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: GraphClient,
+        pace: Pace,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._pace = pace
+        self._now = now
+        self._sleep = sleep
+
+    def set_password(self, account_id: str, password: Secret) -> None:
+        """Set the password; it must be changed at the next sign-in.
+
+        `forceChangePasswordNextSignInWithMfa` is never used: after an MFA reset nobody could pass it. Not repeated
+        inside: after an unclear answer the caller starts over with a new password.
+        """
+        profile = {"password": password.reveal(), "forceChangePasswordNextSignIn": True}
+        reply = self._client.call("PATCH", self._user(account_id), json={"passwordProfile": profile}, repeatable=False)
+        if reply.fine:
+            return
+        doing = f"the password of {account_id}"
+        if reply.status == 400 and reply.error:
+            if reply.error.mentions(*PASSWORD_REFUSED):
+                raise PasswordRejected(
+                    f"Microsoft Graph did not like the candidate for {account_id} in {self._client.place}. Try another."
+                )
+            for phrases, fact in ((SYNCHRONISED, "synchronised from another directory"), (FEDERATED, "federated")):
+                if reply.error.mentions(*phrases):
+                    raise PermanentError(
+                        f"Microsoft Graph refused {doing} in {self._client.place}: the account is {fact}. Reset the "
+                        "password where it is kept."
+                    )
+        raise self._refusal(reply, doing, SET_PASSWORD)
+
+    def revoke_sessions(self, account_id: str) -> None:
+        """Sign the account out everywhere. A repeat is harmless."""
+        reply = self._client.call("POST", f"{self._user(account_id)}/revokeSignInSessions", repeatable=True)
+        if not reply.fine:
+            raise self._refusal(reply, f"to sign {account_id} out everywhere", REVOKE_SESSIONS)
+        if isinstance(reply.body, dict) and reply.body.get("value") is False:
+            raise TemporaryError(
+                f"Microsoft Graph did not sign {account_id} of {self._client.place} out. It is tried again by itself."
+            )
+
+    def remove_methods(self, account_id: str) -> MethodsReport:
+        """Remove every method but the password, one by one, in rounds, and read back what is left."""
+        work = _Removal(self, self._user(account_id), account_id, until=self._now() + WORK_AT_MOST.total_seconds())
+        return work.run()
+
+    # -- for the removal
+
+    def method_call(self, http_method: str, path: str, *, until: float, version: str = "v1.0") -> Reply:
+        """A call about sign-in methods, at the tenant's pace.
+
+        Raises:
+            TemporaryError: The time is up; go on later.
+        """
+        self._in_time(until)
+        self._pace.take_turn()
+        self._in_time(until)  # the turn may have come late: other accounts of the tenant wait in the same line
+        return self._client.call(http_method, path, version=version, repeatable=False, timeout=METHODS_TIMEOUT)
+
+    def pause(self, length: timedelta) -> None:
+        self._sleep(length.total_seconds())
+
+    def refusal(self, reply: Reply, doing: str, needs: tuple[str, ...]) -> ConnectorError:
+        return self._refusal(reply, doing, needs)
+
+    def permissions(self) -> frozenset[str] | None:
+        return self._client.permissions()
+
+    def _in_time(self, until: float) -> None:
+        if self._now() > until:
+            raise TemporaryError(
+                f"Removing sign-in methods in {self._client.place} takes long, because Microsoft allows few calls at a "
+                "time. It goes on by itself.",
+                retry_after=GO_ON_AFTER,
+            )
+
+    def _user(self, account_id: str) -> str:
+        checked = object_id(account_id)
+        if not checked:
+            raise NoSuchAccount(
+                f"{account_id!r} is not an object id of {self._client.place}. Look the account up again."
+            )
+        return f"/users/{checked}"
+
+    def _refusal(self, reply: Reply, doing: str, needs: tuple[str, ...]) -> ConnectorError:
+        if reply.status == 404:
+            return NoSuchAccount(
+                f"Microsoft Graph found nothing for {doing} in {self._client.place}. The account may have been "
+                "deleted, or is only minutes old; look in Entra."
+            )
+        return self._client.refusal(reply, doing, needs=needs)
+
+
+class _Removal:
+    """One removal of an account's methods: what was gone through, and how it went."""
+
+    def __init__(self, resetter: Resetter, user: str, account_id: str, *, until: float) -> None:
+        self._resetter = resetter
+        self._user = user
+        self._account_id = account_id
+        self._until = until
+        self._gone: dict[str, Method] = {}
+        self._refused: dict[str, str] = {}
+        self._forbidden: set[str] = set()
+
+    def run(self) -> MethodsReport:
+        listed = self._list()
+        for last in (False,) * (ROUNDS - 1) + (True,):
+            gone_before = len(self._gone)
+            self._remove([method for method in listed if self._worth_a_try(method)])
+            listed = self._list_settled()
+            # Another round for what appeared meanwhile, and for what was held back by methods that are gone now.
+            progress = len(self._gone) > gone_before
+            again = [method for method in listed if self._worth_a_try(method)]
+            if last or not again or not (progress or any(method.key not in self._refused for method in again)):
+                break
+            self._resetter.pause(STALE_PAUSE)
+        return MethodsReport(
+            removed=tuple(method.kind for method in self._gone.values()),
+            left=tuple(MethodLeft(method.kind, self._why(method)) for method in listed if not method.is_password),
+        )
+
+    def _worth_a_try(self, method: Method) -> bool:
+        return method.removable and method.key not in self._gone and method.key not in self._forbidden
+
+    def _remove(self, methods: list[Method]) -> None:
+        """Serially, and again as long as removing one may have freed another one: the default goes last."""
+        waiting = sorted(methods, key=lambda method: method.order)
+        while waiting:
+            gone_before = len(self._gone)
+            for method in waiting:
+                self._delete(method)
+            if len(self._gone) == gone_before:
+                return
+            waiting = [method for method in waiting if self._worth_a_try(method)]
+
+    def _list_settled(self) -> list[Method]:
+        """A removed method may be listed for some seconds more: so it is looked at again before it is reported."""
+        listed = self._list()
+        for _ in range(STALE_LOOKS):
+            if not any(method.key in self._gone for method in listed):
+                break
+            self._resetter.pause(STALE_PAUSE)
+            listed = self._list()
+        return listed
+
+    def _delete(self, method: Method) -> None:
+        """404 counts as gone: it was listed a moment ago, so a lost answer was a yes."""
+        reply = self._call_twice(method, method.version)
+        if method.beta_too and reply.status in (400, 404, 405) and not _holds_back(reply):
+            reply = self._call_twice(method, "beta")
+        if reply.fine or reply.status == 404:
+            self._gone[method.key] = method
+            self._refused.pop(method.key, None)
+        elif reply.refused_us:
+            self._stop_unless_one_kind(reply, method)
+            self._forbidden.add(method.key)
+            self._refused[method.key] = f"the app may not remove it: grant {method.permission}"
+        elif _holds_back(reply):
+            self._refused[method.key] = "Microsoft keeps it as the default method: change the default, then remove it"
+        else:
+            code = reply.error.code if reply.error and reply.error.code else "no code"
+            self._refused[method.key] = f"Microsoft Graph refused its removal ({reply.status}, {code})"
+
+    def _call_twice(self, method: Method, version: str) -> Reply:
+        """A repeat after a lost answer is harmless and saves a whole round later on."""
+        path = f"{self._user}/authentication/{method.path}"
+        try:
+            return self._resetter.method_call("DELETE", path, until=self._until, version=version)
+        except TemporaryError as failure:
+            if failure.retry_after is not None:
+                raise
+            return self._resetter.method_call("DELETE", path, until=self._until, version=version)
+
+    def _stop_unless_one_kind(self, reply: Reply, method: Method) -> None:
+        """Go on past a 403 only where the app holds permissions for other kinds: some granular ones, not this one."""
+        held = self._resetter.permissions()
+        others = {name for name in held or () if name.startswith("UserAuthMethod-") and "ReadWrite" in name}
+        if reply.status == 401 or not others or {ANY_METHOD, method.permission} & (held or frozenset()):
+            raise self._resetter.refusal(
+                reply, f"to remove {method.kind} of {self._account_id}", (ANY_METHOD, method.permission)
+            )
+
+    def _list(self) -> list[Method]:
+        reply = self._resetter.method_call("GET", f"{self._user}/authentication/methods", until=self._until)
+        if not reply.fine:
+            raise self._resetter.refusal(reply, f"to list the sign-in methods of {self._account_id}", LIST_METHODS)
+        return read_methods(reply.body)
+
+    def _why(self, method: Method) -> str:
+        if method.key in self._gone:
+            return "still listed after Microsoft reported its removal: look again in some minutes"
+        if not method.removable:
+            return "this connector does not know how to remove it: remove it in Entra"
+        return self._refused.get(method.key, "appeared during the removal: look at the account")
+
+
+def _holds_back(reply: Reply) -> bool:
+    """Refused because of the other methods that are there."""
+    return reply.status == 400 and reply.error is not None and reply.error.mentions(*HOLDS_BACK)
