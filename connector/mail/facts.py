@@ -69,7 +69,6 @@ class Fact:
     may_be_empty: bool = False
 
 
-_NAME: Final = Fact(Form.NAME)
 _COUNT: Final = Fact(Form.COUNT)
 _INSTANT: Final = Fact(Form.INSTANT)
 _LINES: Final = Fact(Form.LINES, may_be_empty=True)
@@ -98,7 +97,7 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
         },
         # To the approver. The reason is the requester's.
         MailKind.APPROVAL_REMINDER: {
-            "requester_name": _NAME,
+            "requester_name": _MAYBE_NAME,
             "reason": _MAYBE_TEXT,
             "waiting_since": _EXTRA_INSTANT,
             "closes_at": _EXTRA_INSTANT,

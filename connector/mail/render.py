@@ -43,7 +43,7 @@ class Brand:
 
     Attributes:
         name: `MSP Service Desk`.
-        phone: As it is to be read: `+44 20 7946 0000`.
+        phone: As it is to be read: `+44 20 7946 0000`; empty when there is none.
         url: The portal, `https://…`; empty when there is none.
         colour: `#` and six hexadecimal digits; of the head line and the button. The letters on it are black or
             white, whichever reads better.
@@ -53,14 +53,16 @@ class Brand:
     """
 
     name: str
-    phone: str
+    phone: str = ""
     url: str = ""
     colour: str = "#1f4e79"
 
     def __post_init__(self) -> None:
         for what, text in (("name", self.name), ("phone", self.phone)):
-            if not text.strip() or one_line(text, 200) != text:
+            if one_line(text, 200) != text:
                 raise ValueError(f"the {what} has to be one line of text")
+        if not self.name:
+            raise ValueError("the name has to say who the mails come from")
         if self.url and not _is_web_address(self.url):
             raise ValueError("the url has to be a web address: https://portal.msp.example")
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.colour):
@@ -209,7 +211,9 @@ def _wrapped(text: str, *, whole: str) -> str:
     Addresses of pages stay whole, and so does `whole`, the phone number.
     """
     lines: list[str] = []
-    for line in text.replace(whole, whole.replace(" ", "\x00")).splitlines():
+    if whole:
+        text = text.replace(whole, whole.replace(" ", "\x00"))
+    for line in text.splitlines():
         marker = re.match(r"\s*(?:[-•]|\d+\.)\s+|\s*", line)
         indent = " " * (len(marker[0]) if marker else 0)
         lines += textwrap.wrap(

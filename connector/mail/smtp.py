@@ -19,7 +19,7 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,13 +30,14 @@ from email.utils import format_datetime
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from connector.adapter import Surroundings
+from connector.config import Duration, Place, SecretValue, Section, is_loopback, validate
 from connector.core.ports import Clock, Email, Finding, Level
-from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
+from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
 from connector.mail.address import checked_address, domain_of, has_control_characters
 
 SCOPE: Final = "mail"
@@ -45,18 +46,11 @@ _WAITS_PER_MAIL: Final = 3
 _ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}\b")
 _MESSAGE_ID: Final = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
 _MAILBOX: Final = re.compile(r'\s*(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[^"<>,;\\]*?))\s*<(?P<address>[^<>]*)>\s*')
-_DURATION: Final = re.compile(r"(\d+)\s*(s|m)")
 
 # Exchange Online's words for "not with this account": the whole mail channel is affected, not one recipient.
 # Source: learn.microsoft.com, "Fix issues with printers, scanners, and LOB applications that send email" and
 # "Email non-delivery reports"; from memory, UNVERIFIED. Not listed codes fall back to what the stage says.
 _NOT_WITH_THIS_ACCOUNT: Final = frozenset({"5.7.57", "5.7.60", "5.7.139"})
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(**{"s": {"seconds": int(match[1])}, "m": {"minutes": int(match[1])}}[match[2]])
-    return value
 
 
 @dataclass(frozen=True)
@@ -94,43 +88,48 @@ class Mailbox:
         return Address(display_name=self.name, username=local, domain=domain)
 
 
-class SmtpSettings(BaseModel):
-    """The section `mail:` of `connector.yaml` with `kind: smtp`.
+class SmtpSettings(Section):
+    """The section `mail` of `connector.yaml` with `kind: smtp`.
 
     Attributes:
         port: 587 as a rule; 465 with `tls: true`; 25 for a relay in the same house.
         starttls: Turn the connection into an encrypted one and refuse to go on if the server cannot. On unless
             `tls` is set or this is explicitly `false`.
         tls: Encrypted from the first byte ("implicit TLS", port 465). Not together with `starttls`.
-        username, password: Both or none. Refused over an unencrypted connection to another machine.
+        ca_bundle: A PEM file that replaces the list of trusted authorities; default: `http.ca_bundle`, or the
+            system's list.
+        username, password: Both or none.
         sender: The key is `from`: `IT Support <support@msp.example>`.
         reply_to: Where answers go; `None` leaves them with the sender.
-        timeout: For each wait on the server; the whole mail may take three times as long. 1 s to 120 s.
+        timeout: For each wait on the server; a whole mail may take three times as long. 1 s to 60 s.
+
+    Unencrypted is refused in production, and never carries a password, unless the server is on this machine.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
-
     kind: Literal["smtp"] = "smtp"
-    host: str = Field(min_length=1, pattern=r"^[^\s/@]+$")
-    port: int = Field(default=587, ge=1, le=65535)
+    host: Annotated[str, Field(pattern=r"^[^\s/@]+$")]
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
     starttls: bool | None = None
     tls: bool = False
-    username: str | None = Field(default=None, min_length=1)
-    password: Secret | None = None
-    sender: Annotated[Mailbox, BeforeValidator(Mailbox.parse)] = Field(alias="from")
+    ca_bundle: str | None = None
+    username: Annotated[str, Field(min_length=1)] | None = None
+    password: SecretValue | None = None
+    sender: Annotated[Mailbox, BeforeValidator(Mailbox.parse), Field(alias="from")]
     reply_to: Annotated[Mailbox, BeforeValidator(Mailbox.parse)] | None = None
-    timeout: Annotated[timedelta, BeforeValidator(_duration)] = Field(
-        default=timedelta(seconds=20), ge=timedelta(seconds=1), le=timedelta(seconds=120)
-    )
+    timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(seconds=60))] = timedelta(seconds=20)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> SmtpSettings:
+    def _fits_together(self, info: ValidationInfo) -> Self:
+        place: Place | None = info.context
         if self.tls and self.starttls:
             raise ValueError("tls and starttls exclude each other: use tls for port 465, starttls for 587 and 25")
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password belong together: give both or neither")
-        if self.username and not self.encrypted and not self.on_this_machine:
-            raise ValueError("username and password would cross the network unencrypted: set starttls or tls")
+        if not self.encrypted and not is_loopback(self.host):
+            if self.username:
+                raise ValueError("username and password would cross the network unencrypted: set starttls or tls")
+            if place is None or place.production:
+                raise ValueError("links to passwords would cross the network unencrypted: set starttls or tls")
         if not f"{self.username or ''}{self.password.reveal() if self.password else ''}".isascii():
             # smtplib cannot send them, and its UnicodeEncodeError would carry the password into a traceback.
             raise ValueError("username and password have to be plain ASCII for SMTP")
@@ -143,10 +142,6 @@ class SmtpSettings(BaseModel):
     @property
     def encrypted(self) -> bool:
         return self.tls or self.uses_starttls
-
-    @property
-    def on_this_machine(self) -> bool:
-        return self.host in {"localhost", "127.0.0.1", "::1"}
 
     @property
     def place(self) -> str:
@@ -199,6 +194,23 @@ class SmtpMailer:
         # Verifies chain and host name, and takes TLS 1.2 or newer only.
         self._tls = ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
 
+    @classmethod
+    def from_config(cls, name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self:
+        """Build it from `mail` of the configuration.
+
+        Raises:
+            ConfigError: With every problem of the section, or a CA bundle that cannot be read.
+        """
+        settings = validate(SmtpSettings, section, surroundings.place, where=name)
+        bundle = settings.ca_bundle or surroundings.http.ca_bundle
+        path = surroundings.place.folder / bundle if bundle else None
+        try:
+            return cls(settings, ca_bundle=path, clock=surroundings.clock)
+        except OSError:  # ssl.SSLError is one, too
+            raise ConfigError(
+                f"{name}: the CA bundle {path} cannot be read: give a PEM file with certificates."
+            ) from None
+
     @property
     def sender_domain(self) -> str:
         """The domain of the configured sender: what a Message-ID ends with."""
@@ -231,7 +243,7 @@ class SmtpMailer:
             way = "with TLS" if settings.tls else "with STARTTLS" if settings.uses_starttls else "unencrypted"
             who = f", signed in as {settings.username}" if settings.username else ""
             yield Finding(Level.OK, "mail", f"The mail server {settings.place} answers {way}{who}.")
-        if not settings.encrypted and not settings.on_this_machine:
+        if not settings.encrypted and not is_loopback(settings.host):
             yield Finding(
                 Level.WARNING,
                 "mail.starttls",
