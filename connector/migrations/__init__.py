@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from connector.errors import ConfigError
-from connector.store.engine import Database
+from connector.store.engine import Database, database_url, sqlite_file
 
 History = Literal["connector", "links"]
 
@@ -38,7 +38,7 @@ def upgrade(url: str, history: History) -> None:
         ConfigError: The address is wrong, or a newer version of this package has already changed the database.
         DatabaseError: The database cannot be reached, or somebody else has locked it for more than a minute.
     """
-    database = Database(url, wait=WAIT)
+    database = Database(url, wait=WAIT, create=True)
     try:
         with database.reading() as connection:
             if _found(connection, history, database.name) == newest(history):
@@ -53,12 +53,15 @@ def upgrade(url: str, history: History) -> None:
 
 
 def current(url: str, history: History) -> str | None:
-    """The revision of the database; `None` when this history has not begun there.
+    """The revision of the database; `None` when this history has not begun there. Changes nothing.
 
     Raises:
         ConfigError: As `upgrade`.
         DatabaseError: The database cannot be reached.
     """
+    path = sqlite_file(database_url(url))
+    if path is not None and not path.exists():
+        return None
     database = Database(url)
     try:
         with database.reading() as connection:

@@ -76,8 +76,12 @@ class Database:
         embedded: SQLite: one process, one writer at a time.
     """
 
-    def __init__(self, address: str, *, wait: timedelta = WAIT) -> None:
+    def __init__(self, address: str, *, wait: timedelta = WAIT, create: bool = False) -> None:
         """Nothing is opened yet; the first transaction does.
+
+        Args:
+            create: Make the file of a SQLite database that does not exist; for migrations. Everybody else must
+                not: an empty database in the place of a lost one would look like a fresh start.
 
         Raises:
             ConfigError: See `database_url` and `sqlite_file`; or the PostgreSQL driver is not installed.
@@ -86,6 +90,7 @@ class Database:
         path = sqlite_file(url)
         self.embedded: Final = path is not None
         self.name: Final = str(path) if path else url.render_as_string(hide_password=True)
+        self._must_exist: Final = None if create else path
         self.engine: Final = _sqlite_engine(url, wait) if self.embedded else _postgres_engine(url, wait)
         self._writer: Final = self.engine.execution_options(**{_WRITES: True})
         # SQLite lets waiting writers sleep and try again, so an unlucky thread may wait for long. Threads of this
@@ -103,6 +108,7 @@ class Database:
         Raises:
             DatabaseError: Locked for long, full, damaged or gone.
         """
+        self._look_for_file()
         with self._translated(), self.engine.connect() as connection:
             if snapshot and not self.embedded:
                 connection.execution_options(isolation_level="REPEATABLE READ")
@@ -118,6 +124,7 @@ class Database:
                 to PostgreSQL breaks during the commit itself can the change have been kept all the same: the
                 version of a case then tells.
         """
+        self._look_for_file()
         if self._gate is not None and not self._gate.acquire(timeout=self._wait.total_seconds()):
             raise DatabaseError(self._message("SQLITE_BUSY"))
         try:
@@ -140,6 +147,15 @@ class Database:
         """Close every pooled connection. A later call opens new ones."""
         self.engine.dispose()
 
+    def _look_for_file(self) -> None:
+        # Open connections would go on writing into a file that has been removed, and all of that would be lost.
+        if self._must_exist is not None and not self._must_exist.exists():
+            self.engine.dispose()
+            raise DatabaseError(
+                f"The database is gone: {self.name} does not exist. Put the file back (or restore a backup); "
+                "for a fresh start run: connector migrate"
+            )
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         # Wrong SQL, a broken constraint or a value that does not fit are bugs: those pass on as they are.
@@ -148,10 +164,13 @@ class Database:
         except exc.TimeoutError as error:
             raise DatabaseError(self._message("no free connection")) from error
         except exc.DBAPIError as error:
+            code = _code(error)
             away = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError)
             if not away and type(error) is not exc.DatabaseError:  # plain: SQLite's "not a database", "malformed"
                 raise
-            raise DatabaseError(self._message(_code(error))) from error
+            if code == "SQLITE_ERROR":  # wrong SQL or no such table, which SQLite also calls operational
+                raise
+            raise DatabaseError(self._message(code)) from error
 
     def _message(self, code: str) -> str:
         # The driver's own text is left out: it can quote values.

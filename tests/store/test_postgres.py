@@ -21,7 +21,11 @@ def someone_else(url: str) -> Iterator[Callable[[str], None]]:
     """A connection that is not the store's; runs statements in one transaction, undone at the end."""
     engine = create_engine(database_url(url))
     with engine.connect() as connection:
-        yield lambda statement: connection.execute(text(statement)) and None
+
+        def execute(statement: str) -> None:
+            connection.execute(text(statement))
+
+        yield execute
         connection.rollback()
     engine.dispose()
 

@@ -64,6 +64,19 @@ class TestSqliteCaseStore(SqlStoreContract):
             assert old.exec_driver_sql("SELECT count(*) FROM cases").scalar() == 1, "one moment"
         assert hold(store, case.id).id == case.id
 
+    def test_a_file_that_is_gone_is_a_temporary_error_and_nothing_is_lost(
+        self, file: Path, store: SqlCaseStore
+    ) -> None:
+        case = hold(store, open_case(store).id)
+        away = file.rename(file.with_suffix(".away"))
+        for use in (lambda: store.save(case, now=NOW, messages=[note("a")]), store.cases):
+            with pytest.raises(DatabaseError, match="does not exist"):
+                use()
+        assert not file.exists(), "no empty database is made in its place"
+        away.rename(file)
+        store.save(case, now=NOW, messages=[note("a")])
+        assert len(store.outbox(case.id)) == 1
+
     def test_a_full_disk_is_a_temporary_error_and_nothing_is_lost(self, store: SqlCaseStore) -> None:
         case = hold(store, open_case(store).id)
         self._limit(store, "(the present size)")
