@@ -100,10 +100,11 @@ def link_service(folder: Path) -> Iterator[LinkMaker]:
         thread.join()
 
 
-def open_page(browser: Browser, size: tuple[int, int], scheme: str = "light") -> Page:
+def open_page(browser: Browser, size: tuple[int, int], scheme: str = "light", *, scripts: bool = True) -> Page:
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         device_scale_factor=2,
+        java_script_enabled=scripts,
         color_scheme="dark" if scheme == "dark" else "light",
         extra_http_headers={"X-Forwarded-For": "81.2.69.160"},
     )
@@ -147,21 +148,28 @@ def main() -> None:
             page.goto(url)
             reveal(page)
             shoot(page, folder, f"covered-{name}")
-            page.get_by_role("button", name="Show on screen").click()
+            page.get_by_role("button", name="Show", exact=True).click()
             page.get_by_text("Spell it out").click()
             shoot(page, folder, f"revealed-{name}")
             page.goto(url)
             reveal(page)
-            page.get_by_role("button", name="Show on screen").click()
+            page.get_by_role("button", name="Show", exact=True).click()
             shoot(page, folder, f"last-view-{name}")
             page.goto(url)
             shoot(page, folder, f"gone-{name}")
             page.goto(url[:-4])
             shoot(page, folder, f"unknown-{name}")
+            plain = open_page(browser, size, scripts=False)
+            plain.goto(links.make(views=2))
+            shoot(plain, folder, f"no-script-{name}")
+            plain.wait_for_timeout(900)
+            plain.get_by_label("The word SHOW").fill("SHOW")
+            plain.get_by_role("button").click()
+            shoot(plain, folder, f"no-script-revealed-{name}")
             dark = open_page(browser, size, "dark")
             dark.goto(links.make(views=1))
             reveal(dark)
-            dark.get_by_role("button", name="Show on screen").click()
+            dark.get_by_role("button", name="Show", exact=True).click()
             shoot(dark, folder, f"dark-{name}")
         browser.close()
 

@@ -186,7 +186,7 @@ def time_left_words(seconds: int) -> str:
 
 
 def _time_words(seconds: int, zone_name: str) -> str:
-    """`14:05 GMT on Sunday 22 November 2026`, in the link's zone."""
+    """`14:05 GMT on Sunday 22 November`, in the link's zone."""
     try:
         zone: ZoneInfo | None = ZoneInfo(zone_name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -195,7 +195,7 @@ def _time_words(seconds: int, zone_name: str) -> str:
     name = local.tzname() or "UTC"
     # Zones without letters of their own are called "+03" or "-0330".
     name = f"UTC{name}" if name[0] in "+-" else name
-    return f"{local:%H:%M} {name} on {local:%A} {local.day} {local:%B %Y}"
+    return f"{local:%H:%M} {name} on {local:%A} {local.day} {local:%B}"
 
 
 def _colour(colour: str | None) -> str:

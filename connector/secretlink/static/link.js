@@ -15,6 +15,8 @@
   let stepAt = Infinity;
   let nonce = ""; // one for each wish to see the password, so that a retry is not a second view
   let busy = false;
+  let password = ""; // in the page only while it is to be seen
+  let spelling = [];
   let coverTimer = 0;
   let again = () => {};
 
@@ -71,10 +73,10 @@
     if (!answer) return;
     challenge = answer.challenge;
     nonce = newNonce();
-    viewsLeft(answer.views_left, answer.max_views);
+    part("views-left").textContent = `${answer.views_left} of ${answer.max_views} ${answer.max_views === 1 ? "time" : "times"}`;
     part("step-text").textContent = answer.views_left === 1
       ? "The password can be shown once more. After that the link is used up."
-      : `Showing the password uses one of ${answer.views_left} views that are left.`;
+      : `This uses one of the ${answer.views_left} views that are left.`;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "primary";
@@ -93,34 +95,17 @@
   async function reveal() {
     const answer = await act(part("show"), () => post("reveal", { challenge, nonce }), reveal);
     if (!answer) return;
-    part("password").textContent = answer.password;
-    part("spelled").replaceChildren(...answer.spelling.map(([character, words]) => {
-      const item = document.createElement("li");
-      const letter = document.createElement("b");
-      const spoken = document.createElement("span");
-      letter.textContent = character;
-      spoken.textContent = words;
-      item.append(letter, " ", spoken);
-      return item;
-    }));
-    viewsLeft(answer.views_left, null);
-    if (answer.last_view) {
-      part("last-view").textContent = "This was the last view: this link is now used up. Keep this page open until you have signed in.";
-      // The token is worth nothing any more; keep it out of the history all the same.
-      window.history.replaceState(null, "", "/s/used");
-    } else {
-      part("last-view").textContent = `You can show the password ${times(answer.views_left)} more with this link.`.replace("once more", "once more");
-    }
-    part("last-view").hidden = false;
+    password = answer.password;
+    spelling = answer.spelling;
+    part("last-view").hidden = !answer.last_view;
+    part("facts").hidden = answer.last_view;
+    part("facts-place").replaceChildren(part("facts"));
+    part("views-left").textContent = `${times(answer.views_left)} more`;
+    // The token is worth nothing any more; keep it out of the history all the same.
+    if (answer.last_view) window.history.replaceState(null, "", "/s/used");
     cover();
     show("secret");
     part("secret-title").focus();
-  }
-
-  function viewsLeft(left, most) {
-    part("views-left").textContent = most === null
-      ? (left === 0 ? "no more" : `${times(left)} more`)
-      : `${left} of ${most} ${most === 1 ? "time" : "times"}`;
   }
 
   function newNonce() {
@@ -130,26 +115,28 @@
 
   function cover() {
     clearTimeout(coverTimer);
+    part("password").textContent = "\u25cf".repeat(16); // says nothing about the length either
     part("password").classList.add("covered");
     part("password").setAttribute("aria-hidden", "true");
     part("cover-state").hidden = false;
     part("uncover").setAttribute("aria-expanded", "false");
-    part("uncover").textContent = "Show on screen";
+    part("uncover").textContent = "Show";
   }
 
   function uncover() {
+    part("password").textContent = password;
     part("password").classList.remove("covered");
     part("password").removeAttribute("aria-hidden");
     part("cover-state").hidden = true;
     part("uncover").setAttribute("aria-expanded", "true");
-    part("uncover").textContent = "Cover";
+    part("uncover").textContent = "Hide";
     clearTimeout(coverTimer);
     coverTimer = setTimeout(cover, COVER_AFTER);
   }
 
   async function copy() {
     try {
-      await navigator.clipboard.writeText(part("password").textContent);
+      await navigator.clipboard.writeText(password);
       say("Copied.");
     } catch {
       uncover();
@@ -158,7 +145,21 @@
     }
   }
 
+  function spellOut() {
+    part("spelled").replaceChildren(...(part("spelling").open ? spelling : []).map(([character, words]) => {
+      const item = document.createElement("li");
+      const letter = document.createElement("b");
+      const spoken = document.createElement("span");
+      letter.textContent = character;
+      spoken.textContent = words;
+      item.append(letter, " ", spoken);
+      return item;
+    }));
+  }
+
   function wipe() {
+    password = "";
+    spelling = [];
     part("password").textContent = "";
     part("spelled").replaceChildren();
     challenge = "";
@@ -186,6 +187,7 @@
   onClick("back", () => { stepAt = Infinity; part("show-place").replaceChildren(); show("start"); part("proceed").focus(); });
   onClick("uncover", () => (part("password").classList.contains("covered") ? uncover() : cover()));
   onClick("copy", copy);
+  part("spelling").addEventListener("toggle", spellOut);
   onClick("again", () => again());
   // A key held down is one wish, not many.
   document.addEventListener("keydown", (event) => { if (event.repeat && (event.key === "Enter" || event.key === " ")) event.preventDefault(); });

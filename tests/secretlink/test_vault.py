@@ -1,0 +1,458 @@
+"""The vault: views are counted exactly, nothing is shown without a record, nothing survives its end."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from connector.errors import ConfigError
+from connector.secretlink import tables
+from connector.secretlink.chain import EventKind, Visitor
+from connector.secretlink.links import Conflict, Refused, Revealed
+from connector.secretlink.place import Place
+from connector.secretlink.seal import Pepper
+from connector.secretlink.vault import Vault
+from tests.secretlink.support import FakeClock, Made, make_link, new_nonce, open_vault
+
+SOMEBODY = Visitor(ip="203.0.113.9", place=Place("GB", None, "test"), user_agent="x", agent="Edge 156 on Windows")
+
+
+def create(vault: Vault, clock: FakeClock, *, views: int = 2, lifetime: timedelta = timedelta(minutes=60)) -> Made:
+    link = make_link(views=views, lifetime=lifetime, now=clock.now)
+    _, created = vault.create(link.to_new_link())
+    assert created
+    return link
+
+
+def claim(vault: Vault, link: Made, nonce: str | None = None) -> Revealed | Refused:
+    return vault.claim(link.key, nonce=nonce or new_nonce(), visitor=SOMEBODY)
+
+
+def claim_at_once(vault: Vault, link: Made, *, nonces: list[str]) -> list[Revealed | Refused]:
+    gate = threading.Barrier(len(nonces))
+
+    def open_it(nonce: str) -> Revealed | Refused:
+        gate.wait()
+        return claim(vault, link, nonce)
+
+    with ThreadPoolExecutor(len(nonces)) as pool:
+        return list(pool.map(open_it, nonces))
+
+
+def kinds(vault: Vault) -> list[str]:
+    return [event.kind for event in vault.events(after=0, limit=1000).events]
+
+
+def blob_of(vault: Vault, link: Made) -> bytes | None:
+    with vault.engine.begin() as connection:
+        found: bytes | None = connection.execute(
+            select(tables.link.c.blob).where(tables.link.c.id == link.terms.link_id)
+        ).scalar_one()
+    return found
+
+
+def test_each_view_shows_the_password_and_the_last_one_wipes_it(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, views=2)
+    first = claim(vault, link)
+    assert isinstance(first, Revealed)
+    assert (first.password, first.link.views_left, first.link.state) == (link.password, 1, "active")
+    second = claim(vault, link)
+    assert isinstance(second, Revealed)
+    assert (second.password, second.link.views_left, second.link.state) == (link.password, 0, "consumed")
+    assert blob_of(vault, link) is None
+    third = claim(vault, link)
+    assert isinstance(third, Refused)
+    assert third.reason == "consumed"
+    assert kinds(vault) == ["created", "revealed", "revealed", "refused"]
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_sixteen_at_once_get_exactly_as_many_views_as_there_are(vault: Vault, clock: FakeClock, views: int) -> None:
+    for link in [create(vault, clock, views=views) for _ in range(6)]:
+        answers = claim_at_once(vault, link, nonces=[new_nonce() for _ in range(16)])
+        shown = [answer for answer in answers if isinstance(answer, Revealed)]
+        assert len(shown) == views
+        assert all(answer.password == link.password for answer in shown)
+        assert len(answers) == 16
+        assert sorted(event.view or 0 for event in vault.views_of(link.terms.link_id)) == list(range(1, views + 1))
+    assert vault.verify_chain().broken_at is None
+
+
+def test_the_same_click_sent_at_once_from_many_threads_is_one_view(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, views=2)
+    answers = claim_at_once(vault, link, nonces=[new_nonce()] * 8)
+    assert all(isinstance(answer, Revealed) for answer in answers)
+    assert sum(isinstance(answer, Revealed) and answer.counted for answer in answers) == 1
+    found = vault.find(link.terms.link_id)
+    assert found is not None
+    assert found.views == 1
+
+
+def test_the_same_nonce_is_answered_again_for_a_minute_and_then_refused_uncounted(
+    vault: Vault, clock: FakeClock
+) -> None:
+    link = create(vault, clock, views=2)
+    nonce = new_nonce()
+    claim(vault, link, nonce)
+    clock.advance(seconds=60)
+    again = claim(vault, link, nonce)
+    assert isinstance(again, Revealed)
+    assert (again.password, again.counted, again.link.views) == (link.password, False, 1)
+    clock.advance(seconds=1)
+    late = claim(vault, link, nonce)
+    assert isinstance(late, Refused)
+    assert late.reason == "repeated"
+    found = vault.find(link.terms.link_id)
+    assert found is not None
+    assert found.views == 1
+
+
+def test_after_the_last_view_nothing_is_kept_for_a_repeated_click(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, views=1)
+    nonce = new_nonce()
+    assert isinstance(claim(vault, link, nonce), Revealed)
+    again = claim(vault, link, nonce)
+    assert isinstance(again, Refused)
+    assert again.reason == "repeated"
+
+
+def test_a_link_that_ran_out_is_refused_in_that_very_second(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, lifetime=timedelta(minutes=60))
+    clock.advance(minutes=60, milliseconds=-1)
+    assert isinstance(claim(vault, link), Revealed)
+    clock.advance(milliseconds=1)
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "expired"
+    assert blob_of(vault, link) is None
+    assert kinds(vault) == ["created", "revealed", "expired", "refused"]
+
+
+def test_a_link_that_ran_out_while_the_service_was_down_is_reported_once(
+    database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    before = open_vault(database, clock, pepper)
+    link = create(before, clock)
+    before.close()
+    clock.advance(hours=2)
+    after = open_vault(database, clock, pepper)
+    assert after.next_expiry() is not None
+    assert after.expire_due() == 1
+    assert after.expire_due() == 0
+    assert after.next_expiry() is None
+    assert blob_of(after, link) is None
+    (event,) = after.events(after=1, limit=10).events
+    assert (event.kind, event.link_id, event.view, event.ref) == ("expired", link.terms.link_id, 0, "halo/4242")
+    after.close()
+
+
+def test_a_revoked_link_is_dead_and_revoking_again_changes_nothing(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    for _ in range(2):
+        record = vault.revoke(link.terms.link_id)
+        assert record is not None
+        assert record.state == "revoked"
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "revoked"
+    assert blob_of(vault, link) is None
+    assert kinds(vault) == ["created", "revoked", "refused"]
+    assert vault.revoke("lnk_never-made") is None
+
+
+def test_a_used_up_link_stays_used_up_when_it_is_revoked(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, views=1)
+    claim(vault, link)
+    record = vault.revoke(link.terms.link_id)
+    assert record is not None
+    assert record.state == "consumed"
+    assert kinds(vault) == ["created", "revealed"]
+
+
+def test_creating_the_same_link_again_changes_nothing(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    claim(vault, link)
+    record, created = vault.create(link.to_new_link())
+    assert (created, record.views) == (False, 1)
+    assert kinds(vault) == ["created", "revealed"]
+
+
+@pytest.mark.parametrize("change", ["ref", "display_name", "ticket", "time_zone", "brand", "sealed"])
+def test_another_link_under_the_same_id_is_refused(vault: Vault, clock: FakeClock, change: str) -> None:
+    link = create(vault, clock)
+    other = make_link(now=clock.now)
+    value: object = other.sealed if change == "sealed" else "another"
+    with pytest.raises(Conflict):
+        vault.create(link.to_new_link(**{change: value}))
+    answer = claim(vault, link)
+    assert isinstance(answer, Revealed)
+    assert answer.password == link.password
+
+
+def test_a_token_belongs_to_one_link(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    other = make_link(now=clock.now)
+    with pytest.raises(Conflict):
+        vault.create(other.to_new_link(lookup=link.lookup))
+    assert vault.find(other.terms.link_id) is None
+    assert kinds(vault) == ["created"]
+
+
+def test_a_link_is_not_made_when_it_would_be_over_already(vault: Vault, clock: FakeClock) -> None:
+    link = make_link(now=clock.now, lifetime=timedelta(0))
+    with pytest.raises(ValueError, match="past"):
+        vault.create(link.to_new_link())
+    assert kinds(vault) == []
+
+
+@pytest.mark.parametrize("change", [{"max_views": 20}, {"expires_at": 4_102_444_800}])
+def test_who_stretches_a_link_in_the_database_gets_nothing_and_uses_no_view(
+    vault: Vault, clock: FakeClock, change: dict[str, int]
+) -> None:
+    link = create(vault, clock, views=1)
+    with vault.engine.begin() as connection:
+        connection.execute(update(tables.link).values(**change))
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "damaged"
+    assert answer.link is not None
+    assert (answer.link.views, answer.link.state) == (0, "active")
+    assert kinds(vault) == ["created", "refused"]
+    assert vault.events(after=1, limit=1).events[0].reason == "damaged"
+
+
+def test_a_swapped_blob_does_not_open(vault: Vault, clock: FakeClock) -> None:
+    link, other = create(vault, clock), create(vault, clock)
+    with vault.engine.begin() as connection:
+        connection.execute(
+            update(tables.link)
+            .where(tables.link.c.id == link.terms.link_id)
+            .values(blob=blob_of_raw(connection, other))
+        )
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "damaged"
+
+
+def blob_of_raw(connection: object, link: Made) -> bytes:
+    return connection.execute(  # type: ignore[attr-defined, no-any-return]
+        select(tables.link.c.blob).where(tables.link.c.id == link.terms.link_id)
+    ).scalar_one()
+
+
+def test_another_pepper_knows_no_link(database: str, clock: FakeClock, pepper: bytes) -> None:
+    right = open_vault(database, clock, pepper)
+    link = create(right, clock)
+    wrong = open_vault(database, clock, secrets.token_bytes(32))
+    answer = claim(wrong, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "unknown"
+    assert wrong.verify_chain().broken_at == 1
+    assert isinstance(claim(right, link), Revealed)
+    wrong.close()
+    right.close()
+
+
+def test_the_database_itself_refuses_more_views_than_allowed(vault: Vault, clock: FakeClock) -> None:
+    create(vault, clock, views=1)
+    with pytest.raises(IntegrityError), vault.engine.begin() as connection:
+        connection.execute(update(tables.link).values(views=2))
+    with pytest.raises(IntegrityError), vault.engine.begin() as connection:
+        connection.execute(update(tables.link).values(state="consumed"))
+
+
+CRASH = """
+import os, sys
+from datetime import UTC, datetime
+from sqlalchemy import event
+from connector.secretlink.chain import Visitor
+from connector.secretlink.seal import Pepper, decode_token
+from connector.secretlink.vault import Vault
+
+database, moment = sys.argv[1:3]
+pepper, token, nonce, now = sys.stdin.read().split()
+vault = Vault(database, Pepper(bytes.fromhex(pepper)), clock=lambda: datetime.fromtimestamp(float(now), UTC))
+
+@event.listens_for(vault.engine, "before_cursor_execute")
+def die(connection, cursor, statement, *_):
+    if statement.startswith(moment):
+        os._exit(9)
+
+if moment == "after commit":
+    vault.claim(decode_token(token), nonce=nonce, visitor=Visitor())
+    os._exit(9)
+vault.claim(decode_token(token), nonce=nonce, visitor=Visitor())
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "views"),
+    [("UPDATE link SET views", 0), ("UPDATE link SET blob", 0), ("INSERT INTO event", 0), ("after commit", 1)],
+)
+def test_a_crash_inside_a_reveal_costs_a_view_only_when_the_password_could_be_out(
+    database: str, clock: FakeClock, pepper: bytes, moment: str, views: int
+) -> None:
+    vault = open_vault(database, clock, pepper)
+    link = create(vault, clock, views=1)
+    vault.close()
+    secret_input = f"{pepper.hex()} {link.token.reveal()} {new_nonce()} {clock.now.timestamp()}"
+    done = subprocess.run([sys.executable, "-c", CRASH, database, moment], input=secret_input, text=True, check=False)
+    assert done.returncode == 9
+    again = open_vault(database, clock, pepper)
+    found = again.find(link.terms.link_id)
+    assert found is not None
+    assert found.views == views
+    assert len(again.views_of(link.terms.link_id)) == views
+    assert isinstance(claim(again, link), Refused if views else Revealed)
+    assert again.verify_chain().broken_at is None
+    again.close()
+
+
+def test_changing_removing_or_shortening_the_history_shows(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    claim(vault, link)
+    claim(vault, link)
+    assert vault.verify_chain().broken_at is None
+    head = vault.events(after=0, limit=1).head
+    with vault.engine.begin() as connection:
+        connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(ip="198.51.100.1"))
+    assert vault.verify_chain().broken_at == 2
+    with vault.engine.begin() as connection:
+        connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(ip="203.0.113.9"))
+    assert vault.verify_chain().broken_at is None
+    with vault.engine.begin() as connection:
+        connection.execute(tables.event.delete().where(tables.event.c.seq == 2))
+    assert vault.verify_chain().broken_at == 3
+    with vault.engine.begin() as connection:
+        connection.execute(tables.event.delete().where(tables.event.c.seq == 3))
+    # A shortened history is whole in itself: only who remembers the head can tell.
+    assert vault.verify_chain().broken_at is None
+    assert vault.events(after=0, limit=1).head.seq < head.seq
+
+
+def test_events_are_read_with_a_cursor_and_none_is_lost(vault: Vault, clock: FakeClock) -> None:
+    for _ in range(7):
+        claim(vault, create(vault, clock))
+    seen: list[int] = []
+    cursor = 0
+    while True:
+        page = vault.events(after=cursor, limit=4)
+        seen += [event.seq for event in page.events]
+        assert page.more == (page.head.seq > (seen[-1] if seen else 0))
+        if not page.events:
+            break
+        cursor = seen[-1]
+    assert seen == list(range(1, 15))
+    assert vault.events(after=14, limit=4).anchor == vault.events(after=0, limit=1).head.mac
+    assert vault.events(after=99, limit=4).anchor is None
+
+
+def test_a_reveal_event_says_who_and_roughly_where_but_no_secret(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    claim(vault, link)
+    event = vault.events(after=1, limit=1).events[0]
+    assert (event.kind, event.view, event.views_left) == ("revealed", 1, 1)
+    assert (event.ip, event.agent) == ("203.0.113.9", "Edge 156 on Windows")
+    assert event.place is not None
+    assert event.place.words == "United Kingdom (approx.)"
+    assert link.token.reveal() not in repr(event)
+    assert link.password.reveal() not in repr(event)
+
+
+def test_opening_again_and_again_does_not_fill_the_disk(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    for _ in range(130):
+        vault.visit(link.key, EventKind.PAGE_OPENED, visitor=SOMEBODY)
+    assert kinds(vault).count("page_opened") == 100
+    assert isinstance(claim(vault, link), Revealed)
+    assert kinds(vault)[-1] == "revealed"
+
+
+def test_old_links_are_forgotten_and_the_rest_of_the_chain_stays_proven(vault: Vault, clock: FakeClock) -> None:
+    old = create(vault, clock, views=1)
+    claim(vault, old)
+    clock.advance(days=91)
+    young = create(vault, clock)
+    assert vault.purge(older_than=timedelta(days=90)) == 1
+    assert vault.find(old.terms.link_id) is None
+    assert vault.find(young.terms.link_id) is not None
+    assert kinds(vault) == ["created", "purged"]
+    assert [event.seq for event in vault.events(after=0, limit=10).events] == [3, 4]
+    assert vault.verify_chain().broken_at is None
+    assert vault.purge(older_than=timedelta(days=90)) == 0
+    assert kinds(vault) == ["created", "purged"]
+    assert isinstance(claim(vault, young), Revealed)
+    answer = claim(vault, old)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "unknown"
+    with vault.engine.begin() as connection:
+        connection.execute(tables.event.delete().where(tables.event.c.seq == 3))
+    assert vault.verify_chain().broken_at == 4
+
+
+def test_a_link_that_is_still_open_keeps_its_history(vault: Vault, clock: FakeClock) -> None:
+    living = create(vault, clock, lifetime=timedelta(days=20))
+    clock.advance(days=10)
+    assert vault.purge(older_than=timedelta(days=1)) == 0
+    assert kinds(vault) == ["created"]
+    assert isinstance(claim(vault, living), Revealed)
+
+
+def test_the_clear_password_and_the_token_are_nowhere_in_the_files(
+    vault: Vault, clock: FakeClock, tmp_path: Path
+) -> None:
+    links = [create(vault, clock, views=views) for views in (1, 2, 3)]
+    for link in links:
+        claim(vault, link)
+    files = sorted(tmp_path.iterdir())
+    assert any(file.name.endswith("-wal") for file in files)
+    content = b"".join(file.read_bytes() for file in files)
+    assert links[0].terms.link_id.encode() in content
+    for link in links:
+        for secret in (
+            link.password.reveal().encode(),
+            link.token.reveal().encode(),
+            link.key,
+            link.lookup,
+            link.sealed,
+        ):
+            assert secret not in content
+
+
+def test_a_wiped_blob_is_gone_from_file_and_log_after_the_checkpoint(
+    vault: Vault, clock: FakeClock, tmp_path: Path
+) -> None:
+    link = create(vault, clock, views=1)
+    blob = blob_of(vault, link)
+    assert blob is not None
+    assert any(blob in file.read_bytes() for file in tmp_path.iterdir())
+    claim(vault, link)
+    vault.checkpoint()
+    assert not any(blob in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_sqlite_is_set_up_so_that_a_counted_view_survives_a_power_cut(vault: Vault) -> None:
+    with vault.engine.connect() as connection:
+        settings = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+
+
+def test_a_database_without_tables_is_refused_with_the_command_that_helps(tmp_path: Path, clock: FakeClock) -> None:
+    with pytest.raises(ConfigError, match="migrate"):
+        Vault(f"sqlite:///{tmp_path / 'empty.db'}", Pepper(secrets.token_bytes(32)), clock=clock)
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        Vault(f"sqlite:///{tmp_path / 'no' / 'folder.db'}", Pepper(secrets.token_bytes(32)), clock=clock)
+    with pytest.raises(ConfigError, match="mysql"):
+        Vault("mysql://localhost/links", Pepper(secrets.token_bytes(32)), clock=clock)
