@@ -36,12 +36,14 @@ class Finding:
         about: The thing looked at, as the admin knows it: `psa.halo.client_secret`, `tenants.contoso`.
         text: What was found.
         todo: What to do about it; empty where nothing is to be done.
+        temporary: An error that may mend itself (the system is away or refuses us for now), so it stops no start.
     """
 
     level: Level
     about: str
     text: str
     todo: str = ""
+    temporary: bool = False
 
 
 # ---------------------------------------------------------------- PSA

@@ -1,0 +1,232 @@
+"""The composition root: the only file that knows every part, and finds the adapters by kind.
+
+Nothing here talks to another system: an outfit can be built, and the configuration checked, without a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
+from zoneinfo import ZoneInfo
+
+from connector.adapter import Surroundings
+from connector.config import ConnectorSettings, LinkServerSettings, Place, split_listen
+from connector.core.brake import Limits
+from connector.core.case import Case, fold
+from connector.core.plan import Policy
+from connector.core.ports import Clock, LinkService, Mailer, Psa
+from connector.errors import ConfigError
+from connector.graph.facade import GraphDirectory
+from connector.intake import Polls
+from connector.mail.render import Brand, Renderer
+from connector.passwords import new_password
+from connector.reconciler import Reconciler
+from connector.runner import Runner
+from connector.secretlink.options import LinkServiceOptions
+from connector.store import SqlCaseStore, open_store
+from connector.telemetry import report
+
+
+class SendingMailer(Mailer, Protocol):
+    """A mailer that knows whom its mails come from; Message-IDs need the domain."""
+
+    @property
+    def sender_domain(self) -> str: ...
+
+
+def present() -> datetime:
+    """The clock of the real world."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Everything outside, ready to be talked to."""
+
+    psas: Mapping[str, Psa]
+    directory: GraphDirectory
+    links: LinkService
+    mailer: SendingMailer
+    letters: Renderer
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """One connector, put together."""
+
+    settings: ConnectorSettings
+    adapters: Adapters
+    store: SqlCaseStore
+    reconciler: Reconciler
+    polls: Polls
+    clock: Clock
+
+    def runner(self) -> Runner:
+        return Runner(
+            store=self.store,
+            psas=self.adapters.psas,
+            polls=self.polls,
+            reconciler=self.reconciler,
+            clock=self.clock,
+            workers=self.settings.workers,
+            counts=self.store.counts,
+        )
+
+
+def build_adapters(settings: ConnectorSettings, place: Place, *, clock: Clock = present) -> Adapters:
+    """Build every adapter of a configuration.
+
+    Raises:
+        ConfigError: With every problem of every section.
+    """
+    surroundings = Surroundings(place=place, http=settings.http, clock=clock)
+    problems: list[str] = []
+
+    def attempt(build: Callable[[], Any]) -> Any:
+        try:
+            return build()
+        except ConfigError as failure:
+            problems.extend(failure.problems)
+            return None
+
+    psas = {
+        name: attempt(partial(_adapter, "psa", name, f"psa.{name}", section, surroundings))
+        for name, section in settings.psa.items()
+    }
+    links_section = {"kind": settings.links.kind, **settings.links.rest}
+    links = attempt(lambda: _adapter("links", "links", "links", links_section, surroundings))
+    mailer = attempt(lambda: _adapter("mail", "mail", "mail", {"kind": "smtp", **settings.mail}, surroundings))
+    directory = attempt(lambda: GraphDirectory.from_settings(settings.graph, settings.tenants, surroundings))
+    brand = attempt(lambda: brand_of(settings))
+    if problems:
+        raise ConfigError(problems)
+    sender = cast(SendingMailer, mailer)
+    return Adapters(
+        psas=psas,
+        directory=directory,
+        links=links,
+        mailer=sender,
+        letters=Renderer(
+            brand, zone=lambda tenant: ZoneInfo(zone_of(settings, tenant)), sender_domain=sender.sender_domain
+        ),
+    )
+
+
+def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = present) -> Outfit:
+    """Put a connector together. Its database is brought up to date by `connector.migrations.upgrade` before.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    adapters = build_adapters(settings, place, clock=clock)
+    store = open_store(settings.database)
+    polls = Polls(store=store, links=adapters.links, clock=clock, every=settings.poll_every)
+    reconciler = Reconciler(
+        store=store,
+        psas=adapters.psas,
+        directory=adapters.directory,
+        links=adapters.links,
+        letters=adapters.letters,
+        mailer=adapters.mailer,
+        limits=Limits(
+            per_subject=settings.brake.per_subject,
+            per_requester=settings.brake.per_requester,
+            per_approver=settings.brake.per_approver,
+            per_tenant=settings.brake.per_tenant,
+            overall=settings.brake.overall,
+        ),
+        policy_for=policies(settings),
+        link_events=polls.read_links_now,
+        new_password=new_password,
+        clock=clock,
+        zone_name=lambda tenant: zone_of(settings, tenant),
+        report_bug=_report_bug,
+    )
+    return Outfit(settings, adapters, store, reconciler, polls, clock)
+
+
+def policies(settings: ConnectorSettings) -> Callable[[Psa, str], Policy]:
+    """Which rules apply to a client of a PSA."""
+    tenants = {
+        (psa, client): name
+        for name, section in settings.tenants.items()
+        for psa, clients in section.clients.items()
+        for client in clients
+    }
+
+    def policy_for(psa: Psa, client_id: str) -> Policy:
+        tenant = tenants.get((psa.name, client_id), "")
+        listed = frozenset(fold(address) for address in settings.tenants[tenant].approvers) if tenant else frozenset()
+        return Policy(
+            tenant=tenant,
+            approvers=listed if psa.approvers_listed else None,
+            timing=psa.timing,
+            lifetime=settings.links.lifetime,
+            views=settings.links.views,
+            zone=ZoneInfo(zone_of(settings, tenant)),
+        )
+
+    return policy_for
+
+
+def zone_of(settings: ConnectorSettings, tenant: str) -> str:
+    """The IANA name of the zone in which people of a tenant read times."""
+    section = settings.tenants.get(tenant)
+    return (section.time_zone if section else None) or settings.support.time_zone
+
+
+def brand_of(settings: ConnectorSettings | LinkServerSettings) -> Brand:
+    """How the MSP shows itself.
+
+    Raises:
+        ConfigError: Something of `support` cannot be used.
+    """
+    support = settings.support
+    try:
+        return Brand(name=support.name, phone=support.phone, url=support.url, colour=support.colour)
+    except ValueError as failure:
+        raise ConfigError(f"support: {failure}. Correct it.") from None
+
+
+def link_service_options(settings: LinkServerSettings, folder: Path) -> LinkServiceOptions:
+    """The link service's own words for its file.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    host, port = split_listen(settings.listen)
+    options = LinkServiceOptions(
+        database=settings.database,
+        listen_host=host,
+        listen_port=port,
+        url=settings.url,
+        pepper=settings.pepper.reveal().encode(),
+        api_keys=tuple(key.reveal() for key in settings.api_keys),
+        trusted_proxies=settings.trusted_proxies,
+        mmdb=folder / settings.geo.mmdb if settings.geo.mmdb else None,
+        brand_name=settings.support.name,
+        brand_phone=settings.support.phone or None,
+        brand_url=settings.support.url or None,
+        brand_colour=settings.support.colour,
+    )
+    options.check()
+    return options
+
+
+def _adapter(group: str, name: str, where: str, section: Mapping[str, object], surroundings: Surroundings) -> Any:
+    kind = section.get("kind")
+    known = entry_points(group=f"connector.{group}")
+    if not kind:
+        raise ConfigError(f"{where}.kind: missing. Known kinds: {', '.join(sorted(known.names))}.")
+    if kind not in known.names:
+        raise ConfigError(f"{where}.kind: {kind!r} is not known. Known kinds: {', '.join(sorted(known.names))}.")
+    return known[str(kind)].load().from_config(name, section, surroundings)
+
+
+def _report_bug(error: BaseException, case: Case) -> None:
+    report(error, state=case.state.value, psa=case.psa)
