@@ -1,0 +1,318 @@
+"""What HaloPSA's approval says about a ticket. Fails closed: whatever is not clearly a yes is not a yes.
+
+An approval process has steps; every step must be approved before the next, and a rejection ends the process. Each
+asked person has a row (`FaultApproval`) in the ticket's `approvers` (the present step) or `approvers_history` (the
+steps before; inferred from the names, UNVERIFIED). Of the codes in `result` only 1 (approve) and 2 (reject) are
+documented. Sources: Halo guides 2345 and 2396, the public Halo swagger; read 2026-11-22.
+
+The status of the ticket says that the process as a whole is through, the rows say that people did it: both are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from connector.core.case import Approval, Person
+from connector.core.ports import ApprovalReading, Stance
+from connector.psa.halopsa_json import Record, flag, identifier, moment, number, records, text
+
+AUTOMATIC = (
+    "autoapproveifnoapprovers",
+    "autoapproveforagentlogging",
+    "autoapproveforapprovalrequestor",
+    "autoapproveifalreadyapp",
+    "auto_approval_to_manager",
+)
+"""Switches of a step by which it approves without anybody's answer. None is described by the vendor, so all count."""
+
+
+class Said(Enum):
+    YES = 1
+    NO = 2
+    NOTHING = 0
+    UNCLEAR = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote:
+    """One asked person's row.
+
+    Attributes:
+        key: Identifies the row within HaloPSA: ticket, sequence, action number.
+        current: It is of the present step.
+        in_progress: HaloPSA says that the approval is still going on.
+    """
+
+    key: str
+    ticket_id: int | None
+    person: Person
+    said: Said
+    decided_at: datetime | None
+    current: bool
+    in_progress: bool
+    mandatory: bool
+    overridden: bool
+    process_id: int | None
+    step: str
+    comment: str
+    delegated_by: Person | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalFacts:
+    """Everything that decides.
+
+    Attributes:
+        status_name: For messages.
+        process_ids: Of the ticket itself; the rows name theirs.
+        automatic: Gives, for a process, how it may approve by itself; empty: not at all; `None`: not known.
+    """
+
+    ticket_id: int
+    votes: tuple[Vote, ...]
+    status_name: str
+    status_approved: bool
+    status_rejected: bool
+    failed: bool
+    process_ids: frozenset[int]
+    automatic: Callable[[int], tuple[str, ...] | None]
+    allow_override: bool
+    allow_automatic: bool
+
+    @property
+    def yeses(self) -> tuple[Vote, ...]:
+        return tuple(vote for vote in self.votes if vote.said is Said.YES)
+
+
+# ---------------------------------------------------------------- the rules
+
+
+def status_is_approved(facts: ApprovalFacts) -> str:
+    if facts.status_approved:
+        return ""
+    return f"the ticket's status is {facts.status_name!r}, which is not one of the approved statuses"
+
+
+def approval_did_not_fail(facts: ApprovalFacts) -> str:
+    return "HaloPSA marks the approval as failed" if facts.failed else ""
+
+
+def rows_are_of_this_ticket(facts: ApprovalFacts) -> str:
+    foreign = any(vote.ticket_id not in (None, facts.ticket_id) for vote in facts.votes)
+    return "an approval row belongs to another ticket" if foreign else ""
+
+
+def nobody_said_no(facts: ApprovalFacts) -> str:
+    noes = [vote.person.name for vote in facts.votes if vote.said is Said.NO]
+    return f"{' and '.join(noes)} rejected it" if noes else ""
+
+
+def every_answer_is_known(facts: ApprovalFacts) -> str:
+    unclear = any(vote.said is Said.UNCLEAR for vote in facts.votes)
+    return "an approver's answer has a code that is not documented" if unclear else ""
+
+
+def nothing_is_in_progress(facts: ApprovalFacts) -> str:
+    return "the approval is still in progress" if any(vote.in_progress for vote in facts.votes) else ""
+
+
+def somebody_said_yes(facts: ApprovalFacts) -> str:
+    if facts.yeses:
+        return ""
+    return "no approver's yes is recorded: somebody or something set the status without an approval"
+
+
+def present_step_has_a_yes(facts: ApprovalFacts) -> str:
+    # Without this, the yes of an earlier process of the same ticket would count for one that nobody has answered.
+    present = [vote for vote in facts.votes if vote.current]
+    if not present or any(vote.said is Said.YES for vote in present):
+        return ""
+    return "nobody has approved the present step"
+
+
+def who_must_answer_has_answered(facts: ApprovalFacts) -> str:
+    silent = [vote.person.name for vote in facts.votes if vote.mandatory and vote.said is not Said.YES]
+    return f"{' and '.join(silent)} must answer and has not" if silent else ""
+
+
+def every_yes_has_a_time(facts: ApprovalFacts) -> str:
+    return "" if all(vote.decided_at for vote in facts.yeses) else "a recorded yes has no time"
+
+
+def every_yes_has_a_person(facts: ApprovalFacts) -> str:
+    known = all(vote.person.identities for vote in facts.yeses)
+    return "" if known else "a recorded yes does not say whose it is"
+
+
+def nobody_was_overridden(facts: ApprovalFacts) -> str:
+    if facts.allow_override or not any(vote.overridden for vote in facts.votes):
+        return ""
+    return "an agent answered in an approver's place, which approval.allow_override does not allow"
+
+
+def processes_do_not_approve_by_themselves(facts: ApprovalFacts) -> str:
+    if facts.allow_automatic:
+        return ""
+    if any(vote.process_id is None for vote in facts.yeses) and not facts.process_ids:
+        return "HaloPSA does not say which approval process it was, so it may have approved by itself"
+    for process_id in sorted(facts.process_ids | {vote.process_id for vote in facts.votes if vote.process_id}):
+        switches = facts.automatic(process_id)
+        if switches is None:
+            return f"the approval process {process_id} cannot be read, so it may have approved by itself"
+        if switches:
+            return (
+                f"the approval process {process_id} may approve by itself ({', '.join(switches)}), "
+                "which approval.allow_auto_approval does not allow"
+            )
+    return ""
+
+
+RULES: tuple[Callable[[ApprovalFacts], str], ...] = (
+    status_is_approved,
+    approval_did_not_fail,
+    rows_are_of_this_ticket,
+    nobody_said_no,
+    every_answer_is_known,
+    nothing_is_in_progress,
+    somebody_said_yes,
+    present_step_has_a_yes,
+    who_must_answer_has_answered,
+    every_yes_has_a_time,
+    every_yes_has_a_person,
+    nobody_was_overridden,
+    processes_do_not_approve_by_themselves,
+)
+"""Each says in plain words why this is not a yes, or nothing."""
+
+
+def judge(facts: ApprovalFacts) -> ApprovalReading:
+    """The approval as a whole."""
+    waiting = tuple(vote.person for vote in facts.votes if vote.current and vote.said is Said.NOTHING)
+    decisions = _decisions(facts)
+
+    def reading(stance: Stance, reason: str = "") -> ApprovalReading:
+        return ApprovalReading(stance, decisions=decisions, approvers=waiting, reason=reason)
+
+    if facts.status_rejected:
+        return reading(Stance.REJECTED)
+    rejected = any(vote.said is Said.NO for vote in facts.votes)
+    if rejected and not waiting and not facts.status_approved:
+        return reading(Stance.REJECTED)
+    if not facts.votes and not facts.status_approved:
+        return reading(Stance.NONE)
+    if facts.status_approved:
+        reason = _first_reason(facts, RULES)
+        return reading(Stance.PENDING if reason else Stance.APPROVED, reason)
+    if waiting:
+        return reading(Stance.PENDING)
+    # Everybody has answered, yet the status does not say so: either it follows in a moment, or somebody (perhaps we)
+    # moved the ticket on. The rows have to stand up by themselves all the same.
+    return reading(Stance.PENDING, _first_reason(facts, RULES[1:]))
+
+
+def _first_reason(facts: ApprovalFacts, rules: Sequence[Callable[[ApprovalFacts], str]]) -> str:
+    return next((reason for rule in rules if (reason := rule(facts))), "")
+
+
+def _decisions(facts: ApprovalFacts) -> tuple[Approval, ...]:
+    """Every dated answer, oldest first. An answer without a time cannot be placed before or after a change."""
+    found = [
+        Approval(
+            approver=vote.person,
+            approved=vote.said is Said.YES,
+            decided_at=vote.decided_at,
+            comment=vote.comment,
+            step=vote.step,
+            overridden=vote.overridden,
+            delegated_by=vote.delegated_by,
+            evidence=f"TicketApproval {vote.key}",
+        )
+        for vote in facts.votes
+        if vote.decided_at is not None and vote.said in (Said.YES, Said.NO)
+    ]
+    return tuple(sorted(found, key=lambda decision: (decision.decided_at, decision.evidence)))
+
+
+# ---------------------------------------------------------------- reading the rows
+
+
+def read_votes(ticket: Record, ticket_id: int) -> tuple[Vote, ...]:
+    """The rows in a ticket's detail, each once, present step first."""
+    votes = [
+        *(read_vote(row, ticket_id, current=True) for row in records(ticket.get("approvers"))),
+        *(read_vote(row, ticket_id, current=False) for row in records(ticket.get("approvers_history"))),
+    ]
+    # The same row in both lists counts once, unless the two contradict each other: then both stand and forbid.
+    return tuple({(vote.key, vote.said, vote.person): vote for vote in reversed(votes)}.values())[::-1]
+
+
+def read_vote(row: Record, ticket_id: int, *, current: bool) -> Vote:
+    """One row. It also holds a `token` by which anybody could answer: nothing but the named fields is kept."""
+    said = _said(row)
+    own = identifier(row, "ticket_id")
+    return Vote(
+        key=f"{own or ticket_id}/{text(row, 'seq') or '?'}/{text(row, 'actionnumber') or '?'}",
+        ticket_id=own,
+        person=_approver(row),
+        said=said,
+        # `datetime` is when it was asked, not when it was answered.
+        decided_at=moment(row, "dateapproved"),
+        current=current,
+        in_progress=flag(row, "approval_inprogress"),
+        mandatory=flag(row, "is_mandatory"),
+        overridden=flag(row, "admin_overridden") or identifier(row, "admin_override_id") is not None,
+        process_id=identifier(row, "approval_process_id"),
+        step=text(row, "step_name"),
+        # Which of the two carries the approver's own words is UNVERIFIED.
+        comment=text(row, "approver_note") or text(row, "note"),
+        delegated_by=_delegator(row),
+    )
+
+
+def automatic_switches(process: Record) -> tuple[str, ...] | None:
+    """How an approval process may approve by itself; `None` when its steps cannot be seen."""
+    steps = records(process.get("steps"))
+    if not steps:
+        return None
+    return tuple(
+        f"{switch} in step {text(step, 'name') or text(step, 'id')}"
+        for step in steps
+        for switch in AUTOMATIC
+        if flag(step, switch)
+    )
+
+
+def _said(row: Record) -> Said:
+    result = row.get("result")
+    if result is None:
+        return Said.NOTHING
+    code = number(result)
+    # A yes must be exactly the documented number; everything else is read as strictly as it can be.
+    if code == Said.YES.value and isinstance(result, int):
+        return Said.YES
+    if code == Said.NO.value:
+        return Said.NO
+    # How "not answered yet" is written is UNVERIFIED: absent or 0. A date with it would contradict that.
+    return Said.NOTHING if code == 0 and moment(row, "dateapproved") is None else Said.UNCLEAR
+
+
+def _approver(row: Record) -> Person:
+    user, agent = identifier(row, "user_id"), identifier(row, "agent_id")
+    ids = {f"halo.user:{user}"} if user else set()
+    if agent:
+        ids.add(f"halo.agent:{agent}")
+    name = text(row, "name") or text(row, "agent_name")
+    email = text(row, "emailaddress").strip()
+    return Person(name=name or email or "an approver without a name", email=email or None, ids=frozenset(ids))
+
+
+def _delegator(row: Record) -> Person | None:
+    uid, name = identifier(row, "delegated_by_uid"), text(row, "delegated_by_username")
+    if not uid and not name:
+        return None
+    # Whether the number is one of a user or of an agent is UNVERIFIED. Both are named: they only serve to refuse.
+    ids = frozenset({f"halo.user:{uid}", f"halo.agent:{uid}"}) if uid else frozenset[str]()
+    return Person(name=name or "somebody", ids=ids)

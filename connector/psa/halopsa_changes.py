@@ -1,0 +1,174 @@
+"""Which tickets changed: one walk over HaloPSA's list, and the cursor that makes the next walk short.
+
+The clock is HaloPSA's alone: the cursor remembers the newest `last_update` of any row seen so far, the next walk asks
+from a little before it (`OVERLAP`), and rows that were told before and look the same are left out. So our clock may
+be wrong, several tickets may share an instant, and it does not matter whether `lastupdatefromdate` includes its
+moment (UNVERIFIED). Facts about the list: public Halo swagger, panoramicdata/HaloPsa.Api; read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from connector.core.ports import ChangedTicket, Changes
+from connector.psa.halopsa_api import HaloApi, Reply
+from connector.psa.halopsa_json import Record, as_record, flag, identifier, moment, number, records, text
+
+PAGE_SIZE = 100  # HaloPSA's own limit, whatever is asked for
+OVERLAP = timedelta(minutes=5)
+MOST_REMEMBERED = 2000
+WALKS = 3
+FUTURE = timedelta(hours=14)
+"""How far ahead of HaloPSA's `Date` a row may be and still move the cursor: the widest offset of a local time. One
+imported ticket that was "updated" next year would otherwise hide every change until then."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the last poll ended.
+
+    Attributes:
+        newest: The newest `last_update` seen; `None` while no row had one. Then every open ticket is asked for.
+        told: The rows near `newest` that were told: ticket id to a digest of what the row said.
+    """
+
+    newest: datetime | None = None
+    told: Mapping[int, str] = field(default_factory=dict)
+
+    def written(self) -> str:
+        newest = self.newest.isoformat() if self.newest else None
+        return json.dumps({"newest": newest, "told": {str(key): value for key, value in self.told.items()}})
+
+    @classmethod
+    def read(cls, written: str | None) -> Cursor:
+        """Anything that is not a cursor of ours counts as none: that costs a longer walk and loses nothing."""
+        try:
+            data = json.loads(written or "{}")
+            newest = data.get("newest")
+            told = {int(key): str(value) for key, value in data.get("told", {}).items()}
+            return cls(datetime.fromisoformat(newest).astimezone(UTC) if newest else None, told)
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What the list said.
+
+    Attributes:
+        rows: By ticket id, of mapped types only.
+        complete: As many tickets came as HaloPSA had counted.
+        sent_at: HaloPSA's clock, where it told.
+    """
+
+    rows: Mapping[int, Record]
+    complete: bool
+    sent_at: datetime | None
+
+
+def changed(api: HaloApi, type_ids: Collection[int], written: str | None) -> Changes:
+    """One poll. See `connector.core.ports.Psa.changed`.
+
+    When nothing is new this is one call. Rows move between pages while they are read: a ticket on two pages is told
+    once, and when fewer tickets came than HaloPSA counted, the list is walked again; should they still be missing,
+    the cursor stays where it was.
+    """
+    cursor = Cursor.read(written)
+    wanted = {"requesttype": ",".join(str(type_id) for type_id in sorted(type_ids))}
+    if cursor.newest is None:
+        wanted["open_only"] = "true"
+    else:
+        wanted["lastupdatefromdate"] = f"{cursor.newest - OVERLAP:%Y-%m-%dT%H:%M:%S}"
+    walk = _walk(api, wanted, type_ids)
+    rows = {key: row for key, row in walk.rows.items() if cursor.newest is not None or not flag(row, "hasbeenclosed")}
+    digests = {key: _digest(row) for key, row in rows.items()}
+    news = tuple(ChangedTicket(str(key), str(key)) for key in sorted(rows) if cursor.told.get(key) != digests[key])
+    newest = _newest(rows.values(), walk.sent_at, cursor.newest) if walk.complete else cursor.newest
+    return Changes(news, Cursor(newest, _remember(rows, digests, newest)).written())
+
+
+def _walk(api: HaloApi, wanted: Mapping[str, str], type_ids: Collection[int]) -> Walk:
+    found: dict[int, Record] = {}
+    sent_at: datetime | None = None
+    complete = False
+    for _ in range(WALKS):
+        complete, seen_at = _walk_once(api, wanted, found)
+        sent_at = sent_at or seen_at
+        if complete:
+            break
+    # HaloPSA ignores parameters that it does not know, so each row's type is checked again.
+    ours = {key: row for key, row in found.items() if number(row.get("tickettype_id")) in type_ids}
+    return Walk(ours, complete, sent_at)
+
+
+def _walk_once(api: HaloApi, wanted: Mapping[str, str], found: dict[int, Record]) -> tuple[bool, datetime | None]:
+    """Add every page's rows to `found`; whether all came, and when HaloPSA said so.
+
+    Pages are counted by the rows that came: a server may send fewer than asked for.
+    """
+    page = 1
+    seen: set[int] = set()
+    sent_at: datetime | None = None
+    while True:
+        reply = api.get("Tickets", {**wanted, **_page(page)})
+        sent_at = sent_at or reply.sent_at
+        rows, total = _rows(reply)
+        fresh = {key for row in rows if (key := identifier(row, "id")) is not None} - seen
+        seen |= fresh
+        for row in rows:
+            key = identifier(row, "id")
+            if key is not None:
+                found[key] = row  # the later look at a ticket is the newer one
+        if total is not None and len(found) >= total:
+            return True, sent_at
+        if not rows or not fresh or (total is None and len(rows) < PAGE_SIZE):
+            return total is None or len(found) >= total, sent_at
+        page += 1
+
+
+def _page(page: int) -> dict[str, str]:
+    # "pageinate" is how HaloPSA spells it; without it, page_size means nothing. Ordered by id the walk is steady.
+    return {
+        "pageinate": "true",
+        "page_size": str(PAGE_SIZE),
+        "page_no": str(page),
+        "order": "id",
+        "orderdesc": "false",
+    }
+
+
+def _rows(reply: Reply) -> tuple[list[Record], int | None]:
+    envelope = as_record(reply.body)
+    total = number(envelope.get("record_count")) if envelope else None
+    return records(reply.body, "tickets"), total
+
+
+def _updated(row: Record) -> datetime | None:
+    # Builds before 2024-08 call it `flastupdate`.
+    return moment(row, "last_update", "flastupdate", "lastactiondate", "dateoccurred")
+
+
+def _newest(rows: Collection[Record], sent_at: datetime | None, before: datetime | None) -> datetime | None:
+    limit = sent_at + FUTURE if sent_at else None
+    moments = [at for row in rows if (at := _updated(row)) is not None and (limit is None or at <= limit)]
+    return max([*moments, *([before] if before else [])], default=None)
+
+
+def _remember(rows: Mapping[int, Record], digests: Mapping[int, str], newest: datetime | None) -> dict[int, str]:
+    """What the next walk may leave out: rows that it will meet again, the newest first where there are too many."""
+    since = newest - OVERLAP - timedelta(seconds=1) if newest else None
+    again = [key for key in rows if since is None or (at := _updated(rows[key])) is None or at >= since]
+    oldest = datetime.min.replace(tzinfo=UTC)
+    again.sort(key=lambda key: _updated(rows[key]) or oldest, reverse=True)
+    return {key: digests[key] for key in again[:MOST_REMEMBERED]}
+
+
+def _digest(row: Record) -> str:
+    """What makes a row new. Counters of the service level run on by themselves and are left out."""
+    keys = ("last_update", "flastupdate", "lastactiondate", "status_id", "tickettype_id", "hasbeenclosed", "summary")
+    said = "\x1f".join(text(row, key) or str(flag(row, key)) for key in keys)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
