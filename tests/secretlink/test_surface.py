@@ -1,0 +1,201 @@
+"""What strangers see of the service: the same strict headers on every answer, no token in any log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import structlog
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connector.errors import ConfigError
+from connector.secretlink.web import create_app
+from tests.secretlink.support import Answer, Browser, FakeClock, make_link, new_nonce, options_for
+
+STRICT = {
+    "cache-control": "no-store, max-age=0",
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+        "trusted-types 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "clipboard-write=(self), camera=(), microphone=(), geolocation=()",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=63072000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "x-robots-tag": "noindex, nofollow, noarchive, nosnippet",
+}
+
+
+def strict_part(answer: Answer) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name in STRICT}
+
+
+def test_every_kind_of_answer_carries_the_same_strict_headers(browser: Browser) -> None:
+    link = make_link()
+    answers = {
+        "created": browser.create(link),
+        "conflict": browser.create(link, ref="other"),
+        "invalid": browser.create(link, surprise=1),
+        "no key": browser.send("GET", "/api/v1/events"),
+        "events": browser.api("GET", "/events"),
+        "api 404": browser.api("GET", "/nothing"),
+        "api 405": browser.api("DELETE", "/events"),
+        "page": browser.get(link.path),
+        "head": browser.send("HEAD", link.path),
+        "options": browser.send("OPTIONS", link.path),
+        "page 405": browser.send("POST", link.path),
+        "prefetch": browser.get(link.path, headers={"sec-purpose": "prefetch"}),
+        "refused": browser.post_json(f"{link.path}/reveal", {}),
+        "too large": browser.send(
+            "POST", f"{link.path}/reveal", body=bytes(5000), headers={"content-type": "application/json"}
+        ),
+        "revealed": browser.reveal(link),
+        "last": browser.reveal(link),
+        "gone": browser.get(link.path),
+        "unknown": browser.get(make_link().path),
+        "404": browser.get("/nothing"),
+        "robots": browser.get("/robots.txt"),
+        "static 404": browser.get("/static/link.js"),
+        "health": browser.get("/healthz"),
+        "braked": [browser.get(make_link().path) for _ in range(31)][-1],
+    }
+    assert {name: answer.status for name, answer in answers.items()} == {
+        "created": 201, "conflict": 409, "invalid": 422, "no key": 401, "events": 200, "api 404": 404, "api 405": 405,
+        "page": 200, "head": 200, "options": 405, "page 405": 405, "prefetch": 503, "refused": 403, "too large": 413,
+        "revealed": 200, "last": 200, "gone": 410, "unknown": 404, "404": 404, "robots": 404, "static 404": 404,
+        "health": 200, "braked": 429,
+    }  # fmt: skip
+    for name, answer in answers.items():
+        assert strict_part(answer) == STRICT, name
+        assert "set-cookie" not in answer.headers
+        assert "server" not in answer.headers
+        assert "location" not in answer.headers
+
+
+def test_static_files_are_kept_for_ever_and_nothing_else_is(browser: Browser) -> None:
+    link = make_link()
+    browser.create(link)
+    page = browser.get(link.path).text
+    paths = {part.split('"', 1)[0] for part in page.split('"/static/')[1:]}
+    assert len(paths) == 3
+    for name in paths:
+        answer = browser.get(f"/static/{name}")
+        assert answer.status == 200
+        assert strict_part(answer) == STRICT | {"cache-control": "public, max-age=31536000, immutable"}
+        assert answer.headers["content-type"].split(";")[0] in ("text/css", "text/javascript")
+        # Nothing from elsewhere, and nothing that the policy would stop.
+        assert "http:" not in answer.text
+        assert "https:" not in answer.text
+        assert "innerHTML" not in answer.text
+    assert "style=" not in page
+    assert "onclick" not in page
+
+
+@pytest.mark.parametrize("name", ["link.css", "brand-12345.css", "brand-GGGGGG.css", "..%2fseal.py", "../seal.py", ""])
+def test_nothing_else_of_the_disk_is_served(browser: Browser, name: str) -> None:
+    assert browser.get(f"/static/{name}").status == 404
+
+
+async def break_down(request: Request) -> Response:
+    """Fails like a bug of ours would, with the token in its message."""
+    raise RuntimeError(f"cannot work with {request.url.path}")
+
+
+@pytest.fixture
+def records() -> Iterator[list[str]]:
+    """Every line of every log, standard or structured, down to debug."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(logging.Formatter().format(record))
+
+    handler, root = Keep(), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    with structlog.testing.capture_logs() as captured:
+        yield lines
+        lines.extend(json.dumps(entry, default=str) for entry in captured)
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def test_a_bug_answers_500_with_the_strict_headers_and_logs_no_token(app: Starlette, browser: Browser) -> None:
+    token = make_link().token.reveal()
+    app.router.routes.append(Route("/broken/{token}", break_down, methods=["GET"]))
+    with structlog.testing.capture_logs() as logged:
+        answer = browser.get(f"/broken/{token}")
+    assert answer.status == 500
+    assert strict_part(answer) == STRICT
+    assert [(entry["event"], entry["error"]) for entry in logged] == [("link_service_bug", "RuntimeError")]
+    assert token not in json.dumps(logged)
+    assert token not in answer.text
+
+
+def test_a_database_that_is_away_answers_503_and_logs_no_token(app: Starlette, browser: Browser) -> None:
+    link = make_link()
+    browser.create(link)
+    with app.state.vault.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE link RENAME TO elsewhere"))
+    with structlog.testing.capture_logs() as logged:
+        answers = [
+            browser.get(link.path),
+            browser.post_json(f"{link.path}/reveal", {"challenge": "x", "nonce": new_nonce()}),
+            browser.api("GET", "/events"),
+        ]
+    assert [answer.status for answer in answers] == [503, 503, 503]
+    assert all(strict_part(answer) == STRICT for answer in answers)
+    assert "Nothing was used up" in answers[0].text
+    assert link.token.reveal() not in json.dumps(logged)
+    assert {entry["event"] for entry in logged} == {"link_database_away"}
+
+
+def test_a_whole_story_leaves_no_secret_in_any_log(browser: Browser, api_key: str, records: list[str]) -> None:
+    link = make_link()
+    browser.create(link)
+    browser.reveal(link)
+    browser.post_json(f"{link.path}/reveal", {"challenge": "x"})
+    browser.reveal(link)
+    browser.get(link.path)
+    for secret in (link.password.reveal(), link.token.reveal(), api_key):
+        assert not [line for line in records if secret in line]
+
+
+def test_options_show_no_secret(pepper: bytes, api_key: str) -> None:
+    password = secrets.token_urlsafe()
+    shown = repr(options_for(f"postgresql://links:{password}@db.example.com/links", pepper, api_key))
+    for secret in (password, api_key, repr(pepper)):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"url": "links.example.com"}, "url"),
+        ({"url": "https://links.example.com/path"}, "url"),
+        ({"api_keys": ()}, "api_keys"),
+        ({"api_keys": ("short",)}, "api_keys"),
+        ({"pepper": b"short"}, "pepper"),
+        ({"trusted_proxies": ("10.0.0.1/8",)}, "trusted_proxies"),
+        ({"mmdb": "/nowhere/at/all.mmdb"}, "geo.mmdb"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_in_words(
+    database: str, clock: FakeClock, pepper: bytes, api_key: str, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words) as refusal:
+        create_app(replace(options_for(database, pepper, api_key), **change), clock=clock)  # type: ignore[arg-type]
+    assert api_key not in str(refusal.value)
