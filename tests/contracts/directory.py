@@ -131,7 +131,12 @@ class DirectoryContract:
         assert account.domain_verified
         traits = (account.guest, account.synchronised, account.federated, account.restricted)
         assert not any(traits)
-        assert (account.admin_roles, account.privileged_groups, account.protected_by, account.unknown) == ((), (), "", ())
+        assert (account.admin_roles, account.privileged_groups, account.protected_by, account.unknown) == (
+            (),
+            (),
+            "",
+            (),
+        )
 
     def test_a_disabled_account_shows(self, place: Place) -> None:
         assert not self._account(place, "disabled").enabled
