@@ -1,0 +1,290 @@
+"""What every `LinkService` promises. Subclass `LinkServiceContract` and give it a fixture `post`.
+
+`LinkPost` is the service as the connector has it, with a person and a clock at the other end.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import pytest
+
+from connector.core.ports import Level, Link, LinkEvent, LinkEventKind, LinkService, LinkWish
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, PermanentError, TemporaryError
+
+LIFETIME = timedelta(minutes=60)
+SECOND = timedelta(seconds=1)
+
+
+class LinkPost(Protocol):
+    """A link service, and what a test can do at the other end of the wire."""
+
+    @property
+    def links(self) -> LinkService: ...
+
+    def now(self) -> datetime:
+        """The present, as the service and its client both see it."""
+
+    def pass_time(self, length: timedelta) -> None:
+        """Let this time go by, and let the service do what it does by its own timers."""
+
+    def open(self, url: Secret) -> Secret | None:
+        """A person follows the address and has the password shown; `None` where the page says that it is gone."""
+
+    def look(self, url: Secret) -> None:
+        """Somebody, or a mail scanner, opens the page and goes no further."""
+
+    def go_down(self) -> None:
+        """From now on nobody answers."""
+
+    def refuse_key(self) -> None:
+        """From now on our key is not accepted."""
+
+
+def a_password() -> Secret:
+    return Secret(secrets.token_urlsafe(16))
+
+
+def a_wish(*, views: int = 2, lifetime: timedelta = LIFETIME, display_name: str = "Lea") -> LinkWish:
+    return LinkWish(
+        id=f"lnk_{secrets.token_hex(12)}",
+        ref="halo/4242",
+        display_name=display_name,
+        ticket="4242",
+        views=views,
+        lifetime=lifetime,
+        time_zone="Europe/London",
+    )
+
+
+def all_events(links: LinkService, *, after: int = 0) -> list[LinkEvent]:
+    """Everything newer than `after`, call by call until there is nothing new."""
+    found: list[LinkEvent] = []
+    while events := links.events(after):
+        found += events
+        after = max(event.seq for event in events)
+    return found
+
+
+def kinds_of(events: Sequence[LinkEvent], link_id: str) -> list[LinkEventKind]:
+    """What happened to one link, pages that were only looked at and refusals left out."""
+    side = (LinkEventKind.PAGE_OPENED, LinkEventKind.REFUSED)
+    return [event.kind for event in events if event.link_id == link_id and event.kind not in side]
+
+
+class LinkServiceContract:
+    """The promises. `post` is a fixture of the subclass: a service without links, at each test a new one."""
+
+    # -- making and opening
+
+    def test_a_link_opens_to_the_password_that_was_put_behind_it(self, post: LinkPost) -> None:
+        password = a_password()
+        link = post.links.create(a_wish(), password)
+        assert post.open(link.url) == password
+
+    @pytest.mark.parametrize("odd", ["<b>&amp;\"'`${x}", "with blanks  inside", "Grüße-Ελ-日本", "p" * 200])
+    def test_any_password_comes_out_as_it_went_in(self, post: LinkPost, odd: str) -> None:
+        password = Secret(f"{odd}{secrets.token_urlsafe(4)}")
+        assert post.open(post.links.create(a_wish(), password).url) == password
+
+    def test_any_name_can_stand_on_the_page(self, post: LinkPost) -> None:
+        password = a_password()
+        link = post.links.create(a_wish(display_name="Léa <script>alert(1)</script> O'Hara 日本"), password)
+        post.look(link.url)
+        assert post.open(link.url) == password
+
+    def test_the_lifetime_counts_from_now(self, post: LinkPost) -> None:
+        now = post.now()
+        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        assert now + LIFETIME <= link.expires_at <= now + LIFETIME + SECOND
+
+    def test_a_link_tells_its_id_and_its_views(self, post: LinkPost) -> None:
+        wish = a_wish(views=3)
+        link = post.links.create(wish, a_password())
+        assert (link.id, link.views) == (wish.id, 3)
+
+    def test_a_link_opens_as_often_as_it_has_views_and_not_more(self, post: LinkPost) -> None:
+        password = a_password()
+        link = post.links.create(a_wish(views=2), password)
+        assert [post.open(link.url) for _ in range(4)] == [password, password, None, None]
+
+    def test_two_links_have_two_addresses_and_two_passwords(self, post: LinkPost) -> None:
+        first, second = a_password(), a_password()
+        links = [post.links.create(a_wish(views=1), password) for password in (first, second)]
+        assert links[0].url != links[1].url
+        assert post.open(links[0].url) == first
+        assert post.open(links[1].url) == second
+
+    def test_an_id_is_used_once_and_the_first_link_stays_as_it_was(self, post: LinkPost) -> None:
+        wish, password = a_wish(), a_password()
+        link = post.links.create(wish, password)
+        with pytest.raises(PermanentError):
+            post.links.create(wish, a_password())
+        assert post.open(link.url) == password
+
+    def test_looking_at_the_page_uses_no_view(self, post: LinkPost) -> None:
+        password = a_password()
+        link = post.links.create(a_wish(views=1), password)
+        for _ in range(5):
+            post.look(link.url)
+        assert LinkEventKind.REVEALED not in kinds_of(all_events(post.links), link.id)
+        assert post.open(link.url) == password
+
+    def test_a_link_that_was_never_made_shows_nothing(self, post: LinkPost) -> None:
+        real = post.links.create(a_wish(), a_password())
+        head, _, token = real.url.reveal().rpartition("/")
+        assert post.open(Secret(f"{head}/{token[::-1]}")) is None
+
+    # -- the end of a link
+
+    def test_a_revoked_link_shows_nothing(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        post.links.revoke(link.id)
+        assert post.open(link.url) is None
+
+    def test_a_link_that_was_opened_once_can_be_revoked(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(views=2), a_password())
+        assert post.open(link.url) is not None
+        post.links.revoke(link.id)
+        assert post.open(link.url) is None
+
+    def test_revoking_one_link_leaves_the_others(self, post: LinkPost) -> None:
+        password = a_password()
+        older, newer = post.links.create(a_wish(), a_password()), post.links.create(a_wish(), password)
+        post.links.revoke(older.id)
+        assert post.open(newer.url) == password
+
+    def test_revoking_twice_is_fine_and_told_once(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        post.links.revoke(link.id)
+        post.links.revoke(link.id)
+        assert kinds_of(all_events(post.links), link.id).count(LinkEventKind.REVOKED) == 1
+
+    def test_revoking_a_link_that_was_never_made_is_fine_and_changes_nothing(self, post: LinkPost) -> None:
+        before = all_events(post.links)
+        post.links.revoke(f"lnk_{secrets.token_hex(12)}")
+        assert all_events(post.links) == before
+
+    def test_a_link_opens_until_its_last_second(self, post: LinkPost) -> None:
+        password = a_password()
+        link = post.links.create(a_wish(lifetime=LIFETIME), password)
+        post.pass_time(LIFETIME - SECOND)
+        assert post.open(link.url) == password
+
+    def test_an_expired_link_shows_nothing(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        post.pass_time(LIFETIME + SECOND)
+        assert post.open(link.url) is None
+
+    def test_the_end_of_a_link_is_told_once_with_its_time(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        post.pass_time(LIFETIME + SECOND)
+        post.pass_time(LIFETIME)
+        ends = [event for event in all_events(post.links) if event.kind is LinkEventKind.EXPIRED]
+        assert [event.link_id for event in ends] == [link.id]
+        assert ends[0].at >= link.expires_at
+
+    def test_a_revoked_link_does_not_expire_as_well(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        post.links.revoke(link.id)
+        post.pass_time(LIFETIME + SECOND)
+        assert LinkEventKind.EXPIRED not in kinds_of(all_events(post.links), link.id)
+
+    # -- events
+
+    def test_each_reveal_is_told_with_its_number_and_what_is_left(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(views=3), a_password())
+        for _ in range(2):
+            post.open(link.url)
+        shown = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
+        assert [(event.link_id, event.view, event.views_left) for event in shown] == [(link.id, 1, 2), (link.id, 2, 1)]
+        assert all(abs(event.at - post.now()) <= SECOND for event in shown)
+        assert all(event.at.tzinfo is not None for event in shown)
+
+    def test_a_refused_reveal_is_no_reveal(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(views=1), a_password())
+        for _ in range(3):
+            post.open(link.url)
+        assert kinds_of(all_events(post.links), link.id).count(LinkEventKind.REVEALED) == 1
+
+    def test_events_come_in_order_and_each_once(self, post: LinkPost) -> None:
+        for _ in range(3):
+            post.open(post.links.create(a_wish(), a_password()).url)
+        seqs = [event.seq for event in all_events(post.links)]
+        assert len(seqs) >= 3
+        assert seqs == sorted(set(seqs))
+
+    def test_only_what_is_newer_than_the_cursor_is_told(self, post: LinkPost) -> None:
+        first = post.links.create(a_wish(), a_password())
+        cursor = max((event.seq for event in all_events(post.links)), default=0)
+        assert post.links.events(cursor) == []
+        second = post.links.create(a_wish(), a_password())
+        post.open(second.url)
+        newer = all_events(post.links, after=cursor)
+        assert LinkEventKind.REVEALED in kinds_of(newer, second.id)
+        assert kinds_of(newer, first.id) == []
+
+    def test_a_long_history_comes_whole_in_several_calls(self, post: LinkPost) -> None:
+        made = [post.links.create(a_wish(views=1), a_password()) for _ in range(120)]
+        for link in made:
+            post.open(link.url)
+        shown = [event.link_id for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
+        assert shown == [link.id for link in made]
+
+    # -- secrets
+
+    def test_neither_a_link_nor_its_events_show_address_or_password(self, post: LinkPost) -> None:
+        password = a_password()
+        link: Link = post.links.create(a_wish(), password)
+        post.open(link.url)
+        shown = f"{link!r} {link} {all_events(post.links)!r}"
+        token = link.url.reveal().rpartition("/")[2]
+        assert token not in shown
+        assert password.reveal() not in shown
+
+    # -- trouble
+
+    def test_a_service_that_is_away_is_temporary_for_every_call(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        post.go_down()
+        with pytest.raises(TemporaryError):
+            post.links.create(a_wish(), a_password())
+        with pytest.raises(TemporaryError):
+            post.links.revoke(link.id)
+        with pytest.raises(TemporaryError):
+            post.links.events(0)
+
+    def test_a_refused_key_pauses_the_links(self, post: LinkPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        post.refuse_key()
+        for call in (
+            lambda: post.links.create(a_wish(), a_password()),
+            lambda: post.links.revoke(link.id),
+            lambda: post.links.events(0),
+        ):
+            with pytest.raises(AuthenticationError) as refusal:
+                call()
+            assert refusal.value.scope == "links"
+
+    def test_no_failure_shows_the_password(self, post: LinkPost) -> None:
+        password = a_password()
+        post.go_down()
+        with pytest.raises(TemporaryError) as failure:
+            post.links.create(a_wish(), password)
+        shown = f"{failure.value!r} {failure.value} {failure.value.__cause__!r} {failure.value.__context__!r}"
+        assert password.reveal() not in shown
+
+    def test_the_check_finds_a_healthy_service(self, post: LinkPost) -> None:
+        levels = [finding.level for finding in post.links.check()]
+        assert Level.OK in levels
+        assert Level.ERROR not in levels
+
+    def test_the_check_reports_trouble_instead_of_raising_it(self, post: LinkPost) -> None:
+        post.go_down()
+        errors = [finding for finding in post.links.check() if finding.level is Level.ERROR]
+        assert len(errors) == 1
+        assert errors[0].todo
