@@ -144,7 +144,7 @@ def serve(
     )
     host, port = listener.getsockname()[:2]
     with _quiet_signals():
-        _Server(config, app, lambda: ready(host, port) if ready else None).run([listener])
+        _Server(config, app, lambda: _say_ready(host, port, ready)).run([listener])
 
 
 class _Application(Starlette):
@@ -165,7 +165,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            log.info("link_service_started")
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -242,6 +241,12 @@ async def _take_care(vault: Vault, news: News, *, clock: Callable[[], datetime],
         except SQLAlchemyError as error:
             log.error("link_database_away", error=type(error).__name__, where=place_of(error))
         await news.wait(sleep)
+
+
+def _say_ready(host: str, port: int, ready: Callable[[str, int], None] | None) -> None:
+    log.info("link_service_started", host=host, port=port)
+    if ready:
+        ready(host, port)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -1,0 +1,195 @@
+"""The connector's adapter against a link service that really listens."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connector.adapter import Surroundings
+from connector.config import HttpSection, Place
+from connector.core.ports import Level, LinkEventKind, LinkService, LinkWish
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
+from connector.http import Http
+from connector.secretlink.client import BuiltinLinks
+from connector.secretlink.links import Revealed
+from connector.secretlink.seal import decode_token, new_link_id
+from tests.secretlink.running import running
+from tests.secretlink.support import FakeClock, make_database, make_link, new_nonce, open_vault, options_for
+from tests.secretlink.test_vault import SOMEBODY
+
+
+@pytest.fixture
+def address(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Iterator[str]:
+    with running(options_for(database, pepper, api_key), clock=clock) as url:
+        yield url
+
+
+def client(address: str, api_key: str, clock: FakeClock) -> BuiltinLinks:
+    http = Http(system="The link service", scope="links", sleep=lambda _: None)
+    return BuiltinLinks(
+        http=http, url="https://links.example.com", api_url=address, api_key=Secret(api_key), clock=clock
+    )
+
+
+@pytest.fixture
+def links(address: str, api_key: str, clock: FakeClock) -> LinkService:
+    return client(address, api_key, clock)
+
+
+def wish(**changes: object) -> LinkWish:
+    values: dict[str, object] = {
+        "id": new_link_id(), "ref": "halo/4242", "display_name": "Anna Example", "ticket": "4242", "views": 2,
+        "lifetime": timedelta(minutes=60), "time_zone": "Europe/London",
+    }  # fmt: skip
+    return LinkWish(**(values | changes))  # type: ignore[arg-type]
+
+
+def token_of(url: Secret) -> bytes:
+    return decode_token(url.reveal().rpartition("/")[2])
+
+
+def test_a_link_that_was_made_opens_to_the_password(
+    links: LinkService, database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    password = Secret(secrets.token_urlsafe())
+    wanted = wish()
+    link = links.create(wanted, password)
+    assert (link.id, link.views, link.expires_at) == (wanted.id, 2, clock.now + timedelta(minutes=60))
+    assert link.url.reveal().startswith("https://links.example.com/s/")
+    assert link.url.reveal() not in repr(link)
+    vault = open_vault(database, clock, pepper)
+    shown = vault.claim(token_of(link.url), nonce=new_nonce(), visitor=SOMEBODY)
+    vault.close()
+    assert isinstance(shown, Revealed)
+    assert shown.password == password
+    revealed = links.events(0)[-1]
+    assert (revealed.kind, revealed.link_id, revealed.view, revealed.views_left) == (
+        LinkEventKind.REVEALED, link.id, 1, 1
+    )  # fmt: skip
+    assert (revealed.ip, revealed.place, revealed.agent) == (
+        "203.0.113.9", "United Kingdom (approx.)", "Edge 156 on Windows"
+    )  # fmt: skip
+    assert revealed.at == clock.now
+
+
+def test_a_lifetime_in_fractions_of_a_second_is_rounded_up(links: LinkService, clock: FakeClock) -> None:
+    link = links.create(wish(lifetime=timedelta(milliseconds=1500)), Secret(secrets.token_urlsafe()))
+    assert link.expires_at == clock.now + timedelta(seconds=2)
+
+
+def test_revoking_is_fine_twice_and_for_a_link_that_was_never_made(links: LinkService) -> None:
+    link = links.create(wish(), Secret(secrets.token_urlsafe()))
+    links.revoke(link.id)
+    links.revoke(link.id)
+    links.revoke(new_link_id())
+    assert [event.kind for event in links.events(0)] == [LinkEventKind.CREATED, LinkEventKind.REVOKED]
+
+
+def test_a_second_link_under_the_same_id_is_refused(links: LinkService) -> None:
+    wanted = wish()
+    links.create(wanted, Secret(secrets.token_urlsafe()))
+    with pytest.raises(PermanentError, match="another link"):
+        links.create(wanted, Secret(secrets.token_urlsafe()))
+
+
+def test_a_link_that_the_service_cannot_make_is_refused_with_what_to_do(links: LinkService, clock: FakeClock) -> None:
+    with pytest.raises(PermanentError, match="connector check"):
+        links.create(wish(lifetime=timedelta(days=40)), Secret(secrets.token_urlsafe()))
+    for wrong in ({"views": 0}, {"views": 21}, {"id": "x"}):
+        with pytest.raises(ValueError):
+            links.create(wish(**wrong), Secret(secrets.token_urlsafe()))
+    assert list(links.events(0)) == []
+
+
+def test_events_are_read_to_the_end_whatever_kinds_are_in_between(
+    links: LinkService, database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    first = links.create(wish(), Secret(secrets.token_urlsafe()))
+    vault = open_vault(database, clock, pepper)
+    for _ in range(230):  # more than a page of what the adapter does not know
+        vault.record_burst(visitor=SOMEBODY)
+    last = links.create(wish(), Secret(secrets.token_urlsafe()))
+    vault.close()
+    assert [event.link_id for event in links.events(0)] == [first.id]
+    assert [event.link_id for event in links.events(1)] == [last.id]
+    assert list(links.events(232)) == []
+
+
+def test_a_history_shorter_than_what_was_read_before_is_not_believed(links: LinkService) -> None:
+    links.create(wish(), Secret(secrets.token_urlsafe()))
+    assert list(links.events(1)) == []
+    with pytest.raises(PermanentError, match="restored"):
+        links.events(2)
+
+
+def test_a_wrong_key_is_an_authentication_error_and_shows_nowhere(address: str, clock: FakeClock) -> None:
+    key = secrets.token_urlsafe(32)
+    stranger = client(address, key, clock)
+    for act in (lambda: stranger.events(0), lambda: stranger.revoke(new_link_id())):
+        with pytest.raises(AuthenticationError) as refusal:
+            act()
+        assert refusal.value.scope == "links"
+        assert key not in str(refusal.value)
+    (finding,) = stranger.check()
+    assert (finding.level, finding.about) == (Level.ERROR, "links.api_key")
+
+
+def test_a_service_that_is_away_is_a_temporary_error(clock: FakeClock, tmp_path: Path, pepper: bytes) -> None:
+    key = secrets.token_urlsafe(32)
+    with running(options_for(make_database(tmp_path), pepper, key), clock=clock) as url:
+        pass
+    away = client(url, key, clock)
+    password = Secret(secrets.token_urlsafe())
+    with pytest.raises(TemporaryError) as failure:
+        away.create(wish(), password)
+    assert password.reveal() not in str(failure.value)
+    (finding,) = away.check()
+    assert (finding.level, finding.todo) == (Level.ERROR, "start it with: connector serve-links")
+
+
+def test_the_check_says_that_clocks_differ(address: str, api_key: str, clock: FakeClock) -> None:
+    clock.now = clock.now.replace(year=2001)
+    http = Http(system="The link service", scope="links", sleep=lambda _: None)
+    links = BuiltinLinks(http=http, url=address, api_url=address, api_key=Secret(api_key), clock=clock)
+    findings = list(links.check())
+    assert [finding.level for finding in findings] == [Level.OK, Level.WARNING]
+    assert "NTP" in findings[1].todo
+
+
+def surroundings(folder: Path, clock: FakeClock) -> Surroundings:
+    return Surroundings(place=Place(folder=folder, production=True, environ={}), http=HttpSection(), clock=clock)
+
+
+def test_it_is_built_from_its_section(address: str, api_key: str, clock: FakeClock, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(api_key, "utf-8")
+    section = {"kind": "builtin", "url": address, "api_key": {"file": "key"}, "lifetime": "60m", "views": 2}
+    links = BuiltinLinks.from_config("links", section, surroundings(tmp_path, clock))
+    assert links.create(wish(), Secret(secrets.token_urlsafe())).url.reveal().startswith(f"{address}/s/")
+
+
+def test_a_wrong_section_names_every_problem(clock: FakeClock, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        BuiltinLinks.from_config(
+            "links", {"url": "http://links.example.com", "api_kye": 1}, surroundings(tmp_path, clock)
+        )
+    text = str(refusal.value)
+    assert "links: url" in text
+    assert "Did you mean api_key?" in text
+    assert "links: api_key: missing" in text
+
+
+def test_make_link_of_the_tests_and_the_adapter_use_one_format(
+    address: str, api_key: str, clock: FakeClock, database: str, pepper: bytes
+) -> None:
+    made = make_link()
+    vault = open_vault(database, clock, pepper)
+    vault.create(made.to_new_link())
+    shown = vault.claim(made.key, nonce=new_nonce(), visitor=SOMEBODY)
+    vault.close()
+    assert isinstance(shown, Revealed)
+    assert [event.kind for event in client(address, api_key, clock).events(0)][-1] == LinkEventKind.REVEALED

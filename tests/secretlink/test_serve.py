@@ -1,0 +1,166 @@
+"""The process: it says when it is ready, ends when told, and keeps no secret on disk or in its logs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.secretlink.support import Made, encode, make_database, make_link, new_nonce
+
+# Everything that can be logged is, to the standard error.
+SERVE = """
+import logging, sys
+import structlog
+from connector.secretlink.web import LinkServiceOptions, serve
+
+logging.basicConfig(level=logging.DEBUG)
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+database, pepper, key = sys.stdin.readline().split()
+options = LinkServiceOptions(
+    database=database, listen_host="127.0.0.1", listen_port=0, url="http://127.0.0.1",
+    pepper=bytes.fromhex(pepper), api_keys=(key,),
+)
+serve(options, ready=lambda host, port: print(port, flush=True))
+print("ended", flush=True)
+"""
+
+
+class Process:
+    """A link service of its own."""
+
+    def __init__(self, database: str, pepper: bytes, api_key: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{database} {pepper.hex()} {api_key}\n")
+        self.process.stdin.flush()
+        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+        self.api = {"Authorization": f"Bearer {api_key}"}
+
+    def create(self, link: Made) -> None:
+        answer = requests.post(f"{self.url}/api/v1/links", headers=self.api, json=link.to_body(), timeout=10)
+        assert answer.status_code == 201, answer.status_code
+
+    def open(self, link: Made) -> str:
+        """Everything that a person does; gives the password."""
+        page = requests.get(self.url + link.path, timeout=10).text
+        challenge = page.split('data-challenge="', 1)[1].split('"', 1)[0]
+        headers = {"X-Reveal": "1"}
+        step = requests.post(f"{self.url}{link.path}/step", headers=headers, json={"challenge": challenge}, timeout=10)
+        # A real pace over a real network: the one thing that cannot be hurried.
+        time.sleep(0.85)
+        content = {"challenge": step.json()["challenge"], "nonce": new_nonce()}
+        shown = requests.post(f"{self.url}{link.path}/reveal", headers=headers, json=content, timeout=10)
+        assert shown.status_code == 200, shown.status_code
+        return str(shown.json()["password"])
+
+    def stop(self, number: signal.Signals) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        out, log = self.process.communicate(timeout=30)
+        return self.process.returncode, out, log
+
+
+@contextmanager
+def process(database: str, pepper: bytes, api_key: str) -> Iterator[Process]:
+    started = Process(database, pepper, api_key)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+            started.process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one process of ours alone")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_and_in_peace_even_while_somebody_waits_for_events(
+    tmp_path: Path, pepper: bytes, api_key: str, number: signal.Signals
+) -> None:
+    with process(make_database(tmp_path), pepper, api_key) as service:
+        answers: list[requests.Response] = []
+        url = f"{service.url}/api/v1/events?after=0&wait=30"
+        waiting = threading.Thread(target=lambda: answers.append(requests.get(url, headers=service.api, timeout=60)))
+        waiting.start()
+        while requests.get(f"{service.url}/healthz", timeout=10).json() != {"status": "ok"}:
+            pass
+        began = time.monotonic()
+        code, out, _ = service.stop(number)
+        waiting.join()
+    assert (code, out.strip()) == (0, "ended")
+    assert time.monotonic() - began < 10
+    assert answers[0].json()["events"] == []
+
+
+def test_a_whole_story_leaves_no_secret_on_disk_or_in_the_logs(tmp_path: Path, pepper: bytes, api_key: str) -> None:
+    database = make_database(tmp_path)
+    with process(database, pepper, api_key) as service:
+        link = make_link(views=2, now=datetime.now(UTC))
+        unopened = make_link(now=datetime.now(UTC))
+        service.create(link)
+        service.create(unopened)
+        assert service.open(link) == link.password.reveal()
+        alive = b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
+        assert service.open(link) == link.password.reveal()
+        requests.get(service.url + link.path, timeout=10)
+        requests.post(service.url + link.path + "/reveal", data=b"nonsense", timeout=10)
+        if sys.platform == "win32":
+            service.process.kill()
+            _, log = service.process.communicate()
+        else:
+            _, _, log = service.stop(signal.SIGTERM)
+    left = b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
+    assert link.terms.link_id.encode() in left
+    assert "DEBUG" in log
+    assert "link_service_stopped" in log
+    for made in (link, unopened):
+        for secret in (made.password.reveal(), made.token.reveal(), encode(made.lookup), encode(made.sealed), api_key):
+            assert secret.encode() not in alive + left
+            assert secret not in log
+        for secret_bytes in (made.key, made.lookup, made.sealed, pepper):
+            assert secret_bytes not in alive + left
+
+
+def test_a_link_that_runs_out_while_nobody_asks_is_expired_by_the_timer(
+    tmp_path: Path, pepper: bytes, api_key: str
+) -> None:
+    with process(make_database(tmp_path), pepper, api_key) as service:
+        link = make_link(now=datetime.now(UTC), lifetime=timedelta(seconds=1.5))
+        service.create(link)
+        url = f"{service.url}/api/v1/events?after=1&wait=20"
+        (event,) = requests.get(url, headers=service.api, timeout=30).json()["events"]
+        assert (event["kind"], event["link_id"]) == ("expired", link.terms.link_id)
+        assert json.dumps(event).count(link.token.reveal()) == 0
+
+
+def test_a_port_that_is_taken_is_a_configuration_error(tmp_path: Path) -> None:
+    import socket
+
+    from connector.errors import ConfigError
+    from connector.secretlink.web import LinkServiceOptions, serve
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = LinkServiceOptions(
+            database=make_database(tmp_path), listen_host="127.0.0.1", listen_port=port, url="http://127.0.0.1",
+            pepper=secrets.token_bytes(32), api_keys=(secrets.token_urlsafe(32),),
+        )  # fmt: skip
+        with pytest.raises(ConfigError, match="listen"):
+            serve(options)
