@@ -3,22 +3,23 @@ PostgreSQL database can hold both. Alembic is driven from here; there is no ini 
 
 A history is a directory beside this file with `env.py` and `versions/`. Its `env.py` finds the open connection in
 `config.attributes["connection"]` and the version table's name in `config.attributes["version_table"]`.
+
+Alembic is imported where it is used: it takes as long to load as everything else that `connector check` needs.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from connector.errors import ConfigError
 from connector.store.engine import Database, database_url, sqlite_file
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 History = Literal["connector", "links"]
 
@@ -38,6 +39,8 @@ def upgrade(url: str, history: History) -> None:
         ConfigError: The address is wrong, or a newer version of this package has already changed the database.
         DatabaseError: The database cannot be reached, or somebody else has locked it for more than a minute.
     """
+    from alembic import command
+
     database = Database(url, wait=WAIT, create=True)
     try:
         with database.reading() as connection:
@@ -72,10 +75,15 @@ def current(url: str, history: History) -> str | None:
 
 def newest(history: History) -> str | None:
     """The revision to which `upgrade` brings a database."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config(history)).get_current_head()
 
 
 def _found(connection: Connection, history: History, name: str) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     context = MigrationContext.configure(connection, opts={"version_table": _version_table(history)})
     revision = context.get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(_config(history)).walk_revisions()}
@@ -92,6 +100,8 @@ def _version_table(history: History) -> str:
 
 
 def _config(history: History, connection: Connection | None = None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     directory = Path(__file__).parent / history
     config.set_main_option("script_location", str(directory).replace("%", "%%"))

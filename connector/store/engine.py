@@ -12,6 +12,7 @@ that reads first and writes later fails at once when another writer came between
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -89,8 +90,10 @@ class Database:
         url = database_url(address)
         path = sqlite_file(url)
         self.embedded: Final = path is not None
-        self.name: Final = str(path) if path else url.render_as_string(hide_password=True)
-        self._must_exist: Final = None if create else path
+        # The query part is left out as well: libpq takes passwords there, too.
+        self.name: Final = str(path or url.set(drivername="postgresql", query={}))
+        self._path: Final = path
+        self._create: Final = create
         self.engine: Final = _sqlite_engine(url, wait) if self.embedded else _postgres_engine(url, wait)
         self._writer: Final = self.engine.execution_options(**{_WRITES: True})
         # SQLite lets waiting writers sleep and try again, so an unlucky thread may wait for long. Threads of this
@@ -149,7 +152,18 @@ class Database:
 
     def _look_for_file(self) -> None:
         # Open connections would go on writing into a file that has been removed, and all of that would be lost.
-        if self._must_exist is not None and not self._must_exist.exists():
+        if self._path is None or self._path.exists():
+            return
+        if self._create:
+            # It will hold names and addresses, so nobody else on this machine may read it. SQLite gives the files
+            # that it puts beside it the same rights. (Windows takes those of the directory.)
+            try:
+                self._path.touch(mode=0o600)
+            except OSError as error:
+                raise ConfigError(
+                    f"database: {self._path} cannot be made ({error.strerror}). Let the service write there."
+                ) from error
+        else:
             self.engine.dispose()
             raise DatabaseError(
                 f"The database is gone: {self.name} does not exist. Put the file back (or restore a backup); "
@@ -203,7 +217,7 @@ def _sqlite_engine(url: URL, wait: timedelta) -> Engine:
         # The driver's own idea of when a transaction starts is switched off; `begin` below says it. Source:
         # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html ("Using SQLAlchemy to emit BEGIN"), read 2026-11-22.
         connection.isolation_level = None
-        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = _journal_mode(connection, wait)
         if mode != "wal":
             raise ConfigError(
                 f"database: {url.database} cannot keep a write-ahead log (it says {mode}). "
@@ -218,6 +232,20 @@ def _sqlite_engine(url: URL, wait: timedelta) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _journal_mode(connection: sqlite3.Connection, wait: timedelta) -> str:
+    """Switch to the write-ahead log, which stays with the file. Returns the mode that it has now."""
+    # Of several processes that switch a new file at the same moment, SQLite fails some at once, without the wait that
+    # it grants everywhere else. (4 of 100 starts when six at a time were tried.)
+    deadline = time.monotonic() + wait.total_seconds()
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _postgres_engine(url: URL, wait: timedelta) -> Engine:

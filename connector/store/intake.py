@@ -60,7 +60,7 @@ def note_tickets(
             query = database.insert_or_ignore(tables.cases).values([_first_row(case) for case in fresh])
             opened += connection.execute(query).rowcount
         if known:
-            poke(connection, ours & c.ticket_id.in_(known) & c.state.not_in(FINISHED), now=now)
+            poke(connection, (c.psa == psa) & c.ticket_id.in_(known) & c.state.not_in(FINISHED), now=now)
     return opened
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from connector.core.ports import ChangedTicket
 from connector.errors import ConfigError, DatabaseError
 from connector.migrations import current, newest, upgrade
 from connector.store import open_store, tables
@@ -56,6 +59,17 @@ def test_names_of_keys_and_constraints_are_those_of_the_tables(empty: str, datab
             assert {key["name"] for key in found.get_foreign_keys(table.name)} == {
                 key.name for key in table.foreign_key_constraints
             }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes the rights of the directory")
+def test_a_new_file_is_for_nobody_elses_eyes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'connector.db'}"
+    upgrade(url, "connector")
+    store = open_store(url)
+    store.note_tickets("halo", [ChangedTicket("1", "1")], now=datetime.now(UTC))
+    modes = {file.name: file.stat().st_mode & 0o077 for file in tmp_path.iterdir()}
+    store.close()
+    assert modes == {"connector.db": 0, "connector.db-wal": 0, "connector.db-shm": 0}
 
 
 def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:

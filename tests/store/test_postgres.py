@@ -60,7 +60,7 @@ class TestPostgresCaseStore(SqlStoreContract):
 
 
 def test_a_server_that_is_away_is_a_temporary_error_that_shows_no_password() -> None:
-    store = open_store("postgresql://anna:hidden-word@127.0.0.1:1/connector", wait=SHORT)
+    store = open_store("postgresql://anna:hidden-word@127.0.0.1:1/connector?sslpassword=hidden-word", wait=SHORT)
     with pytest.raises(DatabaseError) as caught:
         store.cases()
     assert "127.0.0.1" in str(caught.value)
