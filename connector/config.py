@@ -276,16 +276,8 @@ class SentrySection(Section):
     dsn: SecretValue
 
 
-class ConnectorSettings(BaseSettings):
+class ConnectorSettings(Section):
     """`connector.yaml`, checked."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        env_prefix="CONNECTOR_",
-        env_nested_delimiter="__",
-    )
 
     environment: Literal["production", "demo"]
     database: Database
@@ -329,6 +321,12 @@ class ConnectorSettings(BaseSettings):
             if other != name:
                 raise ValueError(f"the tenants {other} and {name} have the same tenant_id: merge them into one")
         return self
+
+
+class _FromEnvironment(BaseSettings, ConnectorSettings):
+    """The same keys as environment variables. Only read from: as `BaseSettings` would lose the validation's context."""
+
+    model_config = SettingsConfigDict(env_prefix="CONNECTOR_", env_nested_delimiter="__")
 
 
 # ---------------------------------------------------------------- the link service's file
@@ -395,7 +393,7 @@ def load_connector(path: Path, *, environ: Mapping[str, str] | None = None) -> t
     Raises:
         ConfigError: With every problem of the file itself; adapter sections are checked by `wiring`.
     """
-    data = _merge(read_yaml(path), EnvSettingsSource(ConnectorSettings)())
+    data = _merge(read_yaml(path), EnvSettingsSource(_FromEnvironment)())
     place = Place(
         folder=path.resolve().parent,
         production=data.get("environment") != "demo",

@@ -277,7 +277,7 @@ class Reconciler:
             reset=reset,
             lease=self._lease,
         )
-        log.info("case", case=before.id, psa=before.psa, ticket=after.number, event=record.event.value,
+        log.info("case", case=before.id, psa=before.psa, ticket=after.number, step=record.event.value,
                  state=after.state.value)  # fmt: skip
 
     def _delay_note(self, case: Case, now: datetime) -> list[Message]:
@@ -436,7 +436,7 @@ class Reconciler:
         )
         report = self._directory.remove_methods(policy.tenant, account.id)
         self._directory.revoke_sessions(policy.tenant, account.id)
-        self._record(held, plan.after_methods(held.case, report, now=self._clock()))
+        self._record(held, plan.after_methods(held.case, report, policy, now=self._clock()))
 
     def _deliver(self, held: _Held) -> None:
         """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""

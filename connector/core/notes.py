@@ -78,13 +78,15 @@ def approval_void(refusal: Refusal) -> str:
     return _lines(f"The approval does not count: {refusal.reason}", f"To do: {refusal.todo}")
 
 
-def approved(approval: Approval, pen: Pen) -> str:
-    return _lines(
+def approved(approval: Approval | None, pen: Pen) -> str:
+    """The line on who said yes, for the notes on what was done then; empty when nobody did."""
+    if approval is None:
+        return ""
+    return (
         f"Approved by {name(approval.approver)} on {pen.time(approval.decided_at)}"
         + (f", passed on by {name(approval.delegated_by)}" if approval.delegated_by else "")
-        + (f": “{quote(approval.comment)}”" if approval.comment else "."),
-        f"Read from: {approval.evidence}." if approval.evidence else "",
-        "Next: the reset is carried out now.",
+        + (f": “{quote(approval.comment)}”" if approval.comment else "")
+        + (f" ({approval.evidence})." if approval.evidence else ".")
     )
 
 
@@ -109,6 +111,7 @@ def timed_out(waited: timedelta) -> str:
 
 def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> str:
     return _lines(
+        approved(case.approval, pen),
         f"Password of {case.subject_name} ({case.subject}) was reset; it must be changed at the next sign-in. "
         "Sessions were revoked.",
         f"A one-time link was mailed to {name(case.requester)}: valid until {pen.time(expires_at)}, {views} views. "
@@ -117,9 +120,10 @@ def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> s
     )
 
 
-def methods_removed(case: Case, *, last: bool) -> str:
+def methods_removed(case: Case, *, last: bool, pen: Pen) -> str:
     removed = ", ".join(case.mfa_removed) or "none were registered"
     return _lines(
+        approved(case.approval, pen),
         f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked.",
         "The account is asked to register again at its next sign-in.",
         "The ticket is closed." if last else "Next: the password.",
@@ -145,6 +149,7 @@ def handed_off(refusal: Refusal, case: Case) -> str:
     return _lines(
         f"A person must take over: {refusal.reason}",
         f"To do: {refusal.todo}",
+        f"Approved by {name(case.approval.approver)}." if case.approval else "",
         f"Methods removed so far: {', '.join(case.mfa_removed)}." if case.mfa_removed else "",
         "Nothing was changed on the account." if case.written_at is None else "",
     )

@@ -234,7 +234,7 @@ def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
         # The account is read right before the write, not here: it would be read twice within a second.
         refusal = _judge_approval(case, ticket, _subject_as_recognised(case), policy, now=now)
         if refusal is None:
-            return _approve(case, ticket, policy)
+            return _approve(case, ticket)
         if not refusal.void:
             return hand_off(case, refusal)
         doubt = void(case, ticket, refusal)
@@ -310,19 +310,17 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
     )
 
 
-def _approve(case: Case, ticket: Ticket, policy: Policy) -> Record:
+def _approve(case: Case, ticket: Ticket) -> Record:
     approval = ticket.approval.decisions[-1]
     return Record(
         event=Event.APPROVED,
         changes={"approval": approval},
-        messages=(
-            _note(case, f"approved:{case.round}", notes.approved(approval, policy.pen)),
-            *_mail(
-                case,
-                f"approved_mail:{case.round}",
-                MailKind.REQUEST_APPROVED,
-                approver_name=notes.quote(approval.approver.name),
-            ),
+        # No note of its own: the note on what was done, or why it was not, names the approval too.
+        messages=_mail(
+            case,
+            f"approved_mail:{case.round}",
+            MailKind.REQUEST_APPROVED,
+            approver_name=notes.quote(approval.approver.name),
         ),
         facts=_approval_facts(approval),
     )
@@ -570,7 +568,7 @@ def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None 
     )
 
 
-def after_methods(case: Case, report: MethodsReport, *, now: datetime) -> Record:
+def after_methods(case: Case, report: MethodsReport, policy: Policy, *, now: datetime) -> Record:
     """What to write down after the authentication methods were removed, wholly or in part."""
     removed = (*case.mfa_removed, *report.removed)
     left = tuple(f"{method.kind}: {method.reason}" for method in report.left)
@@ -587,7 +585,7 @@ def after_methods(case: Case, report: MethodsReport, *, now: datetime) -> Record
         )
         return replace(hand_off(case, refusal, changes=changes), facts=facts)
     last = case.action is Action.MFA
-    note = _note(case, f"methods:{case.round}", notes.methods_removed(case, last=last))
+    note = _note(case, f"methods:{case.round}", notes.methods_removed(case, last=last, pen=policy.pen))
     if not last:
         return Record(event=Event.METHODS_REMOVED, changes={**changes, "mfa_done": True}, messages=(note,), facts=facts)
     return Record(
