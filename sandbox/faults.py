@@ -40,7 +40,10 @@ class Fault:
             raise ValueError(f"system is one of {', '.join(SYSTEMS)}, not {self.system!r}")
         if self.kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
-        re.compile(self.match)
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise ValueError(f"match is not a regular expression: {error}") from None
 
     @property
     def seconds(self) -> float:

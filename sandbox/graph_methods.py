@@ -59,10 +59,10 @@ class Methods:
         account = self._entered(call, user, *READ_METHODS)
         return _ok(_shown(self._found(account, method_id, _kind(segment)), typed=False))
 
-    def refuse_untyped_delete(self, call: Call, user: str, _method_id: str) -> Reply:
+    def refuse_untyped_delete(self, call: Call, user: str, method_id: str) -> Reply:
         """The MFA service's own answer. Source: GitHub msgraph-sdk-powershell#937, read 2026-11-22."""
         self._entered(call, user, "UserAuthenticationMethod.ReadWrite.All")
-        message = "No HTTP resource was found that matches the request URI"
+        message = f"No HTTP resource was found that matches the request URI '…/authentication/methods/{method_id}'."
         return Reply(404, {"error": {"code": "notFound", "message": message}, "Message": message})
 
     def delete(self, call: Call, user: str, segment: str, method_id: str | None = None) -> Reply:

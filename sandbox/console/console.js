@@ -1,7 +1,7 @@
-// The console asks the control port every two seconds and draws only what changed, so that typing is not disturbed.
+// The console asks the control port every second and draws only what changed, so that typing is not disturbed.
 "use strict";
 
-const EVERY = 2000;
+const EVERY = 1000;
 const drawn = {};
 const drafts = {};
 const opened = new Set();
