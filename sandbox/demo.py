@@ -82,8 +82,7 @@ class Narrator:
         """Tell what is new in the mailbox and on the tickets."""
         mails = self._stage.mails()
         for mail in mails[self._mails :]:
-            self.say("mail", f"to {mail['to'][0] if isinstance(mail['to'], list) else mail['to']}: {mail['subject']}",
-                     style="green")  # fmt: skip
+            self.say("mail", f"to {', '.join(mail['recipients'])}: {mail['subject']}", style="green")
         self._mails = len(mails)
         for number in tickets:
             facts = self._stage.ticket(number)

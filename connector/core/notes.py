@@ -111,9 +111,9 @@ def timed_out(waited: timedelta) -> str:
 
 def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> str:
     return _lines(
-        approved(case.approval, pen),
         f"Password of {case.subject_name} ({case.subject}) was reset; it must be changed at the next sign-in. "
         "Sessions were revoked.",
+        approved(case.approval, pen),
         f"A one-time link was mailed to {name(case.requester)}: valid until {pen.time(expires_at)}, {views} views. "
         "Nobody at the service desk has seen the password.",
         "Next: the ticket closes when the link is opened or ends.",
@@ -123,8 +123,8 @@ def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> s
 def methods_removed(case: Case, *, last: bool, pen: Pen) -> str:
     removed = ", ".join(case.mfa_removed) or "none were registered"
     return _lines(
-        approved(case.approval, pen),
         f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked.",
+        approved(case.approval, pen),
         "The account is asked to register again at its next sign-in.",
         "The ticket is closed." if last else "Next: the password.",
     )

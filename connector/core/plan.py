@@ -173,16 +173,15 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     ticket = seen.ticket
     if ticket is None or ticket.closed or not ticket.mapped:
         return end(case, ticket, seen)
-    case = replace(case, **_copied(ticket, policy))
+    copied = _copied(ticket, policy)
+    if seen.account is not None:
+        copied |= {"subject_id": seen.account.id, "subject_name": seen.account.display_name or seen.account.upn}
+    case = replace(case, **copied)
     refusal = _refuse_request(ticket, seen, policy)
     if refusal is not None:
-        return hand_off(case, refusal, changes=_copied(ticket, policy))
-    account = seen.account
-    assert account is not None  # noqa: S101 - _refuse_request refuses a missing account
+        return hand_off(case, refusal, changes=copied)
     changes = {
-        **_copied(ticket, policy),
-        "subject_id": account.id,
-        "subject_name": account.display_name or account.upn,
+        **copied,
         "request_since": request_since(case, ticket),
         "waiting_since": now,
         "reminders": 0,

@@ -1,0 +1,57 @@
+# Everything a contributor types. `make help` lists it. Needs Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN := $(BIN)/python -W ignore::DeprecationWarning
+
+.DEFAULT_GOAL := help
+.PHONY: help demo play test test-quick check fix bench record screenshots clean
+
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## The whole story in the terminal, by itself, in under a minute
+	@$(BIN)/python -m sandbox.demo
+
+play: $(STAMP) ## The same stage, left open for clicking in a browser
+	@$(BIN)/python -m sandbox.demo --play
+
+test: $(STAMP) ## All tests; what this machine lacks is skipped and says how to get it
+	$(BIN)/python -m pytest
+
+test-quick: $(STAMP) ## The tests that start no processes
+	$(BIN)/python -m pytest -m "not e2e" -q
+
+check: $(STAMP) ## Linters, types, import rules, and the tests that start no processes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not e2e" -q
+
+fix: $(STAMP) ## Let the linter and the formatter mend what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Print the figures: calls, times, memory
+	$(BIN)/python -m bench
+
+record: $(STAMP) ## Record Request Tracker's answers anew (needs the real one; see tests/psa/cassettes)
+	$(BIN)/python scripts/record_requesttracker.py
+
+screenshots: $(STAMP) ## Make the pictures of docs/img anew (needs Chromium)
+	$(BIN)/python scripts/screenshots_links.py
+	$(BIN)/python scripts/screenshots_mails.py
+	$(BIN)/python scripts/screenshot_demo.py
+
+clean: ## Remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
