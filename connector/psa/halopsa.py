@@ -9,7 +9,8 @@ its marker, a status change is read back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal, Self
 
@@ -126,11 +127,11 @@ class HaloPsa:
     def changed(self, cursor: str | None) -> Changes:
         """See `Psa.changed`; one call when nothing is new.
 
-        Raises:
-            ConfigError: A name of the mapping does not exist (only before the first look-up has succeeded).
+        A name of the mapping that does not exist (which `check` tells at the start, unless HaloPSA was away then)
+        raises `AuthenticationError`, too: it pauses this PSA until the mapping is right, and loses nothing.
         """
         try:
-            return halopsa_changes.changed(self._api, set(self._catalogue.names().requests), cursor)
+            return halopsa_changes.changed(self._api, set(self._names().requests), cursor)
         except PermanentError as failure:
             # A list that is refused or not there is no matter of one ticket: address or rights are wrong.
             raise AuthenticationError(str(failure), scope=f"psa.{self._name}") from None
@@ -140,7 +141,7 @@ class HaloPsa:
 
         HaloPSA keeps no history that we could read, so `request_changed_at` is always `None`.
         """
-        names = self._catalogue.names()
+        names = self._names()
         detail = self._detail(ticket_id)
         votes = read_votes(detail, int(ticket_id))
         if not votes and number(detail.get("status_id")) in names.approved:
@@ -163,7 +164,7 @@ class HaloPsa:
         """See `Psa.add_note`. Sent as an action with the mapped outcome, without a mail from HaloPSA."""
         action = {
             "ticket_id": int(_key(ticket_id)),
-            "outcome_id": self._catalogue.outcome(),
+            "outcome_id": self._outcome(),
             "note_html": note_html(note),
             "hiddenfromuser": not note.public,
             "sendemail": False,
@@ -172,7 +173,7 @@ class HaloPsa:
 
     def move(self, ticket_id: str, target: StatusTarget) -> bool:
         """See `Psa.move`. The answer is read, and the ticket itself where the answer does not show the new status."""
-        names = self._catalogue.names()
+        names = self._names()
         status = names.targets.get(target)
         if status is None:
             return False
@@ -191,6 +192,21 @@ class HaloPsa:
         return True
 
     # -- inside
+
+    def _names(self) -> Names:
+        with self._mapping_trouble():
+            return self._catalogue.names()
+
+    def _outcome(self) -> int:
+        with self._mapping_trouble():
+            return self._catalogue.outcome()
+
+    @contextmanager
+    def _mapping_trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except (ConfigError, PermanentError) as failure:
+            raise AuthenticationError(str(failure), scope=f"psa.{self._name}") from None
 
     def _detail(self, ticket_id: str) -> Record:
         """The ticket as it is now.
@@ -218,7 +234,7 @@ class HaloPsa:
         A refusal of one ticket must not pause the whole PSA, and a withdrawn right must not end every case.
         Raises `AuthenticationError` when the list is refused, too.
         """
-        types = ",".join(map(str, sorted(self._catalogue.names().requests)))
+        types = ",".join(map(str, sorted(self._names().requests)))
         reply = self._api.get(
             "Tickets", {"requesttype": types, "pageinate": "true", "page_size": "100", "page_no": "1"}
         )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from connector.core.ports import Finding, Level
-from connector.errors import ConfigError, ConnectorError
+from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.psa import halopsa_names
 from connector.psa.halopsa_api import HaloApi
 from connector.psa.halopsa_approval import automatic_switches
@@ -44,7 +44,7 @@ class HaloCheck:
         try:
             self._api.fetch_token()
         except ConnectorError as failure:
-            yield Finding(Level.ERROR, f"{self._about}.client_secret", str(failure), "Nothing else could be looked at.")
+            yield self._refused("client_secret", str(failure), "Nothing else could be looked at.", failure)
             return
         yield Finding(Level.OK, f"{self._about}.client_secret", f"HaloPSA accepts the credentials{self._who()}.")
         names = yield from self._names()
@@ -122,6 +122,7 @@ class HaloCheck:
                 yield from self._process(process_id, names)
 
     def _process(self, process_id: int, names: Names) -> Iterator[Finding]:
+        """Its errors are mended in HaloPSA and read anew there, so they do not keep the other types from starting."""
         about = f"{self._about}.approval"
         reply = yield from self._try(lambda: self._api.get(f"ApprovalProcess/{process_id}"), "ApprovalProcess")
         if reply is None:
@@ -135,6 +136,7 @@ class HaloCheck:
                 about,
                 f"{title} shows no steps, so none of its approvals will count.",
                 "Let the connector's agent see it, or set approval.allow_auto_approval: true in the mapping.",
+                temporary=True,
             )
             return
         if switches and not self._mapping.approval.allow_auto_approval:
@@ -143,6 +145,7 @@ class HaloCheck:
                 about,
                 f"{title} may approve by itself: {', '.join(switches)}. None of its approvals will count.",
                 "Switch that off in HaloPSA, or set approval.allow_auto_approval: true in the mapping.",
+                temporary=True,
             )
         last = max(records(process.get("steps")), key=lambda step: number(step.get("sequence")) or 0)
         after = identifier(last, "statusafteraccept")
@@ -153,6 +156,7 @@ class HaloCheck:
                 f"{title} sets the status {names.statuses.get(after, '?')} ({after}) after the last yes, which is not "
                 "one of the approved statuses: no ticket would ever count as approved.",
                 "Add that status to approval.approved_statuses.",
+                temporary=True,
             )
         elif not switches:
             yield Finding(Level.OK, about, f"{title} needs a person's yes.")
@@ -179,10 +183,10 @@ class HaloCheck:
         try:
             return call()
         except ConnectorError as failure:
-            yield Finding(
-                Level.ERROR,
-                f"{self._about}.rights",
-                f"{what} cannot be read: {failure}",
-                "Give the API application and its agent the right to read it (docs/halopsa.md).",
-            )
+            todo = "Give the API application and its agent the right to read it (docs/halopsa.md)."
+            yield self._refused("rights", f"{what} cannot be read: {failure}", todo, failure)
             return None
+
+    def _refused(self, about: str, said: str, todo: str, failure: ConnectorError) -> Finding:
+        for_now = isinstance(failure, TemporaryError | AuthenticationError)
+        return Finding(Level.ERROR, f"{self._about}.{about}", said, todo, temporary=for_now)
