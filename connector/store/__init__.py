@@ -2,6 +2,6 @@
 
 from connector.store.audit import AuditReport, Head
 from connector.store.cases import SqlCaseStore, open_store
-from connector.store.engine import exclusive
+from connector.store.lock import exclusive
 
 __all__ = ["AuditReport", "Head", "SqlCaseStore", "exclusive", "open_store"]

@@ -16,16 +16,15 @@ from connector.core.ports import (
     AuditLine,
     ChangedTicket,
     LinkEvent,
-    LinkEventKind,
     Message,
     OutboxRow,
     Reset,
 )
 from connector.errors import LostClaim
 from connector.store import audit as audit_chain
-from connector.store import intake, tables
+from connector.store import intake, outbox, tables
 from connector.store.audit import AuditReport, Head
-from connector.store.codec import case_details, case_from, message_body, message_from
+from connector.store.codec import case_details, case_from
 from connector.store.due import FINISHED, next_look
 from connector.store.engine import WAIT, Database
 
@@ -109,7 +108,7 @@ class SqlCaseStore:
     ) -> Case:
         c = tables.cases.c
         with self.database.writing() as connection:
-            fresh, oldest_tries = _new_messages(connection, case.id, messages)
+            fresh, oldest_tries = outbox.sort(connection, case.id, messages)
             next_at = next_look(
                 case, now=now, keeps_claim=lease is not None, new_messages=bool(fresh), oldest_tries=oldest_tries
             )
@@ -132,7 +131,7 @@ class SqlCaseStore:
                     "since. Nothing is to be done; whoever holds it goes on."
                 )
             if fresh:
-                connection.execute(insert(tables.outbox).values([_outbox_row(case.id, m, now) for m in fresh]))
+                outbox.add(connection, case.id, fresh, now=now)
             if case.link_id:
                 link = self.database.insert_or_ignore(tables.case_link)
                 connection.execute(link.values(link_id=case.link_id, case_id=case.id))
@@ -148,62 +147,22 @@ class SqlCaseStore:
     # -- outbox
 
     def outbox(self, case_id: str) -> Sequence[OutboxRow]:
-        o = tables.outbox.c
         with self.database.reading() as connection:
-            rows = connection.execute(
-                select(tables.outbox).where(o.case_id == case_id, o.done_at.is_(None)).order_by(o.id)
-            ).all()
-        return [
-            OutboxRow(
-                id=row.id,
-                case_id=row.case_id,
-                message=message_from(key=row.key, kind=row.kind, body=row.body),
-                attempts=row.attempts,
-                created_at=row.created_at,
-            )
-            for row in rows
-        ]
+            return outbox.waiting(connection, case_id)
 
     def message_tried(self, row: OutboxRow) -> None:
-        o = tables.outbox.c
         with self.database.writing() as connection:
-            connection.execute(
-                update(tables.outbox).where(o.id == row.id, o.done_at.is_(None)).values(attempts=o.attempts + 1)
-            )
+            outbox.tried(connection, row)
 
     def message_done(self, row: OutboxRow, *, now: datetime, failed: str = "") -> None:
-        o = tables.outbox.c
         with self.database.writing() as connection:
-            connection.execute(
-                update(tables.outbox).where(o.id == row.id, o.done_at.is_(None)).values(done_at=now, failed=failed)
-            )
+            outbox.done(connection, row, now=now, failed=failed)
 
     # -- links
 
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
-        e, link = tables.case_link_event.c, tables.case_link.c
-        query = (
-            select(tables.case_link_event)
-            .join(tables.case_link, link.link_id == e.link_id)
-            .where(link.case_id == case_id, e.seq > after)
-            .order_by(e.seq)
-        )
         with self.database.reading() as connection:
-            rows = connection.execute(query).all()
-        return [
-            LinkEvent(
-                seq=row.seq,
-                link_id=row.link_id,
-                kind=LinkEventKind(row.kind),
-                at=row.at,
-                view=row.view,
-                views_left=row.views_left,
-                ip=row.ip,
-                place=row.place,
-                agent=row.agent,
-            )
-            for row in rows
-        ]
+            return intake.link_events(connection, case_id, after=after)
 
     # -- reading
 
@@ -343,32 +302,6 @@ def _claim(connection: Connection, query: Select[*tuple[Any, ...]], *, until: da
         update(tables.cases).where(c.id == row["id"]).values(version=c.version + 1, lease_until=until, poked=False)
     )
     return case_from({**row, "version": row["version"] + 1})
-
-
-def _new_messages(
-    connection: Connection, case_id: str, messages: Sequence[Message]
-) -> tuple[list[Message], int | None]:
-    """Those messages whose keys are new, and how often the oldest undelivered message was tried."""
-    o = tables.outbox.c
-    rows = connection.execute(select(o.key, o.attempts, o.done_at).where(o.case_id == case_id).order_by(o.id)).all()
-    known = {row.key for row in rows}
-    fresh = {message.key: message for message in reversed(messages) if message.key not in known}
-    tries = [row.attempts for row in rows if row.done_at is None] + [0] * len(fresh)
-    in_order = [message for message in messages if fresh.get(message.key) is message]
-    return in_order, tries[0] if tries else None
-
-
-def _outbox_row(case_id: str, message: Message, now: datetime) -> dict[str, object]:
-    return {
-        "case_id": case_id,
-        "key": message.key,
-        "kind": message.kind.value,
-        "body": message_body(message),
-        "attempts": 0,
-        "created_at": now,
-        "done_at": None,
-        "failed": "",
-    }
 
 
 def _remember_reset(connection: Connection, reset: Reset) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy import case as when
 
 from connector.core.case import Case, State
-from connector.core.ports import ChangedTicket, LinkEvent
+from connector.core.ports import ChangedTicket, LinkEvent, LinkEventKind
 from connector.store import tables
 from connector.store.codec import case_details
 from connector.store.due import FINISHED
@@ -113,6 +113,31 @@ def _event_row(event: LinkEvent) -> dict[str, object]:
         "place": event.place,
         "agent": event.agent,
     }
+
+
+def link_events(connection: Connection, case_id: str, *, after: int) -> list[LinkEvent]:
+    """See `CaseStore.link_events`."""
+    e, link = tables.case_link_event.c, tables.case_link.c
+    query = (
+        select(tables.case_link_event)
+        .join(tables.case_link, link.link_id == e.link_id)
+        .where(link.case_id == case_id, e.seq > after)
+        .order_by(e.seq)
+    )
+    return [
+        LinkEvent(
+            seq=row.seq,
+            link_id=row.link_id,
+            kind=LinkEventKind(row.kind),
+            at=row.at,
+            view=row.view,
+            views_left=row.views_left,
+            ip=row.ip,
+            place=row.place,
+            agent=row.agent,
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def claim_poll(database: Database, connection: Connection, name: str, *, now: datetime, lease: timedelta) -> str | None:

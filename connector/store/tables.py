@@ -46,6 +46,19 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text of any length. What a database cannot keep (NUL, halves of a character) becomes a question mark.
+
+    Such text comes from outside, and one odd ticket must not stop the poll that brought it.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
+
+
 _Counter = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER keys count by themselves in SQLite
 
 metadata: Final = MetaData(
@@ -60,15 +73,15 @@ metadata: Final = MetaData(
 cases: Final = Table(
     "cases",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("psa", Text, nullable=False),
-    Column("ticket_id", Text, nullable=False),
-    Column("number", Text, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("psa", Words, nullable=False),
+    Column("ticket_id", Words, nullable=False),
+    Column("number", Words, nullable=False),
+    Column("state", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("due_at", Instant),  # the case's own wish, as saved
     Column("version", Integer, nullable=False),
-    Column("details", Text, nullable=False),
+    Column("details", Words, nullable=False),
     # When the next pass is due, everything counted: the wish, pokes, the outbox. Only `save` clears it, so a worker
     # that dies leaves the case due. See `due.next_look`.
     Column("next_at", Instant),
@@ -83,8 +96,8 @@ cases: Final = Table(
 poll: Final = Table(
     "poll",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("cursor", Text, nullable=False),
+    Column("name", Words, primary_key=True),
+    Column("cursor", Words, nullable=False),
     Column("next_at", Instant),
     Column("lease_until", Instant),
 )
@@ -93,37 +106,37 @@ outbox: Final = Table(
     "outbox",
     metadata,
     Column("id", _Counter, primary_key=True, autoincrement=True),
-    Column("case_id", Text, ForeignKey("cases.id"), nullable=False),
-    Column("key", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("case_id", Words, ForeignKey("cases.id"), nullable=False),
+    Column("key", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("body", Words, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("done_at", Instant),  # delivered or given up; rows stay, so that a key is never used twice
-    Column("failed", Text, nullable=False),
+    Column("failed", Words, nullable=False),
     UniqueConstraint("case_id", "key"),
 )
 
 case_link: Final = Table(
     "case_link",
     metadata,
-    Column("link_id", Text, primary_key=True),
-    Column("case_id", Text, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("link_id", Words, primary_key=True),
+    Column("case_id", Words, ForeignKey("cases.id"), nullable=False, index=True),
 )
 
 case_link_event: Final = Table(
     "case_link_event",
     metadata,
     # Both: a link service set up anew counts from 1 again, and its events are news all the same.
-    Column("link_id", Text, ForeignKey("case_link.link_id"), primary_key=True),
+    Column("link_id", Words, ForeignKey("case_link.link_id"), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
+    Column("kind", Words, nullable=False),
     Column("at", Instant, nullable=False),
     Column("view", Integer, nullable=False),
     Column("views_left", Integer, nullable=False),
-    Column("ip", Text, nullable=False),
-    Column("place", Text, nullable=False),
-    Column("agent", Text, nullable=False),
+    Column("ip", Words, nullable=False),
+    Column("place", Words, nullable=False),
+    Column("agent", Words, nullable=False),
 )
 
 audit: Final = Table(
@@ -132,10 +145,10 @@ audit: Final = Table(
     # Given out by the chain, one by one without gaps; the database must not count by itself.
     Column("seq", _Counter, primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),
-    Column("case_id", Text, nullable=False, index=True),  # empty where no case is meant; so no foreign key
-    Column("event", Text, nullable=False),
-    Column("facts", Text, nullable=False),
-    Column("hash", Text, nullable=False),
+    Column("case_id", Words, nullable=False, index=True),  # empty where no case is meant; so no foreign key
+    Column("event", Words, nullable=False),
+    Column("facts", Words, nullable=False),
+    Column("hash", Words, nullable=False),
 )
 
 audit_head: Final = Table(
@@ -143,25 +156,25 @@ audit_head: Final = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
     Column("seq", BigInteger, nullable=False),
-    Column("hash", Text, nullable=False),
+    Column("hash", Words, nullable=False),
 )
 
 reset: Final = Table(
     "reset",
     metadata,
-    Column("case_id", Text, ForeignKey("cases.id"), primary_key=True),
-    Column("action", Text, primary_key=True),
+    Column("case_id", Words, ForeignKey("cases.id"), primary_key=True),
+    Column("action", Words, primary_key=True),
     Column("at", Instant, nullable=False, index=True),
-    Column("tenant", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("requester", Text, nullable=False),
-    Column("approver", Text, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("requester", Words, nullable=False),
+    Column("approver", Words, nullable=False),
 )
 
 pause: Final = Table(
     "pause",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # 1 while paused, no row otherwise
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("since", Instant, nullable=False),
 )

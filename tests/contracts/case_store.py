@@ -264,6 +264,14 @@ class CaseStoreContract:
         assert store.note_tickets("halo", [ticket(number) for number in range(450, 550)], now=NOW) == 50
         assert len(store.cases()) == 550
 
+    @pytest.mark.parametrize("odd", ["\0", "\ud800", "'; DROP TABLE cases; --", "é" * 5000, ""])
+    def test_an_odd_ticket_does_not_stop_the_poll_that_brought_it(self, store: Store, odd: str) -> None:
+        tickets = [ChangedTicket(id=f"1{odd}", number=odd), ticket(2)]
+        assert store.note_tickets("halo", tickets, now=NOW) == 2
+        assert store.note_tickets("halo", tickets, now=NOW) == 0
+        case_ids = {due(store, NOW), due(store, NOW)}
+        assert case_ids == {case.id for case in store.cases()}
+
     def test_a_ticket_that_several_tell_at_once_opens_one_case(self, store: Store) -> None:
         tickets = [ticket(number) for number in range(20)]
         assert sum(in_threads(lambda _: store.note_tickets("halo", tickets, now=NOW))) == 20
