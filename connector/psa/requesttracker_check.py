@@ -122,15 +122,13 @@ def _rights(about: str, rest: Rest, queue: Named) -> Iterator[Finding]:
 
 
 def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
-    answer = rest.get(f"/queue/{APPROVALS}", expect=(200, 403, 404))
-    if answer.status != 200:
+    if rest.get(f"/queue/{APPROVALS}", expect=(200, 403, 404)).status != 200:
         yield Finding(
             Level.ERROR,
             about,
-            f"The API user cannot see the queue {APPROVALS}, so no request could ever be approved.",
+            f"The API user cannot see the queue {APPROVALS}, so it may miss approvals.",
             "Give it SeeQueue, ShowTicket and ShowTicketComments there, and nothing else.",
         )
-        return
     order = [("orderby", "id"), ("order", "DESC"), ("fields", "AdminCc,_hyperlinks")]
     query = f"Type = 'approval' AND Queue = '{APPROVALS}'"
     newest = next(rest.rows("/tickets", [("query", query), *order]), None)
@@ -142,12 +140,13 @@ def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
             "Make a request in RT and check again; see docs/requesttracker.md for the scrip that creates approvals.",
         )
         return
-    if any(link.get("ref") == "lifecycle" for link in newest.get("_hyperlinks") or ()):
+    offered = {str(link.get("ref")) for link in newest.get("_hyperlinks") or ()}
+    if offered & {"comment", "correspond", "lifecycle"}:
         yield Finding(
             Level.ERROR,
             about,
-            "The API user may change approvals, so a stolen token could approve its own resets.",
-            f"Take ModifyTicket on {APPROVALS} (and any role there) from it.",
+            "The API user may write into approvals, so a stolen token might approve its own resets.",
+            f"Take every right but SeeQueue, ShowTicket and ShowTicketComments on {APPROVALS} (and any role) from it.",
         )
     for group in (str(one.get("id")) for one in newest.get("AdminCc") or () if one.get("type") == "group"):
         if rest.get(f"/group/{in_path(group)}", expect=(200, 403, 404)).status != 200:

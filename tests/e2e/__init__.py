@@ -1,0 +1,1 @@
+"""Real processes: servers, daemons, a browser."""

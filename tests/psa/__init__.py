@@ -1,0 +1,1 @@
+"""Adapters to ticket systems, each against its contract and its own oddities."""

@@ -1,0 +1,639 @@
+"""What Request Tracker does that a well-behaved ticket system would not. Each was seen on a real server.
+
+A subclass gives the fixtures `desk` (people at work in RT) and `build` (makes an adapter); the same promises are kept
+against a running server and against its recorded answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from connector.adapter import Surroundings
+from connector.config import HttpSection, Place
+from connector.core.case import Action
+from connector.core.ports import Level, Note, Stance, StatusTarget
+from connector.errors import AuthenticationError, PermanentError, TicketGone
+from connector.psa.requesttracker import RequestTracker
+from tests.e2e.request_tracker import (
+    ADMIN,
+    APPROVER,
+    CONNECTOR,
+    CONNECTOR_IN_COPENHAGEN,
+    HELPDESK,
+    MANAGER,
+    ODD_QUEUE,
+    OTHER_APPROVER,
+    OUTSIDER,
+    QUEUE,
+    REQUESTER,
+    Desk,
+    address_of,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+FIELDS = {
+    "action": {
+        "field": "Request type",
+        "values": {"Password reset": "password", "MFA reset": "mfa", "Password and MFA reset": "both"},
+    },
+    "subject": {"field": "Target user"},
+    "reason": {"field": "Reason"},
+}
+MAPPING: dict[str, Any] = {
+    "requests": [{"queue": QUEUE, **FIELDS}, {"queue": ODD_QUEUE, **FIELDS}],
+    "approval": {"approvers": "listed"},
+    "statuses": {"working": "open", "closed": "resolved", "hand_off": "needs technician", "retry": "retry reset"},
+}
+
+Build = Callable[..., RequestTracker]
+
+
+def build_adapter(folder: Path, url: str, token: str, **changed: Any) -> RequestTracker:
+    """An adapter with its own mapping; `changed` replaces top-level keys of it."""
+    (folder / "mapping.yaml").write_text(yaml.safe_dump({**MAPPING, **changed}), encoding="utf-8")
+    section = {"kind": "requesttracker", "url": url, "token": {"env": "TOKEN"}, "mapping": "mapping.yaml"}
+    place = Place(folder=folder, production=False, environ={"TOKEN": token})
+    # The clock stands still: the question of a poll is then the same in each recording.
+    return RequestTracker.from_config("rt", section, Surroundings(place=place, http=HttpSection(), clock=lambda: NOW))
+
+
+def ids(changes: Any) -> list[str]:
+    return [ticket.id for ticket in changes.tickets]
+
+
+class Oddities:
+    """What an adapter must get right on a Request Tracker."""
+
+    @pytest.fixture
+    def psa(self, build: Build) -> RequestTracker:
+        return build()
+
+    # ------------------------------------------------------------ what counts as a yes
+
+    def test_an_approval_says_who_when_and_with_which_words(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        (approval,) = desk.approvals_of(ticket)
+
+        before = psa.read(ticket).approval
+        assert before.stance is Stance.PENDING
+        assert not before.decisions
+        assert {person.email for person in before.approvers} == {address_of(APPROVER), address_of(OTHER_APPROVER)}
+
+        desk.approve(approval, words="Called back on a known number – fine.")
+        after = psa.read(ticket).approval
+        assert after.stance is Stance.APPROVED
+        (decision,) = after.decisions
+        assert decision.approved
+        assert decision.approver.email == address_of(APPROVER)
+        assert f"rt.user:{APPROVER}" in decision.approver.ids
+        assert decision.comment == "Called back on a known number – fine."
+        assert decision.decided_at.tzinfo is not None
+        assert not decision.overridden
+        assert decision.evidence.startswith(f"approval {approval}, transaction ")
+        assert not after.approvers
+
+    def test_a_rejection_carries_the_approvers_words_but_not_their_private_comment(
+        self, desk: Desk, psa: RequestTracker
+    ) -> None:
+        ticket = desk.request()
+        (approval,) = desk.approvals_of(ticket)
+        private = {"Content": "Smells like fraud.", "ContentType": "text/plain"}
+        desk.done(APPROVER, "POST", f"/ticket/{approval}/comment", private)
+        desk.reject(approval, words="Please come to the desk with your badge.")
+
+        reading = psa.read(ticket).approval
+        assert reading.stance is Stance.REJECTED
+        (decision,) = reading.decisions
+        assert not decision.approved
+        assert decision.comment == "Please come to the desk with your badge."
+        assert psa.read(ticket).closed  # RT rejects the ticket, too
+
+    def test_an_approval_forged_in_another_queue_is_not_counted(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        forged = desk.request("Other", title="Approval", Type="approval", DependedOnBy=int(ticket))
+        desk.set(forged, Status="resolved")
+
+        assert desk.status(forged) == "resolved"
+        reading = psa.read(ticket).approval
+        assert reading.stance is Stance.PENDING
+        assert not reading.decisions
+
+    def test_a_forged_approval_alone_is_none_at_all(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request("Other")
+        desk.fill(ticket, Request_type="Password reset")
+        forged = desk.request("Other", title="Approval", Type="approval", DependedOnBy=int(ticket))
+        desk.set(forged, Status="resolved")
+
+        assert psa.read(ticket).approval.stance is Stance.NONE
+
+    def test_an_approval_made_by_a_person_is_not_counted(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request("Other")
+        desk.fill(ticket, Request_type="Password reset")
+        body = {"Queue": "___Approvals", "Subject": "Fine", "Type": "approval", "DependedOnBy": int(ticket)}
+        made = str(desk.done(ADMIN, "POST", "/ticket", body)["id"])
+        desk.approve(made, by=ADMIN)
+
+        assert desk.approvals_of(ticket) == [made]
+        assert psa.read(ticket).approval.stance is Stance.NONE
+
+    def test_opening_an_unapproved_ticket_is_not_an_approval(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        desk.set(ticket, Status="open")  # what RT itself does when a ticket is approved
+
+        assert desk.status(ticket) == "open"
+        assert psa.read(ticket).approval.stance is Stance.PENDING
+
+    def test_a_withdrawn_approval_is_not_counted_and_is_told_by_the_next_poll(
+        self, desk: Desk, psa: RequestTracker
+    ) -> None:
+        ticket = desk.request()
+        (approval,) = desk.approvals_of(ticket)
+        desk.approve(approval)
+        assert psa.read(ticket).approval.stance is Stance.APPROVED
+        cursor = psa.changed(psa.changed(None).cursor).cursor
+
+        desk.reopen(approval)
+        assert psa.read(ticket).approval.stance is Stance.PENDING
+        assert not psa.read(ticket).approval.decisions
+        assert ids(psa.changed(cursor)) == [ticket]
+
+    def test_a_withdrawn_approval_that_is_given_again_counts_again(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        (approval,) = desk.approvals_of(ticket)
+        desk.approve(approval, words="Yes.")
+        desk.reopen(approval)
+        desk.approve(approval, by=OTHER_APPROVER, words="Yes, after all.")
+
+        (decision,) = psa.read(ticket).approval.decisions
+        assert psa.read(ticket).approval.stance is Stance.APPROVED
+        assert decision.approver.email == address_of(OTHER_APPROVER)
+        assert decision.comment == "Yes, after all."
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param({"Target_user": "ceo@contoso.example"}, id="subject"),
+            pytest.param({"Request_type": "Password and MFA reset"}, id="action"),
+            pytest.param({"Reason": "Something else entirely"}, id="reason"),
+        ],
+    )
+    def test_a_change_after_the_approval_voids_it(
+        self, desk: Desk, psa: RequestTracker, change: dict[str, str]
+    ) -> None:
+        ticket = desk.request(reason="Locked out")
+        desk.approve(desk.approvals_of(ticket)[0])
+        before = psa.read(ticket)
+        assert before.request_changed_at == before.created_at
+
+        desk.fill(ticket, **change)
+        after = psa.read(ticket)
+        assert after.request_changed_at is not None
+        assert after.request_changed_at > after.approval.decisions[0].decided_at
+        assert after.approval.stance is Stance.NONE
+        assert "changed" in after.approval.reason
+
+    def test_a_change_between_asking_and_deciding_voids_the_decision(self, desk: Desk, psa: RequestTracker) -> None:
+        # The approval's text was made when the ticket was: the approver never saw the new subject.
+        ticket = desk.request(subject="wanda@contoso.example")
+        (approval,) = desk.approvals_of(ticket)
+        desk.fill(ticket, Target_user="ceo@contoso.example")
+        desk.approve(approval)
+
+        reading = psa.read(ticket).approval
+        assert reading.stance is Stance.NONE
+        assert "saw another one" in reading.reason
+
+    def test_an_approval_reopened_and_decided_after_the_change_counts(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request(subject="wanad@contoso.example")
+        (approval,) = desk.approvals_of(ticket)
+        desk.approve(approval)
+        desk.fill(ticket, Target_user="wanda@contoso.example")
+        desk.reopen(approval)
+        desk.approve(approval)
+
+        assert psa.read(ticket).approval.stance is Stance.APPROVED
+
+    def test_another_requestor_after_the_approval_voids_it(self, desk: Desk, psa: RequestTracker) -> None:
+        # The requestor gets the link.
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0])
+        desk.set(ticket, Requestor=address_of(MANAGER))
+
+        after = psa.read(ticket)
+        assert after.requester is not None
+        assert after.requester.email == address_of(MANAGER)
+        assert after.request_changed_at is not None
+        assert after.request_changed_at > after.approval.decisions[0].decided_at
+        assert after.approval.stance is Stance.NONE
+
+    def test_a_move_to_another_customers_queue_after_the_approval_voids_it(
+        self, desk: Desk, psa: RequestTracker
+    ) -> None:
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0])
+        assert psa.read(ticket).client_id == QUEUE
+        desk.set(ticket, Queue=ODD_QUEUE)
+
+        after = psa.read(ticket)
+        assert after.client_id == ODD_QUEUE
+        assert after.approval.stance is Stance.NONE
+
+    def test_a_ticket_turned_into_a_reset_has_no_approval(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request("Other")
+        assert not psa.read(ticket).mapped
+        desk.fill(ticket, Request_type="Password reset")
+
+        after = psa.read(ticket)
+        assert after.mapped
+        assert after.action is Action.PASSWORD
+        assert after.approval.stance is Stance.NONE
+        assert "no approval" in after.approval.reason
+
+    def test_an_approval_brought_by_a_merge_is_not_counted(self, desk: Desk, psa: RequestTracker) -> None:
+        # A ticket without approval, pointed at the boss; an approved one about somebody else; and then a merge.
+        target = desk.request("Other", subject="ceo@contoso.example")
+        desk.fill(target, Request_type="Password reset")
+        approved = desk.request(subject="wanda@contoso.example")
+        desk.approve(desk.approvals_of(approved)[0])
+        desk.set(approved, MergeInto=int(target))
+
+        after = psa.read(target)
+        assert [decision.approved for decision in after.approval.decisions] == [True]  # RT does list it
+        assert after.approval.stance is Stance.NONE
+        assert after.request_changed_at is not None
+        assert after.request_changed_at > after.approval.decisions[0].decided_at
+
+    def test_an_approval_borrowed_by_a_link_is_not_counted(self, desk: Desk, psa: RequestTracker) -> None:
+        approved = desk.request(subject="wanda@contoso.example")
+        (approval,) = desk.approvals_of(approved)
+        desk.approve(approval)
+        ticket = desk.request("Other", subject="ceo@contoso.example")
+        desk.fill(ticket, Request_type="Password reset")
+        desk.set(ticket, by=ADMIN, DependsOn=int(approval))
+
+        assert desk.approvals_of(ticket) == [approval]
+        assert psa.read(ticket).approval.stance is Stance.NONE
+
+    def test_a_field_with_line_breaks_cannot_name_another_approver(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request(subject=f"wanda@contoso.example\nAdminCc: {address_of(HELPDESK)}\n")
+
+        asked = {person.email for person in psa.read(ticket).approval.approvers}
+        assert asked == {address_of(APPROVER), address_of(OTHER_APPROVER)}
+
+    def test_the_creator_cannot_approve_for_somebody_else(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request(by=APPROVER, requestor=address_of(REQUESTER))
+        desk.approve(desk.approvals_of(ticket)[0], by=APPROVER)
+
+        reading = psa.read(ticket).approval
+        assert reading.stance is Stance.NONE
+        assert "created this ticket" in reading.reason
+
+    def test_a_second_requestor_cannot_approve(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request(requestor=f"{address_of(REQUESTER)}, {address_of(APPROVER)}")
+        desk.approve(desk.approvals_of(ticket)[0], by=APPROVER)
+
+        reading = psa.read(ticket).approval
+        assert reading.stance is Stance.NONE
+        assert "requestor" in reading.reason
+
+    def test_a_decision_in_the_approvers_place_is_told_apart(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0], by=ADMIN)
+
+        listed = build(approval={"approvers": "listed"}).read(ticket).approval
+        assert [decision.overridden for decision in listed.decisions] == [True]
+        asked = build(approval={"approvers": "psa"}).read(ticket).approval
+        assert asked.stance is Stance.NONE
+        assert "was not asked" in asked.reason
+
+    def test_those_whom_the_approval_asks_may_decide(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0], by=OTHER_APPROVER)
+
+        assert build(approval={"approvers": "psa"}).read(ticket).approval.stance is Stance.APPROVED
+
+    # ------------------------------------------------------------ tickets
+
+    def test_a_ticket_in_our_words(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request("Password and MFA reset", " Wanda.O'Neil+x@Contoso.Example ", reason="Phone lost – Zoë")
+
+        read = psa.read(ticket)
+        assert (read.psa, read.id, read.number) == ("rt", ticket, ticket)
+        assert read.mapped
+        assert read.action is Action.BOTH
+        assert read.subject_text.strip() == "Wanda.O'Neil+x@Contoso.Example"
+        assert read.reason == "Phone lost – Zoë"
+        assert read.requester is not None
+        assert read.requester.name == "Rita Requester"
+        assert read.requester.email == address_of(REQUESTER)
+        assert f"rt.user:{REQUESTER}" in read.requester.ids
+        assert (read.client_id, read.client_name) == (QUEUE, QUEUE)
+        assert read.status == "new"
+        assert not (read.closed or read.retry_requested or read.handed_off)
+        assert read.url.endswith(f"/Ticket/Display.html?id={ticket}")
+
+    def test_a_ticket_of_another_kind_is_not_ours(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request("Other", "ceo@contoso.example")
+
+        read = psa.read(ticket)
+        assert not read.mapped
+        assert (read.action, read.subject_text, read.reason) == (None, "", "")
+        assert ids(psa.changed(None)) == []
+
+    def test_an_unregistered_requestor_is_known_by_the_address(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request(requestor="paul@fabrikam.example")
+
+        requester = psa.read(ticket).requester
+        assert requester is not None
+        assert requester.email == "paul@fabrikam.example"
+
+    def test_statuses_of_an_own_life_cycle(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0])
+        desk.set(ticket, Status="retry reset")
+        assert psa.read(ticket).retry_requested
+        desk.set(ticket, Status="needs technician")
+        assert psa.read(ticket).handed_off
+        assert not psa.read(ticket).closed
+        desk.set(ticket, Status="cancelled")  # ended, by the life cycle; no mapping names it
+        assert psa.read(ticket).closed
+        desk.set(ticket, Status="resolved")
+        assert psa.read(ticket).closed
+
+    def test_the_customer_may_be_named_by_a_field(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request(reason="fabrikam")
+        psa = build(client={"field": "Reason"})
+
+        assert psa.read(ticket).client_id == "fabrikam"
+
+    def test_a_merged_ticket_is_gone_and_names_the_other(self, desk: Desk, psa: RequestTracker) -> None:
+        old, other = desk.request(), desk.request(subject="paul@contoso.example")
+        desk.approve(desk.approvals_of(old)[0])
+        desk.set(old, MergeInto=int(other))
+
+        with pytest.raises(TicketGone, match=f"merged into {other}"):
+            psa.read(old)
+
+    def test_nothing_is_written_into_the_ticket_that_took_in_ours(self, desk: Desk, psa: RequestTracker) -> None:
+        # RT would do it: it answers and writes to the other ticket under the old number.
+        old, other = desk.request(), desk.request(subject="paul@contoso.example")
+        desk.set(old, MergeInto=int(other))
+        before = len(desk.history(other))
+
+        with pytest.raises(TicketGone):
+            psa.add_note(old, Note("The password was reset.", "aaaa1111"))
+        with pytest.raises(TicketGone):
+            psa.move(old, StatusTarget.HAND_OFF)
+        assert len(desk.history(other)) == before
+        assert desk.status(other) == "new"
+
+    def test_a_deleted_ticket_is_gone(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0])
+        desk.set(ticket, by=ADMIN, Status="deleted")
+        assert desk.status(ticket) == "deleted"
+
+        with pytest.raises(TicketGone, match="deleted"):
+            psa.read(ticket)
+
+    def test_a_ticket_moved_out_of_sight_is_gone(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        desk.set(ticket, Queue="Facilities")
+
+        with pytest.raises(TicketGone, match="does not show"):
+            psa.read(ticket)
+
+    def test_a_ticket_that_never_was_is_gone(self, desk: Desk, psa: RequestTracker) -> None:
+        with pytest.raises(TicketGone, match="no ticket 4242"):
+            psa.read("4242")
+
+    # ------------------------------------------------------------ polls
+
+    def test_a_poll_brings_each_change_once_and_an_idle_poll_nothing(self, desk: Desk, psa: RequestTracker) -> None:
+        first, second = desk.request(), desk.request("MFA reset", "paul@contoso.example")
+        polled = psa.changed(None)
+        assert sorted(ids(polled)) == sorted([first, second])
+
+        settled = psa.changed(polled.cursor)  # the first that looks at approvals, too
+        idle = psa.changed(settled.cursor)
+        assert ids(idle) == []
+
+        desk.approve(desk.approvals_of(second)[0])
+        approved = psa.changed(idle.cursor)
+        assert ids(approved) == [second]
+        assert ids(psa.changed(approved.cursor)) == []
+
+    def test_two_changes_within_one_second_are_both_told(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        polled = psa.changed(None)
+        desk.fill(ticket, Target_user="paul@contoso.example")
+        polled = psa.changed(polled.cursor)
+        assert ids(polled) == [ticket]
+        desk.fill(ticket, Target_user="ceo@contoso.example")
+        assert ids(psa.changed(polled.cursor)) == [ticket]
+
+    def test_a_ticket_that_stops_being_ours_is_told_once_more(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        polled = psa.changed(None)
+        desk.fill(ticket, Request_type="Other")
+
+        polled = psa.changed(polled.cursor)
+        assert ids(polled) == [ticket]
+        desk.fill(ticket, Target_user="paul@contoso.example")
+        assert ids(psa.changed(polled.cursor)) == []
+
+    def test_a_ticket_closed_by_hand_is_told(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        polled = psa.changed(psa.changed(None).cursor)
+        desk.set(ticket, Status="rejected")
+
+        assert ids(psa.changed(polled.cursor)) == [ticket]
+        assert ids(psa.changed(None)) == []  # the full listing is of open ones
+
+    def test_a_cursor_of_another_version_asks_for_everything(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+
+        assert ids(psa.changed("2026-11-22T12:00:00Z/17")) == [ticket]
+
+    def test_the_time_zone_of_the_api_user_does_not_matter(self, desk: Desk, build: Build) -> None:
+        psa = build(user=CONNECTOR_IN_COPENHAGEN)
+        cursor = psa.changed(None).cursor
+        ticket = desk.request()
+
+        assert ids(psa.changed(cursor)) == [ticket]
+        assert psa.read(ticket).created_at == build(user=CONNECTOR).read(ticket).created_at
+
+    def test_names_and_values_with_quotes_do_not_widen_a_search(self, desk: Desk, build: Build) -> None:
+        ours = desk.request(queue=ODD_QUEUE, subject="o'brien@contoso.example' OR id > 0 OR Subject = '")
+        desk.request(queue=QUEUE)
+        psa = build(requests=[{"queue": ODD_QUEUE, **FIELDS}])
+
+        polled = psa.changed(None)
+        assert ids(polled) == [ours]
+        assert psa.read(ours).subject_text == "o'brien@contoso.example' OR id > 0 OR Subject = '"
+        desk.fill(ours, Target_user="o'brien@contoso.example")
+        assert ids(psa.changed(polled.cursor)) == [ours]
+
+    def test_an_unescaped_quote_would_have_widened_it(self, desk: Desk) -> None:
+        desk.request(queue=QUEUE)
+        hostile = "nothing' OR id > 0 OR Subject = '"
+        widened = desk.done(CONNECTOR, "GET", "/tickets", query={"query": f"Queue = '{hostile}'"})
+
+        assert widened["total"] > 0
+
+    # ------------------------------------------------------------ notes
+
+    def test_a_private_note_is_found_again_by_its_marker(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        assert not psa.has_note(ticket, "abcd1234")
+        psa.add_note(ticket, Note("First line\nSecond: “ÆØÅ” <b>& 'quotes'</b>", "abcd1234"))
+
+        assert psa.has_note(ticket, "abcd1234")
+        assert not psa.has_note(ticket, "abcd123")
+        assert not psa.has_note(ticket, "bcd1234")
+        (written,) = [line for line in desk.history(ticket) if line["Type"] == "Comment"]
+        assert written["Data"].strip() == "connector ref=abcd1234"
+        assert "First line\nSecond: “ÆØÅ” <b>& 'quotes'</b>\n\n[connector ref=abcd1234]" in desk.texts(ticket)
+
+    def test_a_public_note_goes_to_the_requestor_and_is_found_again(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request(title="A very long title of a ticket that says a lot " * 4)
+        psa.add_note(ticket, Note("Your request was closed.", "efgh5678", public=True))
+
+        assert psa.has_note(ticket, "efgh5678")  # in a subject that RT has folded over several lines
+        assert [line["Type"] for line in desk.history(ticket)].count("Correspond") == 1
+
+    def test_a_note_by_somebody_else_with_our_marker_is_not_ours(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        copied = {"Subject": "connector ref=abcd1234", "Content": "Copied", "ContentType": "text/plain"}
+        desk.done(HELPDESK, "POST", f"/ticket/{ticket}/comment", copied)
+
+        assert not psa.has_note(ticket, "abcd1234")
+
+    def test_a_note_is_found_behind_many_lines(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        psa.add_note(ticket, Note("Early", "early001"))
+        for number in range(25):
+            chatter = {"Content": f"Chatter {number}", "ContentType": "text/plain"}
+            desk.done(HELPDESK, "POST", f"/ticket/{ticket}/correspond", chatter)
+
+        assert psa.has_note(ticket, "early001")
+        assert not psa.has_note(ticket, "early002")
+
+    def test_a_note_without_the_right_is_refused_with_the_right_s_name(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        with pytest.raises(PermanentError, match="CommentOnTicket"):
+            build(user=APPROVER).add_note(ticket, Note("No right to", "abcd1234"))
+        with pytest.raises(TicketGone):
+            build(user=OUTSIDER).add_note(ticket, Note("Cannot see it", "abcd1234"))
+        assert all(line["Type"] != "Comment" for line in desk.history(ticket))
+
+    # ------------------------------------------------------------ moves
+
+    def test_a_move_is_read_back_and_a_repeat_changes_nothing(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        assert psa.move(ticket, StatusTarget.HAND_OFF)
+        assert desk.status(ticket) == "needs technician"
+        lines = len(desk.history(ticket))
+        assert psa.move(ticket, StatusTarget.HAND_OFF)
+        assert len(desk.history(ticket)) == lines
+
+    def test_a_target_without_status_sends_nothing(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        assert not build(statuses={"closed": "resolved"}).move(ticket, StatusTarget.WORKING)
+        assert desk.status(ticket) == "new"
+
+    def test_closing_while_an_approval_is_open_is_refused_and_reported(self, desk: Desk, psa: RequestTracker) -> None:
+        # RT answers 200 all the same.
+        ticket = desk.request()
+        with pytest.raises(PermanentError, match="unresolved dependencies"):
+            psa.move(ticket, StatusTarget.CLOSED)
+        assert desk.status(ticket) == "new"
+
+        desk.approve(desk.approvals_of(ticket)[0])
+        assert psa.move(ticket, StatusTarget.CLOSED)
+        assert desk.status(ticket) == "resolved"
+
+    def test_an_agent_who_cannot_see_the_approval_can_close_without_it(self, desk: Desk, psa: RequestTracker) -> None:
+        # RT counts only those open approvals that the agent may see. A closed ticket is no approved one.
+        ticket = desk.request()
+        desk.set(ticket, Status="resolved")
+
+        read = psa.read(ticket)
+        assert read.closed
+        assert read.approval.stance is Stance.PENDING
+
+    def test_a_move_without_the_right_is_refused_and_reported(self, desk: Desk, build: Build) -> None:
+        # 200 again.
+        ticket = desk.request()
+        with pytest.raises(PermanentError, match="Permission Denied"):
+            build(user=APPROVER).move(ticket, StatusTarget.HAND_OFF)
+        assert desk.status(ticket) == "new"
+
+    def test_a_status_that_does_not_exist_is_refused_and_reported(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        with pytest.raises(PermanentError, match="instead of Needs a wizard"):
+            build(statuses={"hand_off": "Needs a wizard"}).move(ticket, StatusTarget.HAND_OFF)
+        assert desk.status(ticket) == "new"
+
+    # ------------------------------------------------------------ check
+
+    def test_check_is_content_with_a_right_set_up(self, desk: Desk, psa: RequestTracker) -> None:
+        for status in ("retry reset", "needs technician", "open", "rejected"):
+            ticket = desk.request()
+            desk.set(ticket, Status=status)
+        desk.request(queue=ODD_QUEUE)
+        findings = list(psa.check())
+
+        assert [finding for finding in findings if finding.level is Level.ERROR] == []
+        assert any("takes the token" in finding.text for finding in findings)
+
+    def test_check_names_every_wrong_name_with_what_there_is(self, desk: Desk, build: Build) -> None:
+        wrong = [
+            {"queue": "Helpdesk", **FIELDS},
+            {"queue": QUEUE, **replace_in(FIELDS, subject={"field": "Account"}, reason={"field": "Why"})},
+        ]
+        problems = [finding for finding in build(requests=wrong).check() if finding.level is Level.ERROR]
+
+        text = "\n".join(f"{problem.about}: {problem.text} {problem.todo}" for problem in problems)
+        assert "'Helpdesk'" in text
+        assert f"{QUEUE} (" in text
+        assert "'Account'" in text
+        assert "'Why'" in text
+        assert "Target user (" in text
+
+    def test_check_says_which_right_is_missing(self, desk: Desk, build: Build) -> None:
+        desk.request()
+        problems = [finding for finding in build(user=HELPDESK).check() if finding.level is Level.ERROR]
+        assert any("___Approvals" in problem.text for problem in problems)
+
+        problems = [finding for finding in build(user=OTHER_APPROVER).check() if finding.level is Level.ERROR]
+        todos = " ".join(problem.todo for problem in problems)
+        assert "CommentOnTicket" in todos
+        assert "ReplyToTicket" in todos
+        # Somebody who can approve must not be the connector.
+        assert any("approve its own resets" in problem.text for problem in problems)
+
+    def test_a_token_that_rt_does_not_know_is_an_authentication_error(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        psa = build(user=None)
+
+        with pytest.raises(AuthenticationError) as refused:
+            psa.changed(None)
+        assert refused.value.scope == "psa.rt"
+        with pytest.raises(AuthenticationError):
+            psa.read(ticket)
+        with pytest.raises(AuthenticationError):
+            psa.add_note(ticket, Note("No", "abcd1234"))
+        (finding,) = psa.check()
+        assert finding.level is Level.ERROR
+        assert finding.about == "psa.rt.token"
+
+
+def replace_in(mapping: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    return {**mapping, **changed}
