@@ -123,3 +123,12 @@ def test_a_failed_migration_leaves_nothing_behind(empty: str, database: Database
 def test_an_unreachable_database_is_a_temporary_error() -> None:
     with pytest.raises(DatabaseError):
         current("postgresql://127.0.0.1:1/connector", "connector")
+
+
+def test_both_histories_fit_into_one_database(empty: str, database: Database) -> None:
+    upgrade(empty, "links")
+    upgrade(empty, "connector")
+    assert current(empty, "links") == newest("links") is not None
+    assert current(empty, "connector") == newest("connector") is not None
+    with database.reading() as connection:
+        assert {"link", "event", *tables.metadata.tables} <= set(inspect(connection).get_table_names())
