@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 
@@ -49,7 +50,7 @@ def entropy(policy: Policy) -> float:
     """Bits of a password of this policy, for somebody who knows how it is made."""
     if policy is Policy.PASSPHRASE:
         return WORDS * math.log2(len(_words())) + DIGITS * math.log2(10)
-    return math.log2(_characters_possible())
+    return math.log2(count_with_every_class(CLASSES, RANDOM_LENGTH))
 
 
 def _passphrase() -> str:
@@ -66,13 +67,13 @@ def _characters() -> str:
             return candidate
 
 
-def _characters_possible() -> int:
-    """How many passwords `_characters` can make: all that lack no class (inclusion and exclusion)."""
+def count_with_every_class(classes: Sequence[str], length: int) -> int:
+    """How many strings of this length hold a character of every class, by inclusion and exclusion."""
     possible = 0
-    for chosen in range(2 ** len(CLASSES)):
-        left_out = [members for place, members in enumerate(CLASSES) if chosen >> place & 1]
-        alphabet = sum(map(len, CLASSES)) - sum(map(len, left_out))
-        possible += (-1) ** len(left_out) * alphabet**RANDOM_LENGTH
+    for chosen in range(2 ** len(classes)):
+        left_out = [members for place, members in enumerate(classes) if chosen >> place & 1]
+        alphabet = sum(map(len, classes)) - sum(map(len, left_out))
+        possible += (-1) ** len(left_out) * alphabet**length
     return possible
 
 

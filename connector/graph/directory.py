@@ -7,16 +7,29 @@ user-list-transitivememberof, user-checkmembergroups and aad-advanced-queries, r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 from connector.config import ProtectedSection
 from connector.core.case import fold
 from connector.core.ports import Account
-from connector.errors import AmbiguousAccount, ConnectorError, NoSuchAccount, TemporaryError
+from connector.errors import AmbiguousAccount, NoSuchAccount
 from connector.graph.client import Ask, GraphClient, Reply
+from connector.graph.facts import (
+    Facts,
+    addresses_of,
+    has_more,
+    ids,
+    is_address,
+    is_guest,
+    listed,
+    name_of,
+    names,
+    nonsense,
+    object_id,
+    rows_of,
+)
 
 FACTS = (
     "id,userPrincipalName,displayName,accountEnabled,userType,creationType,externalUserState,identities,"
@@ -24,18 +37,17 @@ FACTS = (
 )
 ADVANCED = {"ConsistencyLevel": "eventual"}
 GROUPS_PER_CHECK = 20
-LONGEST_ADDRESS = 320
 MOST_OWNERS_SHOWN = 20
 """`$expand` shows no more than this many. Source: learn.microsoft.com/graph/query-parameters, read 2026-11-22."""
 
-READ_USERS = ("User.Read.All",)
+READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 
 # The filter, not the property, tells role-assignable groups: without a permission to read groups their properties
 # come back empty, but the filter still sees them. That it works on memberships and owned objects is UNVERIFIED;
 # a refusal makes the account unknown.
-ROLE_ASSIGNABLE = (
-    "$filter=isAssignableToRole%20eq%20true&$count=true&$select=id,displayName,isAssignableToRole&$top=999"
-)
+ASSIGNABLE = "$filter=isAssignableToRole%20eq%20true&$count=true&$top=999"
+ROLE_ASSIGNABLE = f"{ASSIGNABLE}&$select=id,displayName,isAssignableToRole"
+WITH_OWNERS = f"{ASSIGNABLE}&$select=id,displayName&$expand=owners($select=id)"
 
 
 class Lookup:
@@ -66,9 +78,7 @@ class Lookup:
         """
         checked = object_id(account_id)
         if not checked:
-            raise NoSuchAccount(
-                f"{account_id!r} is not an object id of {self._client.place}. Look the account up again."
-            )
+            raise NoSuchAccount(f"{account_id!r} in {self._client.place} is no object id. Look the account up again.")
         replies = self._client.batch(self._asks(checked))
         user = replies["user"]
         if user.status == 404:
@@ -77,8 +87,8 @@ class Lookup:
             )
         if not user.fine:
             raise self._client.refusal(user, f"to show the account {account_id}", needs=READ_USERS)
-        if not isinstance(user.body, Mapping):
-            raise _nonsense("an account")
+        if not isinstance(user.body, Mapping) or fold(str(user.body.get("id"))) != checked:
+            raise nonsense("the account asked for")
         return self._account(checked, user.body, replies)
 
     # -- resolving
@@ -86,7 +96,7 @@ class Lookup:
     def _resolve(self, address: str) -> str:
         wanted = fold(address)
         shown = f"{address.strip()[:80]!r}"
-        if not _is_address(wanted):
+        if not is_address(wanted):
             raise NoSuchAccount(f"{shown} is not an address. Write the account's sign-in name into the ticket.")
         literal = wanted.replace("'", "''")
         filters = {
@@ -106,7 +116,7 @@ class Lookup:
             if not reply.fine:
                 # Not skipped: a second account might hide behind it.
                 raise self._client.refusal(reply, f"to look accounts up by {name}", needs=READ_USERS)
-            found.update(_ids(reply))
+            found.update(ids(reply))
         if not found:
             raise NoSuchAccount(
                 f"{self._client.place} has no account for {shown}. Correct the address in the ticket, or the customer "
@@ -143,16 +153,12 @@ class Lookup:
 
     def _account(self, account_id: str, user: Mapping[str, Any], replies: Mapping[str, Reply]) -> Account:
         unknown: list[str] = []
-        facts = _Facts(user, unknown)
+        facts = Facts(user, unknown)
         upn = facts.text("userPrincipalName", "its sign-in name") or account_id
-        addresses = _addresses(facts, upn)
+        addresses = addresses_of(facts, upn)
         verified, federated = self._domain(fold(upn).rpartition("@")[2], replies, unknown)
-        owned = replies["owned"]
-        owners = (
-            _named(owned, "owned role-assignable group", unknown)
-            if owned.fine
-            else self._groups_owned(account_id, unknown)
-        )
+        groups = names(replies["groups"], "role-assignable group", unknown)
+        groups += self._groups_owned(account_id, replies["owned"], unknown)
         return Account(
             tenant=self._tenant,
             id=account_id,
@@ -160,14 +166,12 @@ class Lookup:
             display_name=facts.text("displayName", "", needed=False) or upn,
             addresses=addresses,
             enabled=facts.flag("accountEnabled", "whether it is enabled"),
-            guest=_guest(facts, upn),
+            guest=is_guest(facts, upn),
             synchronised=facts.flag("onPremisesSyncEnabled", "whether it is synchronised", empty=False),
             federated=federated,
             domain_verified=verified,
-            admin_roles=_named(replies["roles"], "administrator role", unknown),
-            privileged_groups=tuple(
-                dict.fromkeys((*_named(replies["groups"], "role-assignable group", unknown), *owners))
-            ),
+            admin_roles=names(replies["roles"], "administrator role", unknown),
+            privileged_groups=tuple(dict.fromkeys(groups)),
             protected_by=self._protected_by(account_id, addresses, replies, unknown),
             restricted=facts.flag("isManagementRestricted", "whether its management is restricted", empty=False),
             unknown=tuple(dict.fromkeys(unknown)),
@@ -186,9 +190,9 @@ class Lookup:
             (replies["organization"], "name", "type"),
             (replies["domains"], "id", "authenticationType"),
         ):
-            rows = _rows(reply)
+            rows = rows_of(reply)
             if rows is not None and kind == "type":
-                rows = [row for one in rows for row in _list(one.get("verifiedDomains")) if isinstance(row, Mapping)]
+                rows = [row for one in rows for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
             for row in rows or ():
                 if fold(str(row.get(name, ""))) == domain and row.get("isVerified", True) is True:
                     verified = True
@@ -201,27 +205,24 @@ class Lookup:
             unknown.append("whether its domain is federated")
         return bool(verified), "federated" in kinds
 
-    def _groups_owned(self, account_id: str, unknown: list[str]) -> tuple[str, ...]:
-        """Role-assignable groups of this owner, found from the groups' side."""
-        path = (
-            "/groups?$filter=isAssignableToRole%20eq%20true&$count=true&$select=id,displayName"
-            "&$expand=owners($select=id)&$top=999"
-        )
-        reply = self._client.batch([Ask("groups with owners", path, headers=ADVANCED, needed=False)])[
-            "groups with owners"
-        ]
-        rows = _rows(reply)
-        if rows is None or _has_more(reply) or not all(isinstance(row.get("owners"), list) for row in rows):
+    def _groups_owned(self, account_id: str, owned: Reply, unknown: list[str]) -> tuple[str, ...]:
+        """Role-assignable groups of this owner; from the groups' side where Graph does not list owned objects."""
+        if owned.fine:
+            return names(owned, "owned role-assignable group", unknown)
+        ask = Ask("groups with owners", f"/groups?{WITH_OWNERS}", headers=ADVANCED, needed=False)
+        reply = self._client.batch([ask])[ask.id]
+        rows = rows_of(reply)
+        if rows is None or has_more(reply) or not all(isinstance(row.get("owners"), list) for row in rows):
             unknown.append("whether it owns role-assignable groups (grant GroupMember.Read.All)")
             return ()
-        owned = []
+        found = []
         for row in rows:
             owners = {fold(str(owner.get("id"))) for owner in row["owners"] if isinstance(owner, Mapping)}
             if account_id in owners:
-                owned.append(_name(row, "owned role-assignable group"))
+                found.append(name_of(row, "owned role-assignable group"))
             elif len(row["owners"]) >= MOST_OWNERS_SHOWN:
                 unknown.append("whether it is one of the many owners of a role-assignable group")
-        return tuple(owned)
+        return tuple(found)
 
     def _protected_by(
         self, account_id: str, addresses: Iterable[str], replies: Mapping[str, Reply], unknown: list[str]
@@ -239,138 +240,3 @@ class Lookup:
             if held:  # whatever is named was asked for
                 return f"{self._client.place}.protected.groups: {held[0]}"
         return ""
-
-
-class _Facts:
-    """The properties of a user. Graph sends every one that was selected, so an absent one is a fact not read."""
-
-    def __init__(self, user: Mapping[str, Any], unknown: list[str]) -> None:
-        self._user = user
-        self._unknown = unknown
-
-    def text(self, key: str, meaning: str, *, needed: bool = True) -> str:
-        value = self._user.get(key)
-        if isinstance(value, str) and value:
-            return value
-        if needed:
-            self._unknown.append(meaning)
-        return ""
-
-    def flag(self, key: str, meaning: str, *, empty: bool | None = None) -> bool:
-        """`empty`: what `null` means; `None` when it means nothing."""
-        value = self._user.get(key) if key in self._user else "absent"
-        if value is None:
-            value = empty
-        if isinstance(value, bool):
-            return value
-        self._unknown.append(meaning)
-        return False
-
-    def texts(self, key: str, meaning: str) -> list[str]:
-        value = self._user.get(key)
-        if not isinstance(value, list):
-            self._unknown.append(meaning)
-            return []
-        return [entry for entry in value if isinstance(entry, str)]
-
-    def has(self, key: str) -> bool:
-        return key in self._user
-
-    def raw(self, key: str) -> object:
-        return self._user.get(key)
-
-    def miss(self, meaning: str) -> None:
-        self._unknown.append(meaning)
-
-
-def _guest(facts: _Facts, upn: str) -> bool:
-    """Guest by any of the signs; a user without a type is neither guest nor member, and so unknown."""
-    kind = facts.text("userType", "whether it is a guest (its userType is empty)")
-    state = facts.raw("externalUserState")
-    if not (facts.has("creationType") and facts.has("externalUserState")):
-        facts.miss("whether it is a guest")
-    return (
-        fold(kind) == "guest"
-        or fold(str(facts.raw("creationType") or "")) == "invitation"
-        or bool(state)
-        or "#ext#" in fold(upn)
-    )
-
-
-def _addresses(facts: _Facts, upn: str) -> frozenset[str]:
-    """Every address that a person may be known by. Those of another kind (X500, phone) are no addresses."""
-    found = [upn, facts.text("mail", "", needed=False)]
-    found += facts.texts("otherMails", "its other mail addresses")
-    for proxy in facts.texts("proxyAddresses", "its mail addresses"):
-        kind, colon, address = proxy.partition(":")
-        if not colon or fold(kind) in ("smtp", "sip"):
-            found.append(address if colon else proxy)
-    identities = facts.raw("identities")
-    for identity in identities if isinstance(identities, list) else ():
-        name = identity.get("issuerAssignedId") if isinstance(identity, Mapping) else None
-        if isinstance(name, str):
-            found.append(name)
-    return frozenset(fold(address) for address in found if "@" in address)
-
-
-def _named(reply: Reply, thing: str, unknown: list[str]) -> tuple[str, ...]:
-    """Names of the rows; a row whose name we may not read still counts."""
-    rows = _rows(reply)
-    if rows is None:
-        unknown.append(f"its {thing}s")
-        return ()
-    # `false` means that the filter was not applied; anything else, empty included, means that it matched.
-    names = tuple(_name(row, thing) for row in rows if row.get("isAssignableToRole") is not False)
-    if not names and _has_more(reply):
-        unknown.append(f"its {thing}s beyond the first page")
-    return names
-
-
-def _name(row: Mapping[str, Any], thing: str) -> str:
-    for key in ("displayName", "roleTemplateId", "id"):
-        value = row.get(key)
-        if isinstance(value, str) and value:
-            return value if key == "displayName" else f"{thing} {value}"
-    return f"{thing} without a name"
-
-
-def _ids(reply: Reply) -> set[str]:
-    rows = _rows(reply)
-    ids = [object_id(str(row.get("id", ""))) for row in rows or ()]
-    if rows is None or not all(ids):
-        raise _nonsense("a list of accounts")
-    return set(ids)
-
-
-def _rows(reply: Reply) -> list[Mapping[str, Any]] | None:
-    """The rows of a collection; `None` when the reply is not one, or holds something else than objects."""
-    value = reply.body.get("value") if reply.fine and isinstance(reply.body, Mapping) else None
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
-        return None
-    return value
-
-
-def _has_more(reply: Reply) -> bool:
-    return isinstance(reply.body, Mapping) and bool(reply.body.get("@odata.nextLink"))
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else ()
-
-
-def object_id(text: str) -> str:
-    """The id in the form that Graph writes; empty when it is none, so that it cannot bend an address."""
-    try:
-        plain = str(UUID(text))
-    except ValueError:
-        return ""
-    return plain if fold(text) == plain else ""
-
-
-def _is_address(text: str) -> bool:
-    name, at, domain = text.rpartition("@")
-    return bool(name and at and domain) and len(text) <= LONGEST_ADDRESS and text.isprintable() and " " not in text
-
-
-def _nonsense(what: str) -> ConnectorError:
-    return TemporaryError(f"Microsoft Graph sent something that is not {what}. It is tried again by itself.")

@@ -13,7 +13,8 @@ from connector.core.ports import Account, Clock, Finding, Level, MethodsReport
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, ConnectorError
 from connector.graph.client import Ask, GraphClient
-from connector.graph.directory import Lookup, object_id
+from connector.graph.directory import READ_USERS, Lookup
+from connector.graph.facts import object_id
 from connector.graph.methods import KINDS
 from connector.graph.reset import ANY_METHOD, REVOKE_SESSIONS, SET_PASSWORD, Resetter
 from connector.graph.signin import SignIn, days_left, read_credential
@@ -23,7 +24,6 @@ METHOD_CALLS = 5
 METHOD_WINDOW = timedelta(seconds=10)
 WARN_DAYS = 30
 
-READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 READ_METHODS = ("UserAuthenticationMethod.Read.All", ANY_METHOD)
 READ_DOMAINS = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 

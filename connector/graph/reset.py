@@ -19,7 +19,7 @@ from connector.errors import (
     TemporaryError,
 )
 from connector.graph.client import GraphClient, Reply
-from connector.graph.directory import object_id
+from connector.graph.facts import object_id
 from connector.graph.methods import Method, read_methods
 from connector.http import Pace
 

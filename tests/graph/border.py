@@ -127,6 +127,7 @@ class Border:
         self.tokens: list[str] = []
         self.token_answers: list[Back | Exception] = []
         self.discovery_answers: list[Back | Exception] = []
+        self.discovery_hook: Callable[[str], Back | None] | None = None
         self.batch_answers: list[Back | Exception] = []
         self._ordered: list[tuple[re.Pattern[str], list[Answers]]] = []
         self.secret = Secret(secrets.token_urlsafe(16))
@@ -195,14 +196,14 @@ class Border:
 
     def _graph(self, request: PreparedRequest) -> tuple[int, dict[str, str], str]:
         parts = urlsplit(str(request.url))
-        body = json.loads(request.body) if request.body else None
+        body: Any = json.loads(request.body) if request.body else None
         self.requests.append(f"{request.method} {parts.path}")
         headers = {name.lower(): value for name, value in request.headers.items()}
         if parts.path.endswith("/$batch"):
             if self.batch_answers:
                 return _sent(_given(self.batch_answers.pop(0), None))
             return _sent(Back(200, {"responses": [self._item(item, headers) for item in reversed(body["requests"])]}))
-        version, _, path = parts.path.lstrip("/").partition("/")
+        path = parts.path.lstrip("/").partition("/")[2]
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         return _sent(self._answer(Call(str(request.method), unquote(f"/{path}"), query, headers, body, parts.path)))
 
@@ -215,6 +216,9 @@ class Border:
         return {"id": item["id"], "status": back.status, "headers": back.headers, "body": back.body}
 
     def _discovery(self, request: PreparedRequest) -> tuple[int, dict[str, str], str]:
+        hooked = self.discovery_hook(str(request.url)) if self.discovery_hook else None
+        if hooked:
+            return _sent(hooked)
         if self.discovery_answers:
             return _sent(_given(self.discovery_answers.pop(0), None))
         base = str(request.url).partition("/v2.0/")[0]

@@ -1,4 +1,4 @@
-"""The border for the odd cases; every request that leaves is held against Microsoft's description, where it is there."""
+"""The border for the odd cases; every request is held against Microsoft's description, where that is there."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def border() -> Iterator[Border]:
 
 def as_exchange(call: Call) -> dict[str, object]:
     described = not call.path.startswith(NOT_DESCRIBED)
+    path = f"/v1.0{call.path}" if call.outer.endswith("/$batch") else call.outer.replace("/beta/", "/v1.0/", 1)
     return {
         "system": "graph",
         "method": call.method,
-        "path": f"/v1.0{call.path}",
+        "path": path,
         "query": call.query,
         "request_body": call.body,
         "status": None if described else 404,  # 404: no description is asked for

@@ -13,12 +13,13 @@ class Ticking:
         self._lock = threading.Lock()
         self.seconds = 0.0
         self.slept: list[float] = []
+        self._began = datetime.now(UTC)  # the libraries in between read the machine's own clock
 
     def now(self) -> float:
         return self.seconds
 
     def clock(self) -> datetime:
-        return datetime(2026, 11, 22, 9, 0, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        return self._began + timedelta(seconds=self.seconds)
 
     def sleep(self, seconds: float) -> None:
         with self._lock:

@@ -1,0 +1,148 @@
+"""Reading Graph's answers about an account without trusting them: what is absent or odd is a fact not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from connector.core.case import fold
+from connector.errors import TemporaryError
+from connector.graph.client import Reply
+
+LONGEST_ADDRESS = 320
+
+
+class Facts:
+    """The properties of a user. Graph sends every one that was selected, so an absent one is a fact not read."""
+
+    def __init__(self, user: Mapping[str, Any], unknown: list[str]) -> None:
+        self._user = user
+        self._unknown = unknown
+
+    def text(self, key: str, meaning: str, *, needed: bool = True) -> str:
+        value = self._user.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if needed:
+            self._unknown.append(meaning)
+        return ""
+
+    def flag(self, key: str, meaning: str, *, empty: bool | None = None) -> bool:
+        """`empty`: what `null` means; `None` when it means nothing."""
+        value = self._user.get(key) if key in self._user else "absent"
+        if value is None:
+            value = empty
+        if isinstance(value, bool):
+            return value
+        self._unknown.append(meaning)
+        return False
+
+    def texts(self, key: str, meaning: str) -> list[str]:
+        value = self._user.get(key)
+        if not isinstance(value, list):
+            self._unknown.append(meaning)
+            return []
+        return [entry for entry in value if isinstance(entry, str)]
+
+    def has(self, key: str) -> bool:
+        return key in self._user
+
+    def raw(self, key: str) -> object:
+        return self._user.get(key)
+
+    def miss(self, meaning: str) -> None:
+        self._unknown.append(meaning)
+
+
+def is_guest(facts: Facts, upn: str) -> bool:
+    """Guest by any of the signs; a user without a type is neither guest nor member, and so unknown."""
+    kind = facts.text("userType", "whether it is a guest (its userType is empty)")
+    state = facts.raw("externalUserState")
+    if not (facts.has("creationType") and facts.has("externalUserState")):
+        facts.miss("whether it is a guest")
+    return (
+        fold(kind) == "guest"
+        or fold(str(facts.raw("creationType") or "")) == "invitation"
+        or bool(state)
+        or "#ext#" in fold(upn)
+    )
+
+
+def addresses_of(facts: Facts, upn: str) -> frozenset[str]:
+    """Every address that a person may be known by. Those of another kind (X500, phone) are no addresses."""
+    found = [upn, facts.text("mail", "", needed=False)]
+    found += facts.texts("otherMails", "its other mail addresses")
+    for proxy in facts.texts("proxyAddresses", "its mail addresses"):
+        kind, colon, address = proxy.partition(":")
+        if not colon or fold(kind) in ("smtp", "sip"):
+            found.append(address if colon else proxy)
+    identities = facts.raw("identities")
+    for identity in identities if isinstance(identities, list) else ():
+        name = identity.get("issuerAssignedId") if isinstance(identity, Mapping) else None
+        if isinstance(name, str):
+            found.append(name)
+    return frozenset(fold(address) for address in found if "@" in address)
+
+
+def names(reply: Reply, thing: str, unknown: list[str]) -> tuple[str, ...]:
+    """Names of the rows; a row whose name we may not read still counts."""
+    rows = rows_of(reply)
+    if rows is None:
+        unknown.append(f"its {thing}s")
+        return ()
+    # `false` means that the filter was not applied; anything else, empty included, means that it matched.
+    names = tuple(name_of(row, thing) for row in rows if row.get("isAssignableToRole") is not False)
+    if not names and has_more(reply):
+        unknown.append(f"its {thing}s beyond the first page")
+    return names
+
+
+def name_of(row: Mapping[str, Any], thing: str) -> str:
+    for key in ("displayName", "roleTemplateId", "id"):
+        value = row.get(key)
+        if isinstance(value, str) and value:
+            return value if key == "displayName" else f"{thing} {value}"
+    return f"{thing} without a name"
+
+
+def ids(reply: Reply) -> set[str]:
+    rows = rows_of(reply)
+    ids = [object_id(str(row.get("id", ""))) for row in rows or ()]
+    if rows is None or not all(ids):
+        raise nonsense("a list of accounts")
+    return set(ids)
+
+
+def rows_of(reply: Reply) -> list[Mapping[str, Any]] | None:
+    """The rows of a collection; `None` when the reply is not one, or holds something else than objects."""
+    value = reply.body.get("value") if reply.fine and isinstance(reply.body, Mapping) else None
+    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
+        return None
+    return value
+
+
+def has_more(reply: Reply) -> bool:
+    return isinstance(reply.body, Mapping) and bool(reply.body.get("@odata.nextLink"))
+
+
+def listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
+
+
+def object_id(text: str) -> str:
+    """The id in the form that Graph writes; empty when it is none, so that it cannot bend an address."""
+    try:
+        plain = str(UUID(text))
+    except ValueError:
+        return ""
+    return plain if fold(text) == plain else ""
+
+
+def is_address(text: str) -> bool:
+    name, at, domain = text.rpartition("@")
+    return bool(name and at and domain) and len(text) <= LONGEST_ADDRESS and text.isprintable() and " " not in text
+
+
+def nonsense(what: str) -> TemporaryError:
+    return TemporaryError(f"Microsoft Graph sent something that is not {what}. It is tried again by itself.")
