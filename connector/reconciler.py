@@ -34,6 +34,7 @@ from connector.core.ports import (
     Directory,
     Letter,
     LetterWriter,
+    Link,
     LinkService,
     LinkWish,
     Mailer,
@@ -454,16 +455,21 @@ class Reconciler:
             ),
             now=now, lease=self._lease,
         )  # fmt: skip
-        made = False
+        mailed = None
         try:
-            made = self._deliver_behind(held, link_id)
+            mailed = self._deliver_behind(held, link_id)
         finally:
-            if not made:
+            if mailed is None:
                 # Best effort; the id is remembered, and the next try or the link's short life ends it.
                 with suppress(TemporaryError, PermanentError, AuthenticationError):
-                    self._links.revoke(link_id)
+                    self._links.revoke(held.case.link_id)
+        if mailed is not None:
+            # 7. Dying before this line repeats the step: two mails, one living link, the true password. When the
+            # database's answer is lost instead, the link stays: if it was saved, this is the link that counts.
+            self._record(held, plan.after_delivery(held.case, mailed, self._policy(held.case), now=self._clock()))
 
-    def _deliver_behind(self, held: _Held, link_id: str) -> bool:
+    def _deliver_behind(self, held: _Held, link_id: str) -> Link | None:
+        """The link whose mail was accepted; `None` when there is no yes, which has been written down."""
         policy = self._policy(held.case)
         for candidate in range(1, PASSWORD_CANDIDATES + 1):
             # 3. Made in memory, sealed into the link, and nowhere else.
@@ -486,7 +492,7 @@ class Reconciler:
             # 4. No write without a fresh yes: everything is read again now, after the slow part is done.
             yes = self._fresh_yes(held, Action.PASSWORD)
             if yes is None:
-                return False
+                return None
             account, policy, reset = yes
             now = self._clock()
             held.case = self._store.save(
@@ -510,10 +516,8 @@ class Reconciler:
             if letter is None:
                 raise PermanentError(f"Ticket {held.case.number} has no requester to mail the link to. Set one.")
             self._mailer.send(self._letters.write(letter, link=link.url))
-            # 7. Dying before this line repeats the step: two mails, one living link, the true password.
-            self._record(held, plan.after_delivery(held.case, link, policy, now=self._clock()))
-            return True
-        return False
+            return link
+        return None
 
     def _choose_link(self, held: _Held) -> str:
         link_id = f"lnk_{secrets.token_hex(12)}"

@@ -1,0 +1,457 @@
+"""The crash rule: a process may die, and any outside call may fail or lie, between any two lines.
+
+`Wire` sits between the reconciler and everything outside. It counts every moment just before and just after the
+effect of every call (database included), can make any of them the last thing that a process does, or a failure, and
+looks at each write to an account, at the very moment it happens, whether there is a yes for it.
+
+A killed process is dead for good: whatever its `finally` lines still try raises `Killed` again, as after a SIGKILL.
+The next process starts on the same database when the lease of the dead one has run out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from connector.core.case import Action, Case, Outcome, Person, State
+from connector.core.ports import Letter, MailKind, Note, Stance
+from connector.core.subject import read_subject
+from connector.errors import DatabaseError, TemporaryError
+from connector.reconciler import LEASE, Result
+from tests.fakes.directory import FakeAccount
+from tests.fakes.links import LinkGone
+from tests.fakes.psa import CLOSED, FakeTicket
+from tests.fakes.world import APPROVER, REQUESTER, PlainLetters, World
+
+APPROVAL_VALID = timedelta(hours=24)
+OVER = frozenset({State.CLOSED, State.CANCELLED, State.NEEDS_PERSON})
+RELEASED = LEASE + timedelta(seconds=1)
+
+Blow = Literal["kill", "fail"]
+
+
+class Killed(BaseException):
+    """SIGKILL: no handler of ours may catch it."""
+
+
+class Wire:
+    """Every call of every fake goes past here, before and after its effect.
+
+    Attributes:
+        points: Moments passed so far.
+        blow_at: The moment at which `blow` comes; 0 for never.
+        dead: The process was killed; nothing that it still tries has an effect.
+        story: Every moment, for the message of a failed test.
+        down: Systems that answer nobody.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.points = 0
+        self.blow_at = 0
+        self.blow: Blow = "kill"
+        self.dead = False
+        self.asleep = True
+        self.down: set[str] = set()
+        self.story: list[str] = []
+        world.psa.on_call = lambda call, moment: self.passed("psa", call, moment)
+        world.directory.on_call = lambda call, moment: self.passed("directory", call, moment)
+        world.links.on_call = lambda call, moment: self.passed("links", call, moment)
+        world.mailer.on_call = lambda call, moment: self.passed("mailer", call, moment)
+        world.store.on_call = lambda call, moment: self.passed("store", call, moment)
+
+    def passed(self, system: str, call: str, moment: str) -> None:
+        if self.asleep:
+            return
+        if self.dead:
+            raise Killed
+        self.points += 1
+        self.story.append(f"{self.points} {moment} {system}.{call}")
+        with self.looking_away():
+            check_now(self.world)
+            if moment == "before" and system == "directory" and call in ("set_password", "remove_method"):
+                check_there_is_a_yes(self.world, "password" if call == "set_password" else "mfa")
+        if self.points == self.blow_at and self.blow == "kill":
+            self.dead = True
+            raise Killed
+        if self.points == self.blow_at or (moment == "before" and system in self.down):
+            self.fail(system)
+
+    def fail(self, system: str) -> None:
+        if system == "store":
+            raise DatabaseError("the database did not answer")
+        raise TemporaryError(f"{system} did not answer")
+
+    @contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Calls of the test itself are not moments of the story."""
+        before, self.asleep = self.asleep, True
+        try:
+            yield
+        finally:
+            self.asleep = before
+
+    def run(self) -> None:
+        """One run of the process; when it is killed, a new one is there, and the old one's leases have run out."""
+        self.asleep = False
+        try:
+            self.world.run()
+        except Killed:
+            self.world.restart()
+            self.dead = False
+            self.world.clock.advance(seconds=RELEASED.total_seconds())
+        finally:
+            self.asleep = True
+
+
+# ---------------------------------------------------------------- what must be true at every moment
+
+
+def check_there_is_a_yes(world: World, half: str) -> None:
+    """Right now, for the account that is about to be written: a ticket that asks for it, and a valid approval."""
+    (case,) = [case for case in world.store.cases() if is_held(world, case)]
+    assert case.state is State.APPROVED
+    ticket = world.psa.tickets[case.ticket_id]
+    reading = ticket.reading(world.psa.name)
+    account = world.directory.account(case.subject_id)
+    assert not ticket.deleted
+    assert ticket.mapped
+    assert ticket.status != CLOSED
+    assert reading.approval.stance is Stance.APPROVED
+    assert read_subject(ticket.subject_text).address in account.addresses
+    assert ticket.action is not None
+    assert ticket.action.resets_password if half == "password" else ticket.action.resets_mfa
+    assert world.tenants[ticket.client_id] == account.tenant
+    assert ticket.requester is not None
+    assert not ticket.requester.is_same(account.reading().person)
+    assert account.enabled
+    assert not account.admin_roles
+    newest_change = world.changed_at.get(ticket.id) or ticket.created_at
+    for decision in reading.approval.decisions:
+        assert not decision.approver.is_same(ticket.requester)
+        assert not decision.approver.is_same(account.reading().person)
+        assert decision.decided_at >= newest_change
+        assert world.clock() - decision.decided_at < APPROVAL_VALID
+    assert world.store.paused() == ""
+    about_to = "setting_password" if half == "password" else "removing_methods"
+    assert about_to in [line.entry.event for line in world.store.audit_of(case.id)], "the intention is on record"
+    assert any(reset.case_id == case.id for reset in world.store.resets_since(case.created_at)), "the brake has counted"
+
+
+def is_held(world: World, case: Case) -> bool:
+    until = world.store._kept[case.id].lease_until
+    return until is not None and until > world.clock()
+
+
+def check_now(world: World) -> None:
+    """Never two living links of one case; and a living link that was mailed opens to the password in force."""
+    alive = world.links.alive()
+    mailed = set(world.mailed_links())
+    for case in world.store.cases():
+        own = [link_id for link_id in alive if world.store._links.get(link_id) == case.id]
+        assert len(own) <= 1, "two living links"
+        for link_id in own:
+            if world.links.url_of(link_id) in mailed:
+                assert world.links.behind(link_id) == world.directory.passwords[case.subject_id]
+    known = [link_id for link_id in world.links.made() if link_id in world.store._links]
+    assert known == world.links.made(), "a link that no case remembers could never be revoked"
+
+
+def check_nothing_shows(world: World) -> None:
+    """No password and no link's address in tickets, database or mails other than the one that carries the link."""
+    tokens = [world.links.url_of(link_id).reveal().rpartition("/")[2] for link_id in world.links.made()]
+    secrets_ = [password.reveal() for password in world.passwords] + tokens
+    stored = repr([world.store.cases(), [sent.row for sent in world.store.messages], world.store._audit])
+    written = repr([ticket.notes for ticket in world.psa.tickets.values()])
+    mailed = repr([
+        (email.subject, email.text, email.html)
+        for email in world.mailer.sent
+        if world.letters.letters[email.message_id].kind is not MailKind.PASSWORD_READY
+    ])  # fmt: skip
+    for secret in secrets_:
+        assert secret not in stored
+        assert secret not in written
+        assert secret not in mailed
+    for email in world.mailer.sent:
+        assert not any(password.reveal() in email.text + email.html for password in world.passwords)
+
+
+def check_nothing_is_lost(world: World) -> None:
+    """Every message that was ever stored was delivered: each note stands in its ticket once, each mail was sent."""
+    sent = {email.message_id for email in world.mailer.sent}
+    letter_ids = {world.letters.letters[message_id].id for message_id in sent}
+    for kept in world.store.messages:
+        ticket = world.psa.tickets[world.store._kept[kept.row.case_id].case.ticket_id]
+        assert kept.done_at is not None, kept.row.message.key
+        if ticket.deleted:
+            continue
+        assert kept.failed == "", kept.row.message.key
+        match kept.row.message.body:
+            case Note(marker=marker):
+                assert [note.marker for note in ticket.notes].count(marker) == 1, kept.row.message.key
+            case Letter(id=letter_id):
+                assert letter_id in letter_ids, kept.row.message.key
+            case _:
+                pass
+    assert world.store.verify_audit().whole
+
+
+# ---------------------------------------------------------------- every single moment, once
+
+
+@pytest.fixture(autouse=True)
+def _no_logs() -> Iterator[None]:
+    """Thousands of passes say nothing that anybody reads."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield
+    structlog.reset_defaults()
+
+
+def play(action: Action, *, blow: Blow = "kill", blow_at: int = 0) -> Wire:
+    """A request from ticket to closed, with one blow at one moment."""
+    world = World(writer=PlainLetters())
+    wire = Wire(world)
+    wire.blow, wire.blow_at = blow, blow_at
+    ticket = world.ticket(action=action)
+    wire.run()
+    world.approve(ticket)
+    opened = False
+    for _ in range(10):
+        wire.run()
+        case = world.store.find(ticket.id)
+        if case and case[0].state is State.LINK_OUT and not opened:
+            assert len(world.links.alive()) == 1
+            assert world.open_newest_link() == world.password_in_force()
+            opened = True
+        if case and case[0].state in OVER and not world.store.outbox(case[0].id):
+            break
+        world.clock.advance(minutes=1)
+    check_the_end(world, ticket, action)
+    return wire
+
+
+def check_the_end(world: World, ticket: FakeTicket, action: Action) -> None:
+    assert world.bugs == []
+    case = world.case_of(ticket)
+    assert case.state is State.CLOSED, case.explanation
+    assert case.outcome is (Outcome.OPENED if action.resets_password else Outcome.MFA_RESET)
+    check_nothing_is_lost(world)
+    check_nothing_shows(world)
+    account = world.directory.account(case.subject_id)
+    assert account.methods == ([] if action.resets_mfa else ["phone (mobile)", "fido2"])
+    assert account.must_change is action.resets_password
+    assert account.sessions_revoked
+    mails = Counter(kind for kind, _ in {(world.letters.letters[m.message_id].kind, m.message_id)
+                                         for m in world.mailer.sent})  # fmt: skip
+    expected = {MailKind.REQUEST_CONFIRMATION: 1, MailKind.REQUEST_APPROVED: 1}
+    if action.resets_password:
+        expected |= {MailKind.PASSWORD_READY: len(world.mailed_links()), MailKind.LINK_ACCESSED: 1}
+    else:
+        expected |= {MailKind.MFA_RESET_DONE: 1}
+    assert mails == expected
+    assert len(world.mailed_links()) <= 2
+    texts = world.notes_of(ticket)
+    for words, count in (
+        ("Recognised:", 1),
+        ("Approved by", int(action.resets_mfa) + int(action.resets_password)),
+        ("MFA of", int(action.resets_mfa)),
+        ("Password of", int(action.resets_password)),
+        ("The password was shown", int(action.resets_password)),
+    ):
+        assert sum(words in text for text in texts) == count, words
+    assert ticket.status == CLOSED
+    events = world.events_of(ticket)
+    assert events[:2] == ["recognised", "approved"]
+    if action.resets_password:
+        assert events.index("approved") < events.index("setting_password") < events.index("link_sent")
+
+
+@pytest.mark.parametrize("blow", ["kill", "fail"])
+@pytest.mark.parametrize("action", list(Action))
+def test_a_blow_at_any_single_moment_changes_nothing_about_the_end(action: Action, blow: Blow) -> None:
+    story = play(action).story
+    assert len(story) > 100
+    for moment, what in enumerate(story, start=1):
+        try:
+            assert play(action, blow=blow, blow_at=moment).points >= moment
+        except AssertionError as failure:
+            failure.add_note(f"{blow} at {what}")
+            raise
+
+
+# ---------------------------------------------------------------- many tickets, many blows, people in between
+
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+SYSTEMS = ("psa", "directory", "links", "mailer", "store")
+a_ticket = st.integers(min_value=0, max_value=2)
+
+
+class ServiceDesk(RuleBasedStateMachine):
+    """Up to three tickets, each about an account of its own; everything may happen to them in any order."""
+
+    @initialize()
+    def open_the_desk(self) -> None:
+        self.world = World(writer=PlainLetters())
+        self.wire = Wire(self.world)
+        self.tickets: list[FakeTicket] = []
+        self.people = 0
+
+    def somebody(self) -> str:
+        """The address of an account that no ticket has named yet."""
+        self.people += 1
+        upn = f"user{self.people}@contoso.example.com"
+        self.world.directory.accounts.append(FakeAccount(upn=upn, methods=["phone (mobile)", "fido2"]))
+        return upn
+
+    def ticket(self, index: int) -> FakeTicket | None:
+        return self.tickets[index] if index < len(self.tickets) else None
+
+    def is_seen(self, ticket: FakeTicket) -> bool:
+        return any(case.request_since is not None for case in self.world.store.find(ticket.id))
+
+    # -- people
+
+    @precondition(lambda self: len(self.tickets) < 3)
+    @rule(action=st.sampled_from(Action), odd=st.sampled_from(["", "", "", "", "two", "none", "nobody"]))
+    def a_ticket_is_raised(self, action: Action, odd: str) -> None:
+        text = {
+            "": self.somebody(),
+            "two": f"{self.somebody()}, {self.somebody()}",
+            "none": "my colleague",
+            "nobody": "nobody@contoso.example.com",
+        }[odd]
+        self.tickets.append(self.world.ticket(action=action, subject_text=text))
+
+    @rule(index=a_ticket, who=st.sampled_from(["approver", "approver", "approver", "requester", "subject"]))
+    def somebody_approves(self, index: int, who: str) -> None:
+        if ticket := self.ticket(index):
+            subject = Person(name="S", email=read_subject(ticket.subject_text).address or None)
+            people = {"approver": APPROVER, "requester": REQUESTER, "subject": subject}
+            self.world.approve(ticket, people[who])
+
+    @rule(index=a_ticket)
+    def somebody_rejects(self, index: int) -> None:
+        if ticket := self.ticket(index):
+            self.world.clock.advance(seconds=1)
+            self.world.psa.reject(ticket.id, comment="no")
+
+    @rule(index=a_ticket, history=st.booleans())
+    def the_subject_is_changed(self, index: int, history: bool) -> None:
+        ticket = self.ticket(index)
+        # Without a history of its own, a PSA that was never looked at before cannot tell us: see `request_since`.
+        if ticket and (history or self.is_seen(ticket)):
+            self.world.clock.advance(seconds=1)
+            if history:
+                self.world.psa.change_subject(ticket.id, self.somebody())
+            else:
+                ticket.subject_text = self.somebody()
+                self.world.psa.touch(ticket.id)
+            self.world.changed_at[ticket.id] = self.world.clock()
+
+    @rule(index=a_ticket, action=st.sampled_from(Action))
+    def the_action_is_changed(self, index: int, action: Action) -> None:
+        if ticket := self.ticket(index):
+            self.world.clock.advance(seconds=1)
+            self.world.psa.change_action(ticket.id, action)
+            self.world.changed_at[ticket.id] = self.world.clock()
+
+    @rule(index=a_ticket, what=st.sampled_from(["close", "delete", "retype", "ask_retry", "ask_retry"]))
+    def an_agent_does_something(self, index: int, what: str) -> None:
+        if ticket := self.ticket(index):
+            getattr(self.world.psa, what)(ticket.id)
+
+    @rule(index=a_ticket, what=st.sampled_from(["disable", "promote", "restore"]))
+    def the_account_changes(self, index: int, what: str) -> None:
+        ticket = self.ticket(index)
+        address = read_subject(ticket.subject_text).address if ticket else ""
+        for account in self.world.directory.accounts:
+            if account.upn == address:
+                account.enabled = what != "disable"
+                account.admin_roles = ("User Administrator",) if what == "promote" else ()
+
+    @rule(index=a_ticket)
+    def the_requester_opens_a_link(self, index: int) -> None:
+        links = self.world.mailed_links()
+        if index < len(links):
+            with suppress(LinkGone):
+                self.world.links.open(links[-1 - index])
+
+    @rule(resumed=st.booleans())
+    def the_admin_uses_the_switch(self, resumed: bool) -> None:
+        if resumed:
+            self.world.store.resume(now=self.world.clock())
+        else:
+            self.world.store.pause("looking at something", now=self.world.clock())
+
+    # -- the service
+
+    @rule()
+    def it_runs(self) -> None:
+        self.wire.run()
+
+    @rule(blow=st.sampled_from(["kill", "kill", "fail"]), soon=st.integers(min_value=1, max_value=90))
+    def it_runs_into_a_blow(self, blow: Blow, soon: int) -> None:
+        self.wire.blow, self.wire.blow_at = blow, self.wire.points + soon
+        self.wire.run()
+        self.wire.blow_at = 0
+        self.wire.run()
+
+    @rule(system=st.sampled_from(SYSTEMS), down=st.booleans())
+    def a_system_goes_down_or_comes_back(self, system: str, down: bool) -> None:
+        (self.wire.down.add if down else self.wire.down.discard)(system)
+
+    @rule(span=st.sampled_from([timedelta(seconds=30), timedelta(minutes=6), timedelta(minutes=70), timedelta(days=1)]))
+    def time_goes_by(self, span: timedelta) -> None:
+        self.world.clock.advance(seconds=span.total_seconds())
+
+    # -- what must be true
+
+    @invariant()
+    def it_is_true_now(self) -> None:
+        if hasattr(self, "world"):
+            check_now(self.world)
+            check_nothing_shows(self.world)
+
+    def teardown(self) -> None:
+        """All is well again: whatever is open comes to an end by itself."""
+        if not hasattr(self, "world"):
+            return
+        self.wire.down.clear()
+        self.the_admin_uses_the_switch(resumed=True)
+        for _ in range(24):
+            self.wire.run()
+            self.world.clock.advance(minutes=20)
+        for _ in range(30):
+            self.wire.run()
+            self.world.clock.advance(hours=12)
+        cases = self.world.store.cases()
+        assert len(cases) == len([ticket for ticket in self.tickets if self.world.store.find(ticket.id)])
+        for case in cases:
+            assert case.state in OVER, f"{case.state}: {case.explanation}"
+            if case.outcome in (Outcome.OPENED, Outcome.EXPIRED):
+                assert self.world.links.behind(case.link_id) == self.world.directory.passwords[case.subject_id]
+        check_nothing_is_lost(self.world)
+        check_nothing_shows(self.world)
+        assert self.world.bugs == []
+        assert all(done.result is not Result.BUG for done in self.world.passes)
+
+
+TestServiceDesk = ServiceDesk.TestCase
+TestServiceDesk.settings = settings(
+    max_examples=2000 if THOROUGH else 60,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
