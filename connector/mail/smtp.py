@@ -4,13 +4,7 @@ Each mail has its own short connection: a case sends four to five mails, so a po
 to be mended after every idle time-out of the server. A mail counts as sent from the moment the server has answered
 the final dot with 250; whatever happens to the connection afterwards changes nothing.
 
-Failures, by where in the conversation they happen:
-
-* no connection, no certificate that we trust, no STARTTLS where it is required, any 4xx: `TemporaryError`;
-* sign-in refused, or the server wants one, or does not let us use this sender: `AuthenticationError`, scope `mail`;
-* 5xx for the recipient or for the mail itself: `PermanentError`.
-
-An answer's text is never repeated, as servers echo what they were sent; its numbers (`550 5.1.1`) are enough.
+How failures are told apart is `connector.mail.refusals`.
 """
 
 from __future__ import annotations
@@ -19,15 +13,13 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
-from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Final, Literal, Self
@@ -37,55 +29,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from connector.adapter import Surroundings
 from connector.config import Duration, Place, SecretValue, Section, is_loopback, validate
 from connector.core.ports import Clock, Email, Finding, Level
-from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
-from connector.mail.address import checked_address, domain_of, has_control_characters
+from connector.errors import ConfigError, PermanentError
+from connector.mail.address import Mailbox, checked_address, domain_of, has_control_characters
+from connector.mail.refusals import Refusal, Server, Stage, no_smtputf8, translate
 
-SCOPE: Final = "mail"
 _PATIENCE_AT_THE_END_SECONDS: Final = 2.0
 _WAITS_PER_MAIL: Final = 3
-_ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}\b")
 _MESSAGE_ID: Final = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
-_MAILBOX: Final = re.compile(r'\s*(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[^"<>,;\\]*?))\s*<(?P<address>[^<>]*)>\s*')
-
-# Exchange Online's words for "not with this account": the whole mail channel is affected, not one recipient.
-# Source: learn.microsoft.com, "Fix issues with printers, scanners, and LOB applications that send email" and
-# "Email non-delivery reports"; from memory, UNVERIFIED. Not listed codes fall back to what the stage says.
-_NOT_WITH_THIS_ACCOUNT: Final = frozenset({"5.7.57", "5.7.60", "5.7.139"})
-
-
-@dataclass(frozen=True)
-class Mailbox:
-    """An address with the name that is shown beside it; the name may be empty."""
-
-    name: str
-    address: str
-
-    @classmethod
-    def parse(cls, text: object) -> Mailbox:
-        """Read `IT Support <support@msp.example>` or a bare address.
-
-        Raises:
-            ValueError: Anything else, with a sentence that says what is wrong.
-        """
-        if isinstance(text, Mailbox):
-            return text
-        if not isinstance(text, str):
-            raise ValueError("write it as: IT Support <support@msp.example>")
-        if has_control_characters(text):
-            raise ValueError("a line break or control character has no place in a mail address")
-        match = _MAILBOX.fullmatch(text)
-        name, address = (match["quoted"] or match["plain"] or "", match["address"]) if match else ("", text.strip())
-        try:
-            checked_address(address)
-        except ValueError as error:
-            raise ValueError(f"write it as: IT Support <support@msp.example> ({error})") from None
-        if not address.isascii():
-            raise ValueError("the service's own address has to be plain ASCII, as not every server takes others")
-        return cls(name=name.strip(), address=address)
-
-    def header(self) -> Address:
-        local, _, domain = self.address.rpartition("@")
-        return Address(display_name=self.name, username=local, domain=domain)
 
 
 class SmtpSettings(Section):
@@ -149,35 +99,6 @@ class SmtpSettings(Section):
         return f"{self.host}:{self.port}"
 
 
-class Stage(StrEnum):
-    """Where in the conversation something failed."""
-
-    CONNECT = "connect"
-    STARTTLS = "starttls"
-    SIGN_IN = "sign-in"
-    NOOP = "noop"
-    SENDER = "sender"
-    RECIPIENT = "recipient"
-    CONTENT = "content"
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Why the server does not take it: what failed with which thing, and what to do."""
-
-    kind: Callable[[str], ConnectorError]
-    what: str
-    todo: str
-
-    def error(self) -> ConnectorError:
-        message = f"{self.what} {self.todo}"
-        return self.kind(message)
-
-
-def _authentication_error(message: str) -> AuthenticationError:
-    return AuthenticationError(message, scope=SCOPE)
-
-
 class SmtpMailer:
     """The `Mailer` that speaks SMTP. Holds no connection and no state: safe to use from several threads.
 
@@ -191,6 +112,7 @@ class SmtpMailer:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._server = Server(settings.place, settings.sender.address)
         # Verifies chain and host name, and takes TLS 1.2 or newer only.
         self._tls = ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
 
@@ -279,7 +201,7 @@ class SmtpMailer:
         message.add_alternative(email.html, subtype="html", charset="utf-8", cte="quoted-printable")
         return message
 
-    def _converse(self, message: EmailMessage | None, *, recipient: str = "") -> _Refusal | None:
+    def _converse(self, message: EmailMessage | None, *, recipient: str = "") -> Refusal | None:
         """Go from the greeting to the goodbye, with a mail or just to see whether the server would take one.
 
         The refusal is returned rather than raised, so that the error made of it has no `__context__`: the standard
@@ -315,13 +237,13 @@ class SmtpMailer:
             options: list[str] = []
             if not recipient.isascii():
                 if not smtp.has_extn("smtputf8"):
-                    return self._no_utf8(recipient)
+                    return no_smtputf8(recipient, server=self._server)
                 options = ["SMTPUTF8", "BODY=8BITMIME"]
             _expect(begin(Stage.SENDER).mail(settings.sender.address, options))
             _expect(begin(Stage.RECIPIENT).rcpt(recipient))
             _expect(begin(Stage.CONTENT).data(message.as_bytes()))
         except OSError as error:  # smtplib's exceptions are such, too
-            return self._refusal(stage, error, recipient)
+            return translate(error, stage, recipient, server=self._server)
         finally:
             _leave(smtp)
         return None
@@ -338,104 +260,6 @@ class SmtpMailer:
                 settings.host, settings.port, local_hostname=own_name, timeout=timeout, context=self._tls
             )
         return smtplib.SMTP(settings.host, settings.port, local_hostname=own_name, timeout=timeout)
-
-    def _no_utf8(self, recipient: str) -> _Refusal:
-        return _Refusal(
-            PermanentError,
-            f"The mail server {self._settings.place} does not take addresses with non-ASCII letters (no SMTPUTF8), "
-            f"so {recipient} cannot be written to.",
-            "Use an address in plain ASCII for this person, with a non-ASCII domain in its xn-- form.",
-        )
-
-    def _refusal(self, stage: Stage, error: OSError, recipient: str) -> _Refusal:
-        """Translate a failure. Uses the numbers of an answer, never its text."""
-        place = self._settings.place
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return _Refusal(
-                TemporaryError,
-                f"The certificate of the mail server {place} does not verify, so nothing was sent.",
-                "Check mail.host against the certificate's names, its expiry, and http.ca_bundle.",
-            )
-        if isinstance(error, ssl.SSLError):
-            return _Refusal(
-                TemporaryError,
-                f"No encrypted connection to the mail server {place} came about.",
-                "Check mail.port with mail.tls (465) and mail.starttls (587, 25), and that it speaks TLS 1.2 or newer.",
-            )
-        if isinstance(error, smtplib.SMTPNotSupportedError) and stage is Stage.STARTTLS:
-            return _Refusal(
-                TemporaryError,
-                f"The mail server {place} offers no STARTTLS, so nothing was sent.",
-                "Check mail.host and mail.port; if this is new, somebody may be in between.",
-            )
-        if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code > 0:
-            return self._answered(stage, _Answer.of(error), recipient)
-        # smtplib says "no suitable method" with its base class, and "no AUTH at all" with this one.
-        if stage is Stage.SIGN_IN and type(error) in (smtplib.SMTPException, smtplib.SMTPNotSupportedError):
-            return _Refusal(
-                _authentication_error,
-                f"The mail server {place} offers no way of signing in that we know (AUTH CRAM-MD5, PLAIN, LOGIN).",
-                "Check mail.port, switch SMTP AUTH on for this account, or remove mail.username and mail.password.",
-            )
-        return _Refusal(
-            TemporaryError,
-            f"The mail server {place} cannot be reached, or broke off ({stage}).",
-            "It is tried again by itself; if it stays, check mail.host, mail.port and the firewall.",
-        )
-
-    def _answered(self, stage: Stage, answer: _Answer, recipient: str) -> _Refusal:
-        """Translate an answer of the server, by its code and by what it answered to."""
-        place = self._settings.place
-        later = 400 <= answer.code < 500
-        if not later and (
-            stage is Stage.SIGN_IN or answer.code in (530, 534, 535, 538) or answer.enhanced in _NOT_WITH_THIS_ACCOUNT
-        ):
-            return _Refusal(
-                _authentication_error,
-                f"The mail server {place} refused our sign-in ({answer}).",
-                "Check mail.username and mail.password, that SMTP AUTH is on for this account and that it may send "
-                "as mail.from; then run: connector check",
-            )
-        if not later and stage is Stage.SENDER:
-            return _Refusal(
-                _authentication_error,
-                f"The mail server {place} refused the sender {self._settings.sender.address} ({answer}).",
-                "Check mail.from, and let this account send as that address; then run: connector check",
-            )
-        if not later and stage is Stage.RECIPIENT:
-            return _Refusal(
-                PermanentError,
-                f"The mail server {place} refused the recipient {recipient} ({answer}).",
-                "Check the address; if it is right, let the mail server send to other domains for us.",
-            )
-        if not later and stage is Stage.CONTENT:
-            return _Refusal(
-                PermanentError,
-                f"The mail server {place} refused a mail to {recipient} ({answer}).",
-                "Look for the reason in the mail server's log: a filter, or a limit of size.",
-            )
-        return _Refusal(
-            TemporaryError,
-            f"The mail server {place} asks us to come back later ({stage}, {answer}).",
-            "It is tried again by itself; if it stays, look into the mail server's log.",
-        )
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """The numbers of an answer: `550` and `5.1.1`."""
-
-    code: int
-    enhanced: str
-
-    @classmethod
-    def of(cls, error: smtplib.SMTPResponseException) -> _Answer:
-        text = error.smtp_error
-        match = _ENHANCED.match(text if isinstance(text, bytes) else str(text).encode("ascii", "replace"))
-        return cls(error.smtp_code, match[0].decode("ascii") if match else "")
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.enhanced}".strip()
 
 
 def _expect(answer: tuple[int, bytes]) -> None:
