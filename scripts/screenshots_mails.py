@@ -1,6 +1,6 @@
 """Make the pictures of mails in `docs/img/`: three mails, wide and as on a phone.
 
-    python scripts/screenshots_mails.py [DIRECTORY] [--all]
+    python scripts/screenshots_mails.py [DIRECTORY] [--all] [--dark]
 
 Needs the `dev` extra and a Chromium (`apt-get install chromium`). `--all` takes every sample, to look them over.
 """

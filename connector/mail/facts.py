@@ -211,7 +211,7 @@ def one_line(text: str, limit: int) -> str:
     """
     kept = "".join(
         " " if unicodedata.category(sign) in {"Cc", "Zl", "Zp"} else sign
-        for sign in text
+        for sign in text[: limit * 20]
         if unicodedata.category(sign) != "Cs" and unicodedata.bidirectional(sign) not in _DIRECTIONS
     )
     words = " ".join(kept.replace("\u200e", "").replace("\u200f", "").replace("\u061c", "").split())

@@ -122,8 +122,9 @@ class MailerContract:
         email = an_email()
         post.refuse(email.to)
         failures: list[ConnectorError] = []
-        for trouble in (lambda: None, post.change_password, post.go_down):
-            trouble()
+        for trouble in (None, post.change_password, post.go_down):
+            if trouble:
+                trouble()
             with pytest.raises(ConnectorError) as failure:
                 post.mailer.send(email)
             failures.append(failure.value)
