@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.directory import Tenant
+from sandbox.directory import Account, Tenant
+
+CONTEXT = "https://graph.microsoft.com/v1.0/$metadata#"
+MISSING = "Resource '{}' does not exist or one of its queried reference-property objects are not present."
 
 
 class GraphError(Exception):
@@ -49,3 +53,15 @@ class Reply:
     status: int
     body: Any = None
     headers: dict[str, str] | None = None
+
+
+Handler = Callable[..., Reply]
+"""Takes a `Call` and the named parts of its path."""
+
+
+def account_of(call: Call, user: str) -> Account:
+    """The account that a path names by id or user principal name, in the caller's tenant only."""
+    account = call.tenant.find(user)
+    if account is None:
+        raise GraphError(404, "Request_ResourceNotFound", MISSING.format(user))
+    return account

@@ -6,14 +6,11 @@ microsoftgraph/microsoft-graph-docs#14470 and #18091; learn.microsoft.com phoneA
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.directory import METHOD_PERMISSIONS, METHOD_SEGMENTS, PASSWORD_METHOD_ID, Account, Method
-from sandbox.graph_call import Call, GraphError, Reply
-
-if TYPE_CHECKING:
-    from sandbox.graph import Graph
+from sandbox.graph_call import Call, GraphError, Handler, Reply, account_of
+from sandbox.world import World
 
 READ_METHODS = ("UserAuthenticationMethod.Read.All", "UserAuthenticationMethod.ReadWrite.All")
 SEGMENT_KINDS = {segment: kind for kind, segment in METHOD_SEGMENTS.items()} | {
@@ -25,10 +22,10 @@ SINGLETON = "qrCodePinMethod"
 class Methods:
     """Handlers for everything under `/users/{id}/authentication`."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, world: World) -> None:
+        self.world = world
 
-    def routes(self, user: str) -> list[tuple[str, str, Callable[..., Reply]]]:
+    def routes(self, user: str) -> list[tuple[str, str, Handler]]:
         base = f"{user}/authentication"
         segments = "|".join(sorted(set(SEGMENT_KINDS) - {SINGLETON}))
         return [
@@ -94,14 +91,14 @@ class Methods:
 
     def _entered(self, call: Call, user: str, *any_of: str) -> Account:
         """The throttle comes first and counts refused calls too: 5 requests in 10 seconds for one app in one tenant."""
-        limits = self.graph.world.limits
-        wait = self.graph.world.throttled(
+        limits = self.world.limits
+        wait = self.world.throttled(
             f"methods {call.tenant.id}", requests=limits.methods_requests, window_seconds=limits.methods_window_seconds
         )
         if wait is not None:
             raise GraphError(429, "tooManyRequests", "Too many requests.", {"Retry-After": str(wait)})
         call.require(*any_of)
-        return self.graph.account(call, user)
+        return account_of(call, user)
 
     def _found(self, account: Account, method_id: str | None, kind: str | None = None) -> Method:
         for method in account.methods:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sandbox.desk import (
+from sandbox.desk import Desk
+from sandbox.desk_records import (
     Action,
     Approval,
     ApprovalProcess,
     Contact,
     CustomField,
-    Desk,
     Outcome,
     Status,
     Ticket,

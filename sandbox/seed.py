@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.desk import ApprovalProcess, ApprovalStep, Client, Contact, CustomField, Desk, Outcome, Status, TicketType
+from sandbox.desk import Desk
+from sandbox.desk_records import (
+    ApprovalProcess,
+    ApprovalStep,
+    Client,
+    Contact,
+    CustomField,
+    Outcome,
+    Status,
+    TicketType,
+)
 from sandbox.directory import (
     PASSWORD_METHOD_ID,
     PHONE_METHOD_IDS,
