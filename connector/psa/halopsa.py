@@ -28,6 +28,7 @@ from connector.psa.halopsa_ticket import approval_facts, is_ours, note_html, rea
 from connector.psa.mapping import HaloMapping, read_mapping
 
 PROCESS_REMEMBERED = timedelta(minutes=10)
+REFUSAL_REMEMBERED = timedelta(minutes=1)
 MOST_ACTIONS = "500"
 
 
@@ -252,7 +253,7 @@ class HaloPsa:
         return tuple(read_vote(row, ticket_id, current=True) for row in own)
 
     def _automatic(self, process_id: int) -> tuple[str, ...] | None:
-        """How a process may approve by itself; `None` when it cannot be read. Remembered for ten minutes."""
+        """How a process may approve by itself; `None` when it cannot be read. Remembered for a while."""
         now = self._clock()
         with self._lock:
             known = self._processes.get(process_id)
@@ -263,8 +264,9 @@ class HaloPsa:
             switches = automatic_switches(process) if identifier(process, "id") == process_id else None
         except (AuthenticationError, PermanentError):
             switches = None
+        remembered = REFUSAL_REMEMBERED if switches is None else PROCESS_REMEMBERED
         with self._lock:
-            self._processes[process_id] = (now + PROCESS_REMEMBERED, switches)
+            self._processes[process_id] = (now + remembered, switches)
         return switches
 
     def _write(self, path: str, record: Mapping[str, object], ticket_id: str) -> Record:

@@ -33,7 +33,7 @@ class Cursor:
 
     Attributes:
         newest: The newest `last_update` seen; `None` while no row had one. Then every open ticket is asked for.
-        told: The rows near `newest` that were told: ticket id to a digest of what the row said.
+        told: The rows of the last walk: ticket id to a digest of what the row said.
     """
 
     newest: datetime | None = None
@@ -88,16 +88,19 @@ def changed(api: HaloApi, type_ids: Collection[int], written: str | None) -> Cha
     digests = {key: _digest(row) for key, row in rows.items()}
     news = tuple(ChangedTicket(str(key), str(key)) for key in sorted(rows) if cursor.told.get(key) != digests[key])
     newest = _newest(rows.values(), walk.sent_at, cursor.newest) if walk.complete else cursor.newest
-    return Changes(news, Cursor(newest, _remember(rows, digests, newest)).written())
+    return Changes(news, Cursor(newest, _remember(rows, digests)).written())
 
 
 def _walk(api: HaloApi, wanted: Mapping[str, str], type_ids: Collection[int]) -> Walk:
     found: dict[int, Record] = {}
     sent_at: datetime | None = None
-    complete = False
+    complete, most = False, 0
     for _ in range(WALKS):
-        complete, seen_at = _walk_once(api, wanted, found)
+        came, total, seen_at = _walk_once(api, wanted)
+        found |= came  # the later look at a ticket is the newer one
         sent_at = sent_at or seen_at
+        most = max(most, total)
+        complete = len(came) >= total or len(found) >= most
         if complete:
             break
     # HaloPSA ignores parameters that it does not know, so each row's type is checked again.
@@ -105,28 +108,24 @@ def _walk(api: HaloApi, wanted: Mapping[str, str], type_ids: Collection[int]) ->
     return Walk(ours, complete, sent_at)
 
 
-def _walk_once(api: HaloApi, wanted: Mapping[str, str], found: dict[int, Record]) -> tuple[bool, datetime | None]:
-    """Add every page's rows to `found`; whether all came, and when HaloPSA said so.
+def _walk_once(api: HaloApi, wanted: Mapping[str, str]) -> tuple[dict[int, Record], int, datetime | None]:
+    """Every page's rows, how many HaloPSA counted, and when it said so.
 
     Pages are counted by the rows that came: a server may send fewer than asked for.
     """
-    page = 1
-    seen: set[int] = set()
+    came: dict[int, Record] = {}
     sent_at: datetime | None = None
+    page = 1
     while True:
         reply = api.get("Tickets", {**wanted, **_page(page)})
         sent_at = sent_at or reply.sent_at
         rows, total = _rows(reply)
-        fresh = {key for row in rows if (key := identifier(row, "id")) is not None} - seen
-        seen |= fresh
-        for row in rows:
-            key = identifier(row, "id")
-            if key is not None:
-                found[key] = row  # the later look at a ticket is the newer one
-        if total is not None and len(found) >= total:
-            return True, sent_at
-        if not rows or not fresh or (total is None and len(rows) < PAGE_SIZE):
-            return total is None or len(found) >= total, sent_at
+        before = len(came)
+        came |= {key: row for row in rows if (key := identifier(row, "id")) is not None}
+        if total is None and len(rows) < PAGE_SIZE:
+            return came, len(came), sent_at
+        if (total is not None and len(came) >= total) or len(came) == before:
+            return came, len(came) if total is None else total, sent_at
         page += 1
 
 
@@ -158,13 +157,11 @@ def _newest(rows: Collection[Record], sent_at: datetime | None, before: datetime
     return max([*moments, *([before] if before else [])], default=None)
 
 
-def _remember(rows: Mapping[int, Record], digests: Mapping[int, str], newest: datetime | None) -> dict[int, str]:
-    """What the next walk may leave out: rows that it will meet again, the newest first where there are too many."""
-    since = newest - OVERLAP - timedelta(seconds=1) if newest else None
-    again = [key for key in rows if since is None or (at := _updated(rows[key])) is None or at >= since]
+def _remember(rows: Mapping[int, Record], digests: Mapping[int, str]) -> dict[int, str]:
+    """What this walk told or had told before; the newest where there are too many. The next walk may leave it out."""
     oldest = datetime.min.replace(tzinfo=UTC)
-    again.sort(key=lambda key: _updated(rows[key]) or oldest, reverse=True)
-    return {key: digests[key] for key in again[:MOST_REMEMBERED]}
+    newest_first = sorted(rows, key=lambda key: _updated(rows[key]) or oldest, reverse=True)
+    return {key: digests[key] for key in newest_first[:MOST_REMEMBERED]}
 
 
 def _digest(row: Record) -> str:

@@ -7,73 +7,19 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Literal
 
-from connector.config import Place
 from connector.core.case import Action
-from connector.core.ports import Clock
-from connector.core.secret import Secret
-from connector.http import Http
 from connector.psa.halopsa import HaloPsa
-from connector.psa.halopsa_api import HaloApi
-from connector.psa.mapping import HaloMapping, read_mapping
-from sandbox.desk import Desk, Outcome, Ticket
+from connector.psa.mapping import HaloMapping
+from sandbox.desk import Desk, Ticket
 from sandbox.faults import Fault
 from sandbox.server import Addresses
 from sandbox.world import World
 from tests.contracts.psa import SeenNote
+from tests.psa.halopsa_make import MovableClock, make_psa
 
-ROOT = Path(__file__).resolve().parents[2]
-RIGHTS = "read:tickets edit:tickets read:customers"
 TYPES = {Action.PASSWORD: "Password Reset", Action.MFA: "MFA Reset", Action.BOTH: "Account Reset"}
-
-
-class MovableClock:
-    """Goes only when told to; the sandbox and the adapter share it."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-    def forward(self, **delta: float) -> None:
-        self.moment += timedelta(**delta)
-
-
-def shipped_mapping() -> HaloMapping:
-    """The mapping that the project ships."""
-    return read_mapping(HaloMapping, "mappings/halopsa.yaml", Place(folder=ROOT, production=True, environ={}))
-
-
-def make_psa(
-    url: str,
-    *,
-    client_id: str,
-    client_secret: str,
-    clock: Clock,
-    mapping: HaloMapping | None = None,
-    tenant: str = "",
-    waits: list[float] | None = None,
-) -> HaloPsa:
-    """An adapter that does not really wait between tries; `waits` collects how long it would have."""
-    noted = [] if waits is None else waits
-    api = HaloApi(
-        http=Http(system="HaloPSA", scope="psa.halo", refuse_sandbox=False, sleep=noted.append),
-        scope="psa.halo",
-        api_url=f"{url}/api",
-        auth_url=f"{url}/auth",
-        client_id=client_id,
-        client_secret=Secret(client_secret),
-        rights=RIGHTS,
-        tenant=tenant,
-        clock=clock,
-    )
-    return HaloPsa(
-        name="halo", url=url, api=api, mapping=mapping or shipped_mapping(), where="halopsa.yaml: ", clock=clock
-    )
 
 
 @dataclass
@@ -170,7 +116,7 @@ class HaloDesk:
 
     def write_as_person(self, ticket_id: str, text: str) -> None:
         note = html.escape(text)
-        self.desk.add_action(self.raw(ticket_id), Outcome(7, "Private Note"), who="Hugo", note=note, note_html=note)
+        self.desk.add_action(self.raw(ticket_id), self.desk.outcomes[7], who="Hugo", note=note, note_html=note)
 
     def notes(self, ticket_id: str) -> list[SeenNote]:
         return [

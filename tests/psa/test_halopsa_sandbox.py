@@ -17,7 +17,8 @@ from sandbox.server import Addresses, running
 from sandbox.world import World
 from tests.contract_check import check_all, specs_or_skip
 from tests.contracts.psa import PsaContract
-from tests.psa.halopsa_desk import ROOT, HaloDesk, MovableClock, shipped_mapping
+from tests.psa.halopsa_desk import HaloDesk
+from tests.psa.halopsa_make import ROOT, MovableClock, shipped_mapping
 
 
 @pytest.fixture(scope="module")
