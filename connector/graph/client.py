@@ -218,7 +218,7 @@ class GraphClient:
             timeout=timeout,
         )
         if answer.status >= 400:
-            log.info("graph_refused", tenant=self.scope, where=answer.where, status=answer.status,
+            log.debug("graph_refused", tenant=self.scope, where=answer.where, status=answer.status,
                      client_request_id=reference, request_id=answer.headers.get("request-id", ""))  # fmt: skip
         return answer
 

@@ -127,9 +127,13 @@ class Resetter:
         Raises:
             TemporaryError: The time is up; go on later.
         """
-        self._in_time(until)
         self._pace.take_turn()
-        self._in_time(until)  # the turn may have come late: other accounts of the tenant wait in the same line
+        if self._now() > until:  # or the turn came late: other accounts of the tenant stand in the same line
+            raise TemporaryError(
+                f"Removing sign-in methods in {self._client.place} takes long, because Microsoft allows few calls at a "
+                "time. It goes on by itself.",
+                retry_after=GO_ON_AFTER,
+            )
         return self._client.call(http_method, path, version=version, repeatable=False, timeout=METHODS_TIMEOUT)
 
     def pause(self, length: timedelta) -> None:
@@ -140,14 +144,6 @@ class Resetter:
 
     def permissions(self) -> frozenset[str] | None:
         return self._client.permissions()
-
-    def _in_time(self, until: float) -> None:
-        if self._now() > until:
-            raise TemporaryError(
-                f"Removing sign-in methods in {self._client.place} takes long, because Microsoft allows few calls at a "
-                "time. It goes on by itself.",
-                retry_after=GO_ON_AFTER,
-            )
 
     def _user(self, account_id: str) -> str:
         checked = object_id(account_id)

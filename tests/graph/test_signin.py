@@ -12,10 +12,12 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from connector.config import GraphSection
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
-from connector.graph.signin import ADVICE, PASSING_CODES, permissions_of
-from tests.graph.border import GRAPH, ID, TENANT, Back, Border, refused, token_of
+from connector.graph.signin import ADVICE, PASSING_CODES, SignIn, permissions_of, read_credential
+from connector.http import Http
+from tests.graph.border import GRAPH, ID, LOGIN, PERMISSIONS, TENANT, Back, Border, refused, token_of
 from tests.graph.test_against_sandbox import make_certificate
 
 READ = f"GET /users/{ID}"
@@ -149,7 +151,32 @@ def test_a_description_without_a_token_address_is_waited_out(border: Border) -> 
         border.directory().read("contoso", ID)
 
 
+def test_what_was_mended_works_at_once_for_a_running_connector_too(border: Border) -> None:
+    short = {"access_token": token_of(PERMISSIONS), "expires_in": 1, "token_type": "Bearer"}
+    border.token_answers = [Back(200, short), aadsts(700016)]
+    directory = border.directory()
+    directory.read("contoso", ID)
+    with pytest.raises(AuthenticationError):
+        directory.read("contoso", ID)
+    assert directory.read("contoso", ID).id == ID  # MSAL alone would repeat the refusal for a minute
+
+
 # ---------------------------------------------------------------- a token that has become too old
+
+
+def test_a_token_that_another_thread_has_replaced_is_not_thrown_away(border: Border) -> None:
+    section = GraphSection(client_id="app", client_secret=border.secret, authority=LOGIN, url=GRAPH)
+    sign_in = SignIn(
+        tenant="contoso", tenant_id=TENANT, settings=section, credential=read_credential(section),
+        http=Http(system="Microsoft sign-in", scope="tenant.contoso", sleep=border.time.sleep), clock=border.time.clock,
+    )  # fmt: skip
+    old = sign_in.token()
+    assert sign_in.renew(old)
+    new = sign_in.token()
+    assert sign_in.renew(old)  # the second thread with the old token: worth a try
+    assert sign_in.token() == new
+    assert not sign_in.renew(new)
+    assert len(border.tokens) == 2
 
 
 def test_a_refused_token_is_replaced_once_and_the_call_repeated(border: Border) -> None:

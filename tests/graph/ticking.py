@@ -24,4 +24,4 @@ class Ticking:
     def sleep(self, seconds: float) -> None:
         with self._lock:
             self.slept.append(seconds)
-            self.seconds += seconds
+            self.seconds = round(self.seconds + seconds, 3)  # so that sums of waits stay comparable
