@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import Counter
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -11,6 +13,7 @@ import requests
 
 from sandbox.faults import Fault, Faults
 from sandbox.halo_settings import paged
+from sandbox.server import running
 from sandbox.world import World
 from tests.sandbox.conftest import DANA, Stage
 
@@ -154,3 +157,22 @@ def test_an_unkind_world_shows_a_ticket_on_two_pages() -> None:
         assert set(seen) == set(range(10))
         repeated += len(seen) > 10
     assert repeated
+
+
+def test_whoever_retries_once_gets_through_an_unkind_world() -> None:
+    world = World(seed=5, gentle=False)
+    world.limits.halo_requests = 0
+    refusals = 0
+    with running(world) as addresses, requests.Session() as http:
+        token = secrets.token_urlsafe()
+        world.halo_tokens[token] = world.now() + timedelta(hours=1)
+        for _ in range(150):
+            for attempt in (1, 2):
+                headers = {"Authorization": f"Bearer {token}"}
+                answer = http.get(f"{addresses.halo}/api/Status", headers=headers, timeout=10)
+                if answer.ok:
+                    break
+                assert attempt == 1
+                assert answer.status_code in (429, 503)
+                refusals += 1
+    assert refusals
