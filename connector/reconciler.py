@@ -584,7 +584,7 @@ def _no_account(address: str) -> Refusal:
         "no_account",
         f"No account of this customer's tenant has the address {address}.",
         "Correct the subject field (user principal name or e-mail address), then move this ticket to the retry status.",
-        f"We found no account with the address {address}. A colleague of the service desk asks you.",
+        f"We found no account with the address {address}. A colleague of the service desk will ask you.",
     )
 
 
@@ -593,5 +593,5 @@ def _ambiguous(address: str) -> Refusal:
         "ambiguous",
         f"More than one account answers to {address}.",
         "Put the user principal name into the subject field, then move this ticket to the retry status.",
-        f"More than one account has the address {address}. A colleague of the service desk asks you.",
+        f"More than one account has the address {address}. A colleague of the service desk will ask you.",
     )

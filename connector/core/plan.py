@@ -233,7 +233,7 @@ def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
         # The account is read right before the write, not here: it would be read twice within a second.
         refusal = _judge_approval(case, ticket, _subject_as_recognised(case), policy, now=now)
         if refusal is None:
-            return _approve(case, ticket)
+            return _approve(case, ticket, policy)
         if not refusal.void:
             return hand_off(case, refusal)
         doubt = void(case, ticket, refusal)
@@ -289,6 +289,8 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
                         facts={
                             **letter.facts,
                             "requester_name": case.requester.name if case.requester else "",
+                            "waiting_since": since.isoformat(),
+                            "closes_at": end.isoformat(),
                             "reason": notes.quote(case.reason),
                         },
                     ),
@@ -303,13 +305,14 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
                 MailKind.APPROVAL_PENDING,
                 waiting_since=since.isoformat(),
                 reminder_number=str(count),
+                closes_at=end.isoformat(),
             ),
         ),
         facts={"reminder": str(count)},
     )
 
 
-def _approve(case: Case, ticket: Ticket) -> Record:
+def _approve(case: Case, ticket: Ticket, policy: Policy) -> Record:
     approval = ticket.approval.decisions[-1]
     return Record(
         event=Event.APPROVED,
@@ -320,6 +323,7 @@ def _approve(case: Case, ticket: Ticket) -> Record:
             f"approved_mail:{case.round}",
             MailKind.REQUEST_APPROVED,
             approver_name=notes.quote(approval.approver.name),
+            lifetime_minutes=_minutes(policy.lifetime),
         ),
         facts=_approval_facts(approval),
     )
@@ -668,14 +672,14 @@ def _refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | Non
             "bad_subject",
             f"It is not clear whose account is meant: {subject.problem}.",
             "Put exactly one address into the subject field, then move this ticket to the retry status.",
-            "It is not clear whose account is meant. A colleague of the service desk asks you.",
+            "It is not clear whose account is meant. A colleague of the service desk will ask you.",
         )
     if ticket.action is None:
         return Refusal(
             "unknown_action",
             "The ticket does not say what is to be reset (password, MFA or both).",
             "Fill in what is to be reset, then move this ticket to the retry status.",
-            "It is not clear what is to be reset. A colleague of the service desk asks you.",
+            "It is not clear what is to be reset. A colleague of the service desk will ask you.",
         )
     if ticket.requester is None or not ticket.requester.email:
         return Refusal(
