@@ -1,6 +1,8 @@
 """Make docs/img/link-page-*.png: a real link service, a real Chromium, made-up people.
 
-    .venv/bin/python scripts/screenshots_links.py [FOLDER]
+    .venv/bin/python scripts/screenshots_links.py [--all] [FOLDER]
+
+The pictures of the README by default; with --all every state, for looking the page over after a change.
 
 Needs Chromium at /usr/bin/chromium (Debian: apt-get install chromium) and the dev extra.
 """
@@ -19,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import requests
+import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from connector.core.secret import Secret
@@ -27,7 +30,7 @@ from connector.secretlink.seal import Terms, decode_token, lookup_of, new_link_i
 from connector.secretlink.web import LinkServiceOptions, create_app
 
 CHROMIUM = "/usr/bin/chromium"
-SIZES = {"desktop": (1100, 820), "phone": (375, 720)}
+SIZES = {"desktop": (900, 640), "phone": (375, 640)}
 # Looks like what people get; opens nothing.
 EXAMPLE = Secret("Quiet-Harbour-Lantern-70")
 
@@ -67,8 +70,6 @@ class LinkMaker:
 @contextmanager
 def link_service(folder: Path) -> Iterator[LinkMaker]:
     """Run the service in a thread of this process, on a port of the system's choice."""
-    import uvicorn
-
     database = f"sqlite:///{(folder / 'links.db').as_posix()}"
     upgrade(database, "links")
     api_key = secrets.token_urlsafe(32)
@@ -127,8 +128,61 @@ def shoot(page: Page, folder: Path, name: str) -> None:
     print(path)
 
 
+def shoot_readme(browser: Browser, links: LinkMaker, folder: Path, name: str, size: tuple[int, int]) -> None:
+    page = open_page(browser, size)
+    url = links.make(views=2)
+    page.goto(url)
+    shoot(page, folder, f"start-{name}")
+    reveal(page)
+    page.get_by_role("button", name="Show", exact=True).click()
+    shoot(page, folder, f"revealed-{name}")
+    page.goto(url)
+    reveal(page)
+    page.get_by_role("button", name="Show", exact=True).click()
+    shoot(page, folder, f"last-view-{name}")
+    page.goto(url)
+    shoot(page, folder, f"gone-{name}")
+
+
+def shoot_the_rest(browser: Browser, links: LinkMaker, folder: Path, name: str, size: tuple[int, int]) -> None:
+    page = open_page(browser, size)
+    url = links.make(views=3)
+    page.goto(url)
+    page.wait_for_timeout(900)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Show password").wait_for()
+    shoot(page, folder, f"step-{name}")
+    page.goto(url)
+    reveal(page)
+    page.get_by_role("button", name="Copy").focus()
+    page.keyboard.press("Tab")
+    shoot(page, folder, f"hidden-{name}")
+    page.get_by_text("Spell it out").click()
+    page.route("**/step", lambda route: route.abort())
+    shoot(page, folder, f"spelled-{name}")
+    page.goto(url)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Try again").wait_for()
+    shoot(page, folder, f"trouble-{name}")
+    page.goto(url[:-4])
+    shoot(page, folder, f"unknown-{name}")
+    plain = open_page(browser, size, scripts=False)
+    plain.goto(links.make(views=2))
+    shoot(plain, folder, f"no-script-{name}")
+    plain.wait_for_timeout(900)
+    plain.get_by_label("The word SHOW").fill("SHOW")
+    plain.get_by_role("button").click()
+    shoot(plain, folder, f"no-script-revealed-{name}")
+    dark = open_page(browser, size, "dark")
+    dark.goto(links.make(views=1))
+    reveal(dark)
+    dark.get_by_role("button", name="Show", exact=True).click()
+    shoot(dark, folder, f"dark-{name}")
+
+
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/img")
+    arguments = [argument for argument in sys.argv[1:] if argument != "--all"]
+    folder = Path(arguments[0] if arguments else "docs/img")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as data,
@@ -137,40 +191,9 @@ def main() -> None:
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, size in SIZES.items():
-            page = open_page(browser, size)
-            url = links.make(views=2)
-            page.goto(url)
-            shoot(page, folder, f"start-{name}")
-            page.wait_for_timeout(900)
-            page.get_by_role("button", name="Continue").click()
-            page.get_by_role("button", name="Show password").wait_for()
-            shoot(page, folder, f"step-{name}")
-            page.goto(url)
-            reveal(page)
-            shoot(page, folder, f"covered-{name}")
-            page.get_by_role("button", name="Show", exact=True).click()
-            page.get_by_text("Spell it out").click()
-            shoot(page, folder, f"revealed-{name}")
-            page.goto(url)
-            reveal(page)
-            page.get_by_role("button", name="Show", exact=True).click()
-            shoot(page, folder, f"last-view-{name}")
-            page.goto(url)
-            shoot(page, folder, f"gone-{name}")
-            page.goto(url[:-4])
-            shoot(page, folder, f"unknown-{name}")
-            plain = open_page(browser, size, scripts=False)
-            plain.goto(links.make(views=2))
-            shoot(plain, folder, f"no-script-{name}")
-            plain.wait_for_timeout(900)
-            plain.get_by_label("The word SHOW").fill("SHOW")
-            plain.get_by_role("button").click()
-            shoot(plain, folder, f"no-script-revealed-{name}")
-            dark = open_page(browser, size, "dark")
-            dark.goto(links.make(views=1))
-            reveal(dark)
-            dark.get_by_role("button", name="Show", exact=True).click()
-            shoot(dark, folder, f"dark-{name}")
+            shoot_readme(browser, links, folder, name, size)
+            if "--all" in sys.argv:
+                shoot_the_rest(browser, links, folder, name, size)
         browser.close()
 
 

@@ -36,5 +36,4 @@ def running(options: LinkServiceOptions, *, clock: Callable[[], datetime]) -> It
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        app.state.news.close()
         thread.join()

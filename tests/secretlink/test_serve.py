@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from connector.errors import ConfigError
+from connector.secretlink.web import open_listener
 from tests.secretlink.support import Made, encode, make_database, make_link, new_nonce
 
 # Everything that can be logged is, to the standard error.
@@ -150,17 +152,12 @@ def test_a_link_that_runs_out_while_nobody_asks_is_expired_by_the_timer(
         assert json.dumps(event).count(link.token.reveal()) == 0
 
 
-def test_a_port_that_is_taken_is_a_configuration_error(tmp_path: Path) -> None:
-    import socket
+def test_a_port_that_is_taken_is_a_configuration_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="listen"):
+        open_listener("127.0.0.1", taken.getsockname()[1])
 
-    from connector.errors import ConfigError
-    from connector.secretlink.web import LinkServiceOptions, serve
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        options = LinkServiceOptions(
-            database=make_database(tmp_path), listen_host="127.0.0.1", listen_port=port, url="http://127.0.0.1",
-            pepper=secrets.token_bytes(32), api_keys=(secrets.token_urlsafe(32),),
-        )  # fmt: skip
-        with pytest.raises(ConfigError, match="listen"):
-            serve(options)
+def test_answers_on_a_kept_connection_do_not_wait_for_the_clients_acknowledgement() -> None:
+    """asyncio switches Nagle's algorithm off only on sockets that say that they are TCP."""
+    with open_listener("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP

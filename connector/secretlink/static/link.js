@@ -115,7 +115,7 @@
 
   function cover() {
     clearTimeout(coverTimer);
-    part("password").textContent = "\u25cf".repeat(16); // says nothing about the length either
+    part("password").textContent = "\u25cf".repeat(60); // says nothing about the length either
     part("password").classList.add("covered");
     part("password").setAttribute("aria-hidden", "true");
     part("cover-state").hidden = false;
