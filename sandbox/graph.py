@@ -132,6 +132,9 @@ class Graph:
         if error.code[:1].islower():
             inner["message"] = error.message
         body = {"error": {"code": error.code, "message": error.message, "innerError": inner}}
+        if self.world.faults.chance("an error in its other spelling", 0.2):
+            # Seen from older services: lower case, and a code of its own inside.
+            body = {"error": {"code": error.code, "message": error.message, "innererror": inner | {"code": error.code}}}
         return Reply(error.status, body, error.headers)
 
     def _response(self, reply: Reply, headers: dict[str, str]) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
@@ -85,7 +86,11 @@ class Outside:
         if fault and fault.kind in ("status", "not_json"):
             await _faulty_response(self.system, fault)(scope, _replay(b""), answer.collect)
             return answer
-        await self.app(scope, _replay(body), answer.collect)
+        try:
+            await self.app(scope, _replay(body), answer.collect)
+        except Exception:
+            # A mistake of the sandbox's own: what was answered so far (a 500) still carries the header.
+            logging.getLogger("sandbox").exception("The sandbox failed at %s %s", scope["method"], scope["path"])
         return answer
 
     async def _cut(self, scope: Scope) -> None:

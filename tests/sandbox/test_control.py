@@ -123,3 +123,11 @@ def test_a_name_that_points_at_loopback_is_not_enough_to_get_in(stage: Stage) ->
     )
     assert answer.status_code == 400
     assert stage.control("GET", "tickets") == []
+
+
+def test_a_mistake_of_the_sandbox_itself_still_says_that_it_is_a_sandbox(stage: Stage) -> None:
+    stage.halo("GET", "Status")
+    stage.world.desk.statuses = None  # type: ignore[assignment]
+    answer = stage.halo("GET", "Status")
+    assert (answer.status_code, answer.headers["X-Sandbox"]) == (500, "1")
+    stage.world.record.exchanges.pop()

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.graph import Graph
+from sandbox.graph_call import GraphError
+from sandbox.tokens import Issuer
+from sandbox.world import World
 from tests.sandbox.conftest import DANA, FARID, Stage, new_password
 
 PROTECTED = ("karin@contoso.com", "lars@contoso.com", "nils@contoso.com")
@@ -504,3 +508,11 @@ def test_unknown_segments_and_verbs_are_refused(stage: Stage) -> None:
         stage.world.record.exchanges.remove(
             next(one for one in stage.world.record.exchanges if one.path.endswith("nonsense") or "/beta/" in one.path)
         )
+
+
+def test_in_an_unkind_world_some_errors_are_spelt_the_old_way() -> None:
+    graph = Graph(World(seed=2, gentle=False), Issuer())
+    errors = [graph.error_reply(GraphError(404, "Request_ResourceNotFound", "x")).body["error"] for _ in range(60)]
+    spellings = {name for error in errors for name in error if name.lower() == "innererror"}
+    assert spellings == {"innerError", "innererror"}
+    assert all(error["code"] and error["message"] for error in errors)
