@@ -10,7 +10,7 @@ The status of the ticket says that the process as a whole is through, the rows s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -66,14 +66,12 @@ class ApprovalFacts:
     """Everything that decides.
 
     Attributes:
-        status_name: For messages.
         process_ids: Of the ticket itself; the rows name theirs.
         automatic: Gives, for a process, how it may approve by itself; empty: not at all; `None`: not known.
     """
 
     ticket_id: int
     votes: tuple[Vote, ...]
-    status_name: str
     status_approved: bool
     status_rejected: bool
     failed: bool
@@ -88,12 +86,6 @@ class ApprovalFacts:
 
 
 # ---------------------------------------------------------------- the rules
-
-
-def status_is_approved(facts: ApprovalFacts) -> str:
-    if facts.status_approved:
-        return ""
-    return f"the ticket's status is {facts.status_name!r}, which is not one of the approved statuses"
 
 
 def approval_did_not_fail(facts: ApprovalFacts) -> str:
@@ -171,7 +163,6 @@ def processes_do_not_approve_by_themselves(facts: ApprovalFacts) -> str:
 
 
 RULES: tuple[Callable[[ApprovalFacts], str], ...] = (
-    status_is_approved,
     approval_did_not_fail,
     rows_are_of_this_ticket,
     nobody_said_no,
@@ -185,7 +176,7 @@ RULES: tuple[Callable[[ApprovalFacts], str], ...] = (
     nobody_was_overridden,
     processes_do_not_approve_by_themselves,
 )
-"""Each says in plain words why this is not a yes, or nothing."""
+"""What has to hold besides the status; each says in plain words why this is not a yes, or nothing."""
 
 
 def judge(facts: ApprovalFacts) -> ApprovalReading:
@@ -204,17 +195,17 @@ def judge(facts: ApprovalFacts) -> ApprovalReading:
     if not facts.votes and not facts.status_approved:
         return reading(Stance.NONE)
     if facts.status_approved:
-        reason = _first_reason(facts, RULES)
+        reason = _first_reason(facts)
         return reading(Stance.PENDING if reason else Stance.APPROVED, reason)
     if waiting:
         return reading(Stance.PENDING)
     # Everybody has answered, yet the status does not say so: either it follows in a moment, or somebody (perhaps we)
     # moved the ticket on. The rows have to stand up by themselves all the same.
-    return reading(Stance.PENDING, _first_reason(facts, RULES[1:]))
+    return reading(Stance.PENDING, _first_reason(facts))
 
 
-def _first_reason(facts: ApprovalFacts, rules: Sequence[Callable[[ApprovalFacts], str]]) -> str:
-    return next((reason for rule in rules if (reason := rule(facts))), "")
+def _first_reason(facts: ApprovalFacts) -> str:
+    return next((reason for rule in RULES if (reason := rule(facts))), "")
 
 
 def _decisions(facts: ApprovalFacts) -> tuple[Approval, ...]:

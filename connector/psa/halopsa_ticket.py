@@ -103,7 +103,6 @@ def approval_facts(
     return ApprovalFacts(
         ticket_id=identifier(detail, "id") or 0,
         votes=votes,
-        status_name=names.statuses.get(status or 0, str(status)),
         status_approved=status in names.approved,
         status_rejected=status in names.rejected,
         failed=flag(detail, "faultapprovalfailed"),

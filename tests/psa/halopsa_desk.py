@@ -12,7 +12,8 @@ from typing import Literal
 from connector.core.case import Action
 from connector.psa.halopsa import HaloPsa
 from connector.psa.mapping import HaloMapping
-from sandbox.desk import Desk, Ticket
+from sandbox.desk import Desk
+from sandbox.desk_records import Ticket
 from sandbox.faults import Fault
 from sandbox.server import Addresses
 from sandbox.world import World

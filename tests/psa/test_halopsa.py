@@ -262,6 +262,11 @@ def test_a_field_that_was_never_set_does_not_fall_back_to_a_property_of_the_tick
     assert halo.psa().read("4242").subject_text == ""
 
 
+def test_an_action_that_was_never_set_does_not_fall_back_to_a_property_of_the_ticket(halo: Server) -> None:
+    halo.get("Tickets/4242", json=detail(tickettype_id=27, CFResetWhat="Both", status_id=31, approvers=None))
+    assert halo.psa().read("4242").action is None
+
+
 @pytest.mark.parametrize("value", [3, "3", 3.0])
 def test_an_action_is_told_by_what_the_drop_down_shows(halo: Server, value: object) -> None:
     entry = {"id": 202, "name": "CFResetWhat", "value": value, "display": "both"}

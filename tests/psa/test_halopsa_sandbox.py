@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -11,7 +14,7 @@ from connector.adapter import Surroundings
 from connector.config import HttpSection, Place
 from connector.core.case import Action
 from connector.core.ports import Level, Note, Stance, StatusTarget
-from connector.errors import AuthenticationError, ConfigError, PermanentError, TicketGone
+from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError, TicketGone
 from connector.psa.halopsa import HaloPsa
 from sandbox.server import Addresses, running
 from sandbox.world import World
@@ -293,3 +296,49 @@ def test_every_mistake_of_section_and_mapping_is_told_at_once(tmp_path: Path, de
     assert "client_secret" in problems
     assert "missing.yaml" in problems
     assert "in the clear" not in problems
+
+
+# ---------------------------------------------------------------- an unkind day
+
+
+@pytest.fixture
+def unkind() -> Iterator[HaloDesk]:
+    """Rows on two pages, some 429 and 503, answers lost after their effect; the same bad luck in every run."""
+    clock = MovableClock()
+    world = World(seed=7, now=clock)
+    with running(world) as addresses:
+        yield HaloDesk(world, addresses, clock)
+
+
+Result = TypeVar("Result")
+
+
+def persist(call: Callable[[], Result]) -> Result:
+    for _ in range(10):
+        with contextlib.suppress(TemporaryError):
+            return call()
+    raise AssertionError("ten tries were not enough")
+
+
+def test_on_an_unkind_day_every_ticket_is_told_and_every_note_stands_once(unkind: HaloDesk) -> None:
+    added = unkind.add_tickets(250)
+    cursor: str | None = None
+    seen: set[str] = set()
+    for _ in range(4):
+        changes = persist(partial(unkind.psa.changed, cursor))
+        cursor, told = changes.cursor, [ticket.id for ticket in changes.tickets]
+        assert len(told) == len(set(told))
+        seen |= set(told)
+    assert seen == added
+    for ticket in sorted(added)[:60]:
+        note = Note("Recognised.", f"{ticket}-a")
+
+        def write(ticket: str = ticket, note: Note = note) -> None:
+            if not unkind.psa.has_note(ticket, note.marker):
+                unkind.psa.add_note(ticket, note)
+
+        persist(write)
+        assert persist(partial(unkind.psa.move, ticket, StatusTarget.CLOSED))
+        assert len(unkind.notes(ticket)) == 1
+        assert unkind.status(ticket) == "Closed"
+    assert any(exchange.status is None for exchange in unkind.world.record.exchanges), "no answer was lost"
