@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from connector.config import ConnectorSettings, Place
     from connector.core.case import Case
     from connector.core.plan import Record
-    from connector.core.ports import Finding
+    from connector.core.ports import AuditEntry, Finding
     from connector.store import SqlCaseStore
     from connector.wiring import Outfit
 
@@ -43,6 +44,26 @@ app.add_typer(mails_app, name="mails")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 TicketArgument = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's number, or psa:number.")]
 CLAIM_PATIENCE = timedelta(seconds=20)
+SENTENCES = {
+    "recognised": "recognised: {action} for {subject}, asked for by {requester} (tenant {tenant})",
+    "approved": "approved by {approver} at {decided_at}, read from {evidence}",
+    "rejected": "rejected by {approver} at {decided_at}: {comment}",
+    "approval_void": "the approval does not count: {reason}",
+    "request_changed": "the request was changed ({changed}); everything read before is void",
+    "reminded": "reminder {reminder} sent",
+    "removing_methods": "about to remove the authentication methods of {upn} (object {account})",
+    "methods_removed": "methods removed: {removed}",
+    "mfa_reset": "MFA reset done; methods removed: {removed}",
+    "setting_password": "about to set the password of {upn} (object {account})",
+    "link_sent": "password set, link {link_id} mailed: {views} views until {expires_at}",
+    "opened": "the link was opened from {ip} {place}",
+    "late_reveal": "the link was opened again from {ip} {place}",
+    "expired": "the link expired unopened at {expired_at}",
+    "handed_off": "handed to a person: {reason}",
+    "ticket_ended": "{reason}",
+    "finished": "closed",
+}
+"""How the time line says each event of `core.machine` and of the reconciler. Scripts take the JSON."""
 
 
 @app.callback()
@@ -301,17 +322,8 @@ def show(context: typer.Context, ticket: TicketArgument, as_json: JsonOption = F
         return
     _print_case(case)
     typer.echo("\nTime line")
-    _print_table(
-        ("when", "what", ""),
-        [
-            (
-                f"{line.entry.at.astimezone():%d %b %H:%M:%S}",
-                line.entry.event.replace("_", " "),
-                "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in line.entry.facts.items() if value),
-            )
-            for line in lines
-        ],
-    )
+    for line in lines:
+        _print_moment(f"{line.entry.at.astimezone():%d %b %H:%M:%S}", _in_words(line.entry))
     if waiting:
         typer.echo("\nStill to be delivered")
         _print_table(
@@ -584,6 +596,25 @@ def _print_case(case: Case) -> None:
     for name, value in rows:
         if value:
             typer.echo(f"{name:<12} {value}")
+
+
+def _in_words(entry: AuditEntry) -> str:
+    """One line of the time line for people; what has no sentence of its own shows its facts."""
+    sentence = SENTENCES.get(entry.event)
+    if sentence is not None:
+        known = defaultdict(lambda: "?", entry.facts)
+        return sentence.format_map(known)
+    facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in entry.facts.items() if value)
+    return entry.event.replace("_", " ") + (f": {facts}" if facts else "")
+
+
+def _print_moment(when: str, what: str) -> None:
+    import shutil
+    import textwrap
+
+    indent = " " * (len(when) + 2)
+    width = max(40, shutil.get_terminal_size((100, 20)).columns)
+    typer.echo(textwrap.fill(what, width, initial_indent=f"{when}  ", subsequent_indent=indent, break_long_words=False))
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

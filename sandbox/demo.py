@@ -68,15 +68,18 @@ class Narrator:
         self._lock = threading.Lock()
 
     def say(self, who: str, what: str, *, ticket: int | None = None, style: str = "") -> None:
-        number = f"#{ticket}" if ticket else ""
-        line = Text.assemble(
-            (f"{datetime.now():%H:%M:%S}  ", "dim"),  # noqa: DTZ005 - the viewer's own clock
-            (f"{number:<6}", "bold"),
-            (f"{who:<11}", style or "cyan"),
-            what,
+        line = Table.grid(padding=(0, 1))
+        for width in (8, 5, 10):
+            line.add_column(width=width, no_wrap=True)
+        line.add_column(overflow="fold")
+        line.add_row(
+            Text(f"{datetime.now():%H:%M:%S}", "dim"),  # noqa: DTZ005 - the viewer's own clock
+            Text(f"#{ticket}" if ticket else "", "bold"),
+            Text(who, style or "cyan"),
+            Text(what),
         )
         with self._lock:
-            self._console.print(line, soft_wrap=False, overflow="fold")
+            self._console.print(line)
 
     def look(self, tickets: dict[int, Story]) -> None:
         """Tell what is new in the mailbox and on the tickets."""
