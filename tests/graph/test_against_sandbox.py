@@ -6,8 +6,9 @@ Afterwards every exchange is held against Microsoft's published description, whe
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -354,3 +355,33 @@ def make_certificate(*, ends: timedelta = timedelta(days=365)) -> tuple[str, str
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
     return plain + certificate, certificate
+
+
+# ---------------------------------------------------------------- bad days
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5])
+def test_bad_days_cost_repeats_and_nothing_else(seed: int) -> None:
+    time = Ticking()
+    world = World(seed=seed, now=time.clock)  # throttles, refusals and lost answers, decided by the seed
+    with running(world) as addresses:
+        place = SandboxPlace(world, addresses, time)
+
+        def until_done(step: Callable[[], Any]) -> Any:
+            for _ in range(8):
+                try:
+                    return step()
+                except TemporaryError as pause:
+                    time.sleep((pause.retry_after or timedelta(seconds=1)).total_seconds())
+            raise AssertionError("it never worked")
+
+        for upn in (PEOPLE.plain, "farid@contoso.com", "quinn@contoso.com", PEOPLE.apostrophe):
+            account = until_done(partial(place.directory.find, "contoso", upn))
+            password = new_password()
+            until_done(partial(place.directory.remove_methods, "contoso", account.id))
+            until_done(partial(place.directory.set_password, "contoso", account.id, password))
+            until_done(partial(place.directory.revoke_sessions, "contoso", account.id))
+            assert place.method_count(upn) == 0
+            assert place.opens(upn, password)
+            assert place.signed_out(upn)
+        assert any(exchange.fault for exchange in world.record.exchanges)  # the days were bad

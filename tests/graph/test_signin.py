@@ -17,7 +17,8 @@ from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.graph.signin import ADVICE, PASSING_CODES, SignIn, permissions_of, read_credential
 from connector.http import Http
-from tests.graph.border import GRAPH, ID, LOGIN, PERMISSIONS, TENANT, Back, Border, refused, token_of
+from connector.passwords import new_password
+from tests.graph.border import GRAPH, ID, LOGIN, PERMISSIONS, TENANT, UPN, Back, Border, refused, token_of
 from tests.graph.test_against_sandbox import make_certificate
 
 READ = f"GET /users/{ID}"
@@ -332,3 +333,24 @@ def test_permissions_are_read_from_a_token() -> None:
 @pytest.mark.parametrize("token", ["opaque", "a.b.c", "a..c", "a.bnVsbA.c", "a.eyJyb2xlcyI6MX0.c", "a.%%%.c"])
 def test_a_token_that_cannot_be_looked_into_tells_nothing(token: str) -> None:
     assert permissions_of(Secret(token)) is None
+
+
+# ---------------------------------------------------------------- what the logs hold
+
+
+def test_neither_token_nor_secret_nor_password_is_logged_at_any_level(
+    border: Border, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    password = new_password()
+    directory = border.directory()
+    directory.find("contoso", UPN)
+    directory.set_password("contoso", ID, password)
+    border.on(r"^PATCH", refused(403, "Authorization_RequestDenied"), refused(400, "Request_BadRequest"))
+    with pytest.raises(ConnectorError):
+        directory.set_password("contoso", ID, password)
+    written = capsys.readouterr()
+    everything = caplog.text + written.out + written.err
+    assert "graph_refused" in everything  # the logs are really looked at
+    for hidden in (border.secret.reveal(), password.reveal(), *border.tokens):
+        assert hidden not in everything
