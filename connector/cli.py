@@ -138,14 +138,14 @@ def serve_links(context: typer.Context) -> None:
     """Run the one-time link service. `--config` takes the link service's own file."""
     from connector.config import load_link_server
     from connector.migrations import upgrade
+    from connector.secretlink.options import LinkServiceOptions
     from connector.secretlink.web import serve
     from connector.telemetry import start_logging
-    from connector.wiring import link_service_options
 
     path: Path = context.obj
     settings = load_link_server(path)
     start_logging(level=settings.log.level, format=settings.log.format)
-    link_options = link_service_options(settings, path.resolve().parent)
+    link_options = LinkServiceOptions.from_settings(settings, folder=path.resolve().parent)
     upgrade(settings.database, "links")
     serve(link_options)
 
@@ -219,7 +219,7 @@ def _findings(context: typer.Context, *, offline: bool) -> Iterator[Finding]:
 
 def _check_database(settings: ConnectorSettings) -> Iterator[Finding]:
     from connector.core.ports import Finding, Level
-    from connector.migrations import current, newest
+    from connector.migrations import NEWEST, current
 
     try:
         revision = current(settings.database, "connector")
@@ -229,7 +229,7 @@ def _check_database(settings: ConnectorSettings) -> Iterator[Finding]:
     except ConnectorError as failure:
         yield Finding(Level.ERROR, "database", str(failure), "Start it, and check the address and the rights.")
         return
-    if revision == newest("connector"):
+    if revision == NEWEST["connector"]:
         yield Finding(Level.OK, "database", f"It can be reached and is up to date ({revision}).")
     else:
         yield Finding(
@@ -498,11 +498,11 @@ def _start_telemetry(settings: ConnectorSettings) -> None:
 @contextmanager
 def _store(context: typer.Context) -> Iterator[SqlCaseStore]:
     """The database of the configuration, which must be there already."""
-    from connector.migrations import current, newest
+    from connector.migrations import NEWEST, current
     from connector.store import open_store
 
     settings, _ = _load(context)
-    if current(settings.database, "connector") != newest("connector"):
+    if current(settings.database, "connector") != NEWEST["connector"]:
         raise ConnectorError("The database is empty or older than this program. Run: connector migrate")
     store = open_store(settings.database)
     try:

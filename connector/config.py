@@ -34,7 +34,6 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -323,12 +322,6 @@ class ConnectorSettings(Section):
         return self
 
 
-class _FromEnvironment(BaseSettings, ConnectorSettings):
-    """The same keys as environment variables. Only read from: as `BaseSettings` would lose the validation's context."""
-
-    model_config = SettingsConfigDict(env_prefix="CONNECTOR_", env_nested_delimiter="__")
-
-
 # ---------------------------------------------------------------- the link service's file
 
 
@@ -393,7 +386,7 @@ def load_connector(path: Path, *, environ: Mapping[str, str] | None = None) -> t
     Raises:
         ConfigError: With every problem of the file itself; adapter sections are checked by `wiring`.
     """
-    data = _merge(read_yaml(path), EnvSettingsSource(_FromEnvironment)())
+    data = _merge(read_yaml(path), _from_environment())
     place = Place(
         folder=path.resolve().parent,
         production=data.get("environment") != "demo",
@@ -460,6 +453,19 @@ def _keys_at(model: type[BaseModel], steps: list[str]) -> list[str]:
     if not (isinstance(current, type) and issubclass(current, BaseModel)):
         return []
     return sorted(field.alias or name for name, field in current.model_fields.items())
+
+
+def _from_environment() -> dict[str, Any]:
+    """The keys of `ConnectorSettings` that are set as environment variables."""
+    # Imported here: it costs 14 MB, and the link service does without.
+    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+    class FromEnvironment(BaseSettings, ConnectorSettings):
+        """Only read from: validated as `BaseSettings`, the secrets would not know their folder."""
+
+        model_config = SettingsConfigDict(env_prefix="CONNECTOR_", env_nested_delimiter="__")
+
+    return dict(EnvSettingsSource(FromEnvironment)())
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

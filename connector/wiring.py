@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo
 
 from connector.adapter import Surroundings
-from connector.config import ConnectorSettings, LinkServerSettings, Place, split_listen
+from connector.config import ConnectorSettings, Place
 from connector.core.brake import Limits
 from connector.core.case import Case, fold
 from connector.core.plan import Policy
@@ -27,7 +26,6 @@ from connector.mail.render import Brand, Renderer
 from connector.passwords import new_password
 from connector.reconciler import Reconciler
 from connector.runner import Runner
-from connector.secretlink.options import LinkServiceOptions
 from connector.store import SqlCaseStore, open_store
 from connector.telemetry import report
 
@@ -180,7 +178,7 @@ def zone_of(settings: ConnectorSettings, tenant: str) -> str:
     return (section.time_zone if section else None) or settings.support.time_zone
 
 
-def brand_of(settings: ConnectorSettings | LinkServerSettings) -> Brand:
+def brand_of(settings: ConnectorSettings) -> Brand:
     """How the MSP shows itself.
 
     Raises:
@@ -191,31 +189,6 @@ def brand_of(settings: ConnectorSettings | LinkServerSettings) -> Brand:
         return Brand(name=support.name, phone=support.phone, url=support.url, colour=support.colour)
     except ValueError as failure:
         raise ConfigError(f"support: {failure}. Correct it.") from None
-
-
-def link_service_options(settings: LinkServerSettings, folder: Path) -> LinkServiceOptions:
-    """The link service's own words for its file.
-
-    Raises:
-        ConfigError: With every problem.
-    """
-    host, port = split_listen(settings.listen)
-    options = LinkServiceOptions(
-        database=settings.database,
-        listen_host=host,
-        listen_port=port,
-        url=settings.url,
-        pepper=settings.pepper.reveal().encode(),
-        api_keys=tuple(key.reveal() for key in settings.api_keys),
-        trusted_proxies=settings.trusted_proxies,
-        mmdb=folder / settings.geo.mmdb if settings.geo.mmdb else None,
-        brand_name=settings.support.name,
-        brand_phone=settings.support.phone or None,
-        brand_url=settings.support.url or None,
-        brand_colour=settings.support.colour,
-    )
-    options.check()
-    return options
 
 
 def _adapter(group: str, name: str, where: str, section: Mapping[str, object], surroundings: Surroundings) -> Any:

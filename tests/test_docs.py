@@ -12,7 +12,8 @@ import pytest
 from connector.config import load_connector, load_link_server
 from connector.core.machine import picture
 from connector.errors import ConfigError
-from connector.wiring import build_adapters, link_service_options
+from connector.secretlink.options import LinkServiceOptions
+from connector.wiring import build_adapters
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ def test_the_example_configurations_are_accepted_as_they_stand(tmp_path: Path) -
     settings, place = load_connector(tmp_path / "connector.yaml", environ={})
     assert settings.production
     assert build_adapters(settings, place).psas.keys() == {"halo"}
-    link_service_options(load_link_server(tmp_path / "links.yaml", environ={}), tmp_path)
+    LinkServiceOptions.from_settings(load_link_server(tmp_path / "links.yaml", environ={}), folder=tmp_path)
 
 
 def test_the_examples_name_only_secrets_that_are_files() -> None:

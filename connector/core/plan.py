@@ -456,6 +456,7 @@ def believed_approval(case: Case, ticket: Ticket) -> ApprovalReading:
         and case.round > 1
         and case.approval is not None
         and not reading.approvers
+        and not reading.reason  # the adapter doubts the decisions themselves, not just the status
         and reading.decisions
         and reading.decisions[-1] == case.approval
         and all(decision.approved for decision in reading.decisions)
@@ -499,13 +500,19 @@ def differences(case: Case, ticket: Ticket, policy: Policy) -> tuple[str, ...]:
 
 
 def start_over(case: Case, ticket: Ticket, different: Sequence[str]) -> Record:
-    """The request is not what was recognised: begin again, with every approval that stands there now void."""
-    moments = [decision.decided_at for decision in ticket.approval.decisions]
-    moments += [moment for moment in (ticket.request_changed_at, ticket.updated_at) if moment is not None]
-    since = ticket.request_changed_at or max(moments, default=ticket.created_at)
+    """The request is not what was recognised: begin again, with every approval of before the change void.
+
+    The PSA's history says when that was. Where it keeps none, or knows of no change since the last one that we took
+    in, it does not explain what we see: then every approval that stands there now is void.
+    """
+    changed_at = ticket.request_changed_at
+    if changed_at is None or (case.request_since is not None and changed_at <= case.request_since):
+        moments = [decision.decided_at for decision in ticket.approval.decisions]
+        moments += [moment for moment in (ticket.updated_at, case.request_since) if moment is not None]
+        changed_at = max(moments, default=ticket.created_at)
     return Record(
         event=Event.CHANGED,
-        changes={"round": case.round + 1, "request_since": since, "approval": None, "explanation": ""},
+        changes={"round": case.round + 1, "request_since": changed_at, "approval": None, "explanation": ""},
         messages=(_note(case, f"changed:{case.round}", notes.changed(different)),),
         facts={"changed": ", ".join(different)},
     )

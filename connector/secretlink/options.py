@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
+from connector.config import LinkServerSettings, split_listen
 from connector.errors import ConfigError
 
 LEAST_API_KEY_LETTERS: Final = 24
@@ -46,6 +47,34 @@ class LinkServiceOptions:
     brand_url: str | None = None
     brand_colour: str | None = None
     retention: timedelta = timedelta(days=90)
+
+    @classmethod
+    def from_settings(cls, settings: LinkServerSettings, *, folder: Path) -> Self:
+        """The options that the link service's file asks for.
+
+        Args:
+            folder: What relative paths of the file count from.
+
+        Raises:
+            ConfigError: With every problem found.
+        """
+        host, port = split_listen(settings.listen)
+        options = cls(
+            database=settings.database,
+            listen_host=host,
+            listen_port=port,
+            url=settings.url,
+            pepper=settings.pepper.reveal().encode(),
+            api_keys=tuple(key.reveal() for key in settings.api_keys),
+            trusted_proxies=settings.trusted_proxies,
+            mmdb=folder / settings.geo.mmdb if settings.geo.mmdb else None,
+            brand_name=settings.support.name,
+            brand_phone=settings.support.phone or None,
+            brand_url=settings.support.url or None,
+            brand_colour=settings.support.colour,
+        )
+        options.check()
+        return options
 
     def check(self) -> None:
         """Look for what cannot work.

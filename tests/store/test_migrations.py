@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+from connector import migrations
 from connector.core.ports import ChangedTicket
 from connector.errors import ConfigError, DatabaseError
-from connector.migrations import current, newest, upgrade
+from connector.migrations import NEWEST, current, upgrade
 from connector.store import open_store, tables
 from connector.store.audit import START
 from connector.store.engine import Database
@@ -41,7 +43,7 @@ def database(empty: str) -> Iterator[Database]:
 def test_an_empty_database_becomes_what_the_code_expects(empty: str, database: Database) -> None:
     assert current(empty, "connector") is None
     upgrade(empty, "connector")
-    assert current(empty, "connector") == newest("connector")
+    assert current(empty, "connector") == NEWEST["connector"]
     with database.reading() as connection:
         options = {"version_table": "alembic_version_connector", "compare_type": True, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
@@ -96,7 +98,7 @@ def test_the_audit_begins_where_the_code_begins(empty: str) -> None:
 def test_of_several_processes_that_start_at_once_one_does_it_and_all_go_on(empty: str) -> None:
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         pool.starmap(upgrade, [(empty, "connector")] * PROCESSES, chunksize=1)
-    assert current(empty, "connector") == newest("connector")
+    assert current(empty, "connector") == NEWEST["connector"]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty: str, database: Database) -> None:
@@ -128,7 +130,13 @@ def test_an_unreachable_database_is_a_temporary_error() -> None:
 def test_both_histories_fit_into_one_database(empty: str, database: Database) -> None:
     upgrade(empty, "links")
     upgrade(empty, "connector")
-    assert current(empty, "links") == newest("links") is not None
-    assert current(empty, "connector") == newest("connector") is not None
+    assert current(empty, "links") == NEWEST["links"]
+    assert current(empty, "connector") == NEWEST["connector"]
     with database.reading() as connection:
         assert {"link", "event", *tables.metadata.tables} <= set(inspect(connection).get_table_names())
+
+
+@pytest.mark.parametrize("history", ["connector", "links"])
+def test_the_newest_revision_is_that_of_the_files(history: str) -> None:
+    folder = Path(migrations.__file__).parent / history
+    assert ScriptDirectory(str(folder)).get_current_head() == NEWEST[history]  # type: ignore[index]
