@@ -117,7 +117,9 @@ class Desk:
         except ValueError:
             return answer.status_code, None
 
-    def done(self, who: str, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+    def done(
+        self, who: str, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None
+    ) -> Any:
         """The same, where nothing but success is expected."""
         status, answer = self.call(who, method, path, body, query)
         assert status in (200, 201), (who, method, path, status, answer)

@@ -54,13 +54,15 @@ MAPPING: dict[str, Any] = {
 Build = Callable[..., RequestTracker]
 
 
-def build_adapter(folder: Path, url: str, token: str, **changed: Any) -> RequestTracker:
+def build_adapter(
+    folder: Path, url: str, token: str, *, around: Callable[..., Surroundings] = Surroundings, **changed: Any
+) -> RequestTracker:
     """An adapter with its own mapping; `changed` replaces top-level keys of it."""
     (folder / "mapping.yaml").write_text(yaml.safe_dump({**MAPPING, **changed}), encoding="utf-8")
     section = {"kind": "requesttracker", "url": url, "token": {"env": "TOKEN"}, "mapping": "mapping.yaml"}
     place = Place(folder=folder, production=False, environ={"TOKEN": token})
     # The clock stands still: the question of a poll is then the same in each recording.
-    return RequestTracker.from_config("rt", section, Surroundings(place=place, http=HttpSection(), clock=lambda: NOW))
+    return RequestTracker.from_config("rt", section, around(place=place, http=HttpSection(), clock=lambda: NOW))
 
 
 def ids(changes: Any) -> list[str]:
@@ -335,7 +337,7 @@ class Oddities:
         assert f"rt.user:{REQUESTER}" in read.requester.ids
         assert (read.client_id, read.client_name) == (QUEUE, QUEUE)
         assert read.status == "new"
-        assert not (read.closed or read.retry_requested or read.handed_off)
+        assert (read.closed, read.retry_requested, read.handed_off) == (False, False, False)
         assert read.url.endswith(f"/Ticket/Display.html?id={ticket}")
 
     def test_a_ticket_of_another_kind_is_not_ours(self, desk: Desk, psa: RequestTracker) -> None:

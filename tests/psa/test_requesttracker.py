@@ -11,6 +11,13 @@ import pytest
 
 from connector.psa.requesttracker import RequestTracker
 from tests.e2e.request_tracker import CONNECTOR, Desk, Server, request_tracker_or_skip, running_request_tracker
+from tests.psa.requesttracker_desk import (
+    STATUSES,
+    Border,
+    RequestTrackerContract,
+    RequestTrackerDesk,
+    wait_for_the_next_second,
+)
 from tests.psa.requesttracker_oddities import Build, Oddities, build_adapter
 
 pytestmark = pytest.mark.e2e
@@ -40,3 +47,17 @@ class OnARunningServer:
 
 class TestOddities(OnARunningServer, Oddities):
     pass
+
+
+class TestContract(RequestTrackerContract):
+    @pytest.fixture
+    def desk(self, server: Server, tmp_path: Path) -> Iterator[RequestTrackerDesk]:
+        server.reset()
+        token = server.tokens[CONNECTOR]
+        with Border(server.base_url).open() as border:
+            yield RequestTrackerDesk(
+                server.desk(),
+                border,
+                lambda: build_adapter(tmp_path, border.url, token, statuses=STATUSES),
+                wait_for_the_next_second,
+            )
