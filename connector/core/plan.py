@@ -221,7 +221,9 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
 
 def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     ticket = seen.ticket
-    if ticket is None or ticket.closed or not ticket.mapped:
+    # Request Tracker closes a ticket by itself when its approval is rejected; that is a no, not an agent's closing.
+    rejected = ticket is not None and ticket.mapped and ticket.approval.stance is Stance.REJECTED
+    if ticket is None or not ticket.mapped or (ticket.closed and not rejected):
         return end(case, ticket, seen)
     different = differences(case, ticket, policy)
     if different:
@@ -343,7 +345,7 @@ def _reject(case: Case, ticket: Ticket, policy: Policy) -> Record:
                 approver_name=notes.quote(no.approver.name) if no else "",
                 approver_comment=notes.quote(no.comment) if no else "",
             ),
-            _close(case),
+            *(() if ticket.closed else (_close(case),)),
         ),
         facts=_approval_facts(no) if no else {},
     )
