@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.stage import Stage
+from tests.contract_check import check_all, contracts_are_here, specs_or_skip
 
 SetUp = Callable[..., Stage]
 
@@ -19,6 +21,16 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Stage(tmp_path_factory.mktemp("shared")) as stage:
         stage.start_all()
         yield stage
+        keep_to_the_contracts(stage)
+
+
+def keep_to_the_contracts(stage: Stage) -> None:
+    """Every request that the connector sent, and every answer that it got, fits the vendors' own descriptions."""
+    if not contracts_are_here() and os.environ.get("REQUIRE_ALL") != "1":
+        return  # tests/sandbox/test_contract.py says so, once
+    exchanges = stage.control("GET", "/exchanges")
+    assert len(exchanges) > 20, "the play was recorded"
+    assert check_all(specs_or_skip(), exchanges) == []
 
 
 @pytest.fixture
