@@ -3,7 +3,9 @@
 The clock is HaloPSA's alone: the cursor remembers the newest `last_update` of any row seen so far, the next walk asks
 from a little before it (`OVERLAP`), and rows that were told before and look the same are left out. So our clock may
 be wrong, several tickets may share an instant, and it does not matter whether `lastupdatefromdate` includes its
-moment (UNVERIFIED). Facts about the list: public Halo swagger, panoramicdata/HaloPsa.Api; read 2026-11-22.
+moment (UNVERIFIED). While nothing changes, the overlap shrinks by the time that HaloPSA's `Date` says has gone by:
+otherwise a burst of changes would be read again at every poll until something newer happens. Facts about the list:
+public Halo swagger, panoramicdata/HaloPsa.Api; read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connector.core.ports import ChangedTicket, Changes
@@ -20,6 +22,9 @@ from connector.psa.halopsa_json import Record, as_record, flag, identifier, mome
 
 PAGE_SIZE = 100  # HaloPSA's own limit, whatever is asked for
 OVERLAP = timedelta(minutes=5)
+"""How late a change may show up in the list."""
+
+LEAST_OVERLAP = timedelta(seconds=1)
 MOST_REMEMBERED = 2000
 WALKS = 3
 FUTURE = timedelta(hours=14)
@@ -34,25 +39,39 @@ class Cursor:
     Attributes:
         newest: The newest `last_update` seen; `None` while no row had one. Then every open ticket is asked for.
         told: The rows of the last walk: ticket id to a digest of what the row said.
+        newest_at, walked_at: HaloPSA's `Date` when `newest` was first seen, and at the last complete walk; `None`
+            where it sends none. They are only compared with each other: rows may be dated in another zone.
     """
 
     newest: datetime | None = None
     told: Mapping[int, str] = field(default_factory=dict)
+    newest_at: datetime | None = None
+    walked_at: datetime | None = None
 
     def written(self) -> str:
-        newest = self.newest.isoformat() if self.newest else None
-        return json.dumps({"newest": newest, "told": {str(key): value for key, value in self.told.items()}})
+        moments = {"newest": self.newest, "newest_at": self.newest_at, "walked_at": self.walked_at}
+        dates = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
+        return json.dumps({**dates, "told": {str(key): value for key, value in self.told.items()}})
 
     @classmethod
     def read(cls, written: str | None) -> Cursor:
         """Anything that is not a cursor of ours counts as none: that costs a longer walk and loses nothing."""
         try:
             data = json.loads(written or "{}")
-            newest = data.get("newest")
             told = {int(key): str(value) for key, value in data.get("told", {}).items()}
-            return cls(datetime.fromisoformat(newest).astimezone(UTC) if newest else None, told)
+            return cls(_date(data, "newest"), told, _date(data, "newest_at"), _date(data, "walked_at"))
         except (ValueError, TypeError, AttributeError):
             return cls()
+
+    @property
+    def overlap(self) -> timedelta:
+        """How far before `newest` the next walk must begin.
+
+        What shows up now and did not at the last walk is at most `OVERLAP` older than that walk, so each quiet
+        minute since `newest` appeared takes a minute off.
+        """
+        quiet = self.walked_at - self.newest_at if self.walked_at and self.newest_at else timedelta(0)
+        return min(OVERLAP, max(LEAST_OVERLAP, OVERLAP - quiet))
 
 
 @dataclass(frozen=True)
@@ -82,13 +101,13 @@ def changed(api: HaloApi, type_ids: Collection[int], written: str | None) -> Cha
     if cursor.newest is None:
         wanted["open_only"] = "true"
     else:
-        wanted["lastupdatefromdate"] = f"{cursor.newest - OVERLAP:%Y-%m-%dT%H:%M:%S}"
+        wanted["lastupdatefromdate"] = f"{cursor.newest - cursor.overlap:%Y-%m-%dT%H:%M:%S}"
     walk = _walk(api, wanted, type_ids)
     rows = {key: row for key, row in walk.rows.items() if cursor.newest is not None or not flag(row, "hasbeenclosed")}
     digests = {key: _digest(row) for key, row in rows.items()}
     news = tuple(ChangedTicket(str(key), str(key)) for key in sorted(rows) if cursor.told.get(key) != digests[key])
-    newest = _newest(rows.values(), walk.sent_at, cursor.newest) if walk.complete else cursor.newest
-    return Changes(news, Cursor(newest, _remember(rows, digests)).written())
+    after = _after(cursor, rows, walk) if walk.complete else cursor
+    return Changes(news, replace(after, told=_remember(rows, digests)).written())
 
 
 def _walk(api: HaloApi, wanted: Mapping[str, str], type_ids: Collection[int]) -> Walk:
@@ -151,10 +170,21 @@ def _updated(row: Record) -> datetime | None:
     return moment(row, "last_update", "flastupdate", "lastactiondate", "dateoccurred")
 
 
+def _after(cursor: Cursor, rows: Mapping[int, Record], walk: Walk) -> Cursor:
+    newest = _newest(rows.values(), walk.sent_at, cursor.newest)
+    moved = newest != cursor.newest
+    return replace(cursor, newest=newest, newest_at=walk.sent_at if moved else cursor.newest_at, walked_at=walk.sent_at)
+
+
 def _newest(rows: Collection[Record], sent_at: datetime | None, before: datetime | None) -> datetime | None:
     limit = sent_at + FUTURE if sent_at else None
     moments = [at for row in rows if (at := _updated(row)) is not None and (limit is None or at <= limit)]
     return max([*moments, *([before] if before else [])], default=None)
+
+
+def _date(data: Mapping[str, str], name: str) -> datetime | None:
+    written = data.get(name)
+    return datetime.fromisoformat(written).astimezone(UTC) if written else None
 
 
 def _remember(rows: Mapping[int, Record], digests: Mapping[int, str]) -> dict[int, str]:

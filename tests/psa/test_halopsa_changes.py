@@ -167,6 +167,79 @@ def test_a_late_row_within_the_overlap_is_told(tickets: List, psa: HaloPsa) -> N
     assert told(psa.changed(cursor)) == [2]
 
 
+def sent(**later: float) -> str:
+    """HaloPSA's `Date` so much later."""
+    return f"{START + timedelta(**later):%a, %d %b %Y %H:%M:%S GMT}"
+
+
+def asked_from(tickets: List) -> str:
+    return tickets.queries[-1]["lastupdatefromdate"].partition("T")[2]
+
+
+def test_the_overlap_shrinks_while_nothing_changes_and_is_whole_again_after_a_change(
+    tickets: List, psa: HaloPsa
+) -> None:
+    """A burst of 500 changes would else cost six pages at every poll until something newer happens."""
+    tickets.put(1, at())
+    tickets.date = sent(seconds=10)
+    cursor = psa.changed(None).cursor
+    asked = []
+    for minutes in (1, 3, 10, 20):
+        tickets.date = sent(minutes=minutes, seconds=10)
+        cursor = psa.changed(cursor).cursor
+        asked.append(asked_from(tickets))
+    # Each from what the walk before it had seen: at 0, 1, 3 and 10 minutes of quiet.
+    assert asked == ["08:55:00", "08:56:00", "08:58:00", "08:59:59"]
+    tickets.put(2, at(minutes=30))
+    tickets.date = sent(minutes=30, seconds=5)
+    changes = psa.changed(cursor)
+    assert told(changes) == [2]
+    psa.changed(changes.cursor)
+    assert asked_from(tickets) == "09:25:00"
+
+
+def test_a_row_that_shows_up_late_after_quiet_minutes_is_told(tickets: List, psa: HaloPsa) -> None:
+    tickets.put(1, at())
+    tickets.date = sent()
+    cursor = psa.changed(None).cursor
+    tickets.date = sent(minutes=3)
+    cursor = psa.changed(cursor).cursor
+    tickets.put(2, at(minutes=-1, seconds=-59))  # written five minutes, less a second, before the last walk
+    tickets.date = sent(minutes=3, seconds=15)
+    assert told(psa.changed(cursor)) == [2]
+
+
+def test_without_halopsas_clock_the_overlap_stays_whole(tickets: List, psa: HaloPsa) -> None:
+    tickets.put(1, at())
+    cursor = psa.changed(None).cursor
+    tickets.date = sent(minutes=9)
+    cursor = psa.changed(cursor).cursor
+    psa.changed(cursor)
+    assert asked_from(tickets) == "08:55:00"
+
+
+def test_a_halopsa_clock_that_goes_back_makes_no_overlap_longer_than_the_usual(tickets: List, psa: HaloPsa) -> None:
+    tickets.put(1, at())
+    tickets.date = sent()
+    cursor = psa.changed(None).cursor
+    tickets.date = sent(hours=-2)
+    cursor = psa.changed(cursor).cursor
+    psa.changed(cursor)
+    assert asked_from(tickets) == "08:55:00"
+
+
+def test_an_incomplete_walk_takes_nothing_off_the_overlap(tickets: List, psa: HaloPsa) -> None:
+    fill(tickets, 150)
+    tickets.date = sent(seconds=150)
+    cursor = psa.changed(None).cursor
+    tickets.spoil = lambda number, rows: rows if number == 1 else rows[1:]
+    tickets.date = sent(minutes=20)
+    cursor = psa.changed(cursor).cursor
+    tickets.spoil = lambda _, rows: rows
+    psa.changed(cursor)
+    assert asked_from(tickets) == "08:57:30"
+
+
 def test_a_ticket_closed_by_hand_is_told(tickets: List, psa: HaloPsa) -> None:
     tickets.put(1, at())
     cursor = psa.changed(None).cursor
