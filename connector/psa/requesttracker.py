@@ -10,14 +10,13 @@ Tried against Request Tracker 5.0.3 (Debian 12) on 2026-11-22.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Self
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
-from connector.core.case import Person
 from connector.core.ports import (
     ApprovalReading,
     Changes,
@@ -35,6 +34,7 @@ from connector.psa.mapping import RequestTrackerRequest, read_mapping
 from connector.psa.requesttracker_approval import ENDED, History, change_moment, last_change, read_approval
 from connector.psa.requesttracker_check import findings
 from connector.psa.requesttracker_mapping import RtMapping, action_of, client_of, request_of, text, watched
+from connector.psa.requesttracker_people import People
 from connector.psa.requesttracker_poll import Cursor, changes_since
 from connector.psa.requesttracker_rest import (
     APPROVALS,
@@ -44,20 +44,14 @@ from connector.psa.requesttracker_rest import (
     Transaction,
     any_of,
     fold,
-    in_path,
     not_understood,
     quoted,
-    read_person,
     read_ticket,
-    understood,
 )
 
 KEY = re.compile(r"[1-9][0-9]{0,17}")
 MARKER = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 OPEN = frozenset({"new", "open", "stalled"})
-GROUPS_ARE_KEPT_FOR = timedelta(minutes=10)
-MOST_NOTES_KEPT = 500
-LONGEST_COMMENT = 2000
 LONGEST_TITLE = 100
 LONGEST_ANSWER = 200
 
@@ -71,6 +65,13 @@ class RequestTrackerSection(Section):
     mapping: str
 
 
+@dataclass(frozen=True)
+class _Seen:
+    status: str
+    subject: str
+    etag: str | None
+
+
 class RequestTracker:
     """A Request Tracker 5 server. Safe to use from several threads."""
 
@@ -79,9 +80,7 @@ class RequestTracker:
         self._rest = rest
         self._mapping = mapping
         self._clock = clock
-        self._lock = threading.Lock()
-        self._groups: dict[str, tuple[datetime, tuple[Person, ...] | None]] = {}
-        self._words: dict[tuple[str, ...], str] = {}
+        self._people = People(rest, clock)
         self._inactive: dict[tuple[str, str], bool] = {}
 
     @classmethod
@@ -138,8 +137,8 @@ class RequestTracker:
             history,
             change,
             anyone=self.approvers_listed,
-            asked_by=self._asked,
-            note_of=self._comment,
+            asked_by=self._people.asked_by,
+            note_of=self._people.words_on,
         )
         return self._ticket(ticket, request, reading, change_moment(ticket, asked, history, change))
 
@@ -215,71 +214,8 @@ class RequestTracker:
             f"was approved. Give the user of {self._name} the rights ShowTicket and SeeCustomField there."
         )
 
-    def _asked(self, approval: TicketRow) -> tuple[Person, ...] | None:
-        """Who is to decide an approval; `None` when one of its groups cannot be read."""
-        people = dict.fromkeys(approval.asked)
-        for group in approval.asked_groups:
-            members = self._members(group)
-            if members is None:
-                return None
-            people.update(dict.fromkeys(members))
-        return tuple(people)
-
-    def _members(self, group: str) -> tuple[Person, ...] | None:
-        """The members of a group with their addresses; `None` without the right SeeGroup. Kept for ten minutes."""
-        now = self._clock()
-        with self._lock:
-            kept = self._groups.get(group)
-        if kept and timedelta(0) <= now - kept[0] < GROUPS_ARE_KEPT_FOR:
-            return kept[1]
-        members: tuple[Person, ...] | None = None
-        answer = self._rest.get(f"/group/{_key(group)}", expect=(200, 403, 404))
-        if answer.status == 200:
-            members = tuple(self._user(name) for name in understood(_user_names, answer.json(), "a group"))
-        with self._lock:
-            self._groups[group] = (now, members)
-        return members
-
-    def _user(self, name: str) -> Person:
-        answer = self._rest.get(f"/user/{in_path(name)}", expect=(200, 403, 404))
-        known = answer.json() if answer.status == 200 else {}
-        if not isinstance(known, dict):
-            raise not_understood("a user")
-        return read_person({**known, "id": name})
-
-    def _comment(self, approval: str, words: Sequence[Transaction]) -> str:
-        """The approver's own words. They never change, so they are asked for once."""
-        if not words:
-            return ""
-        kept_as = (approval, *(str(line.id) for line in words))
-        with self._lock:
-            if kept_as in self._words:
-                return self._words[kept_as]
-        wanted = {str(line.id) for line in words}
-        query = [("fields", "TransactionId,ContentType,Content")]
-        parts = [
-            str(row.get("Content") or "").strip()
-            for row in self._attachments(f"/ticket/{_key(approval)}/attachments", query, wanted)
-            if str(row.get("ContentType")) == "text/plain"
-        ]
-        comment = "\n".join(part for part in parts if part)[:LONGEST_COMMENT]
-        with self._lock:
-            if len(self._words) >= MOST_NOTES_KEPT:
-                self._words.clear()
-            self._words[kept_as] = comment
-        return comment
-
-    def _attachments(self, path: str, query: Sequence[tuple[str, str]], wanted: set[str]) -> Iterator[dict[str, Any]]:
-        missing = set(wanted)
-        for row in self._rest.rows(path, query):
-            if str(row.get("TransactionId")) in wanted:
-                missing.discard(str(row.get("TransactionId")))
-                yield row
-            if not missing:
-                return
-
-    def _look_for(self, key: str) -> dict[str, Any]:
-        """The ticket itself, or why there is none.
+    def _look_for(self, key: str) -> _Seen:
+        """What a write needs to know of a ticket, or why there is none.
 
         RT answers for a merged ticket with the one that took it in, and would also write there: so this comes before
         every write.
@@ -296,21 +232,21 @@ class RequestTracker:
                 "queues, or the right ShowTicket is missing."
             )
         ticket = answer.json()
-        if not isinstance(ticket, dict) or "id" not in ticket or "Status" not in ticket:
+        if not isinstance(ticket, dict) or not {"id", "Status", "Subject"} <= ticket.keys():
             raise not_understood("a ticket")
         if str(ticket["id"]) != key:
             raise TicketGone(f"Ticket {key} was merged into {ticket['id']} in {SYSTEM}. Go on there.")
         if ticket["Status"] == "deleted":
-            raise TicketGone(f"Ticket {key} was deleted in {SYSTEM}.")
-        return ticket
+            raise TicketGone(f"Ticket {key} was deleted in {SYSTEM}. Nothing more can be done with it.")
+        return _Seen(status=str(ticket["Status"]), subject=str(ticket["Subject"]), etag=answer.headers.get("ETag"))
 
     # ---------------------------------------------------------------- writing
 
     def add_note(self, ticket_id: str, note: Note) -> None:
         """See `Psa.add_note`. A private note is a comment, a public one a reply, which RT mails to the requestors."""
         key = _key(ticket_id)
-        ticket = self._look_for(key)
-        title = " ".join(str(ticket.get("Subject") or "").split())[:LONGEST_TITLE]
+        seen = self._look_for(key)
+        title = " ".join(seen.subject.split())[:LONGEST_TITLE]
         reference = f"connector ref={_marker(note.marker)}"
         answer = self._rest.send(
             "POST",
@@ -322,6 +258,7 @@ class RequestTracker:
                 "ContentType": "text/plain",
             },
             expect=(201, 400, 403, 404),
+            unchanged=seen.etag,
         )
         if answer.status != 201:
             self._look_for(key)
@@ -352,10 +289,13 @@ class RequestTracker:
         if status is None:
             return False
         key = _key(ticket_id)
-        if _is(str(self._look_for(key)["Status"]), status):
+        before = self._look_for(key)
+        if _is(before.status, status):
             return True
-        answer = self._rest.send("PUT", f"/ticket/{key}", {"Status": status}, expect=(200, 400, 403, 404))
-        now = str(self._look_for(key)["Status"])
+        answer = self._rest.send(
+            "PUT", f"/ticket/{key}", {"Status": status}, expect=(200, 400, 403, 404), unchanged=before.etag
+        )
+        now = self._look_for(key).status
         if not _is(now, status):
             raise PermanentError(
                 f"{SYSTEM} left ticket {key} in the status {now} instead of {status}: {_said(answer)}. "
@@ -379,10 +319,6 @@ def _marker(marker: str) -> str:
 
 def _is(status: str, mapped: str | None) -> bool:
     return mapped is not None and fold(status) == fold(mapped)
-
-
-def _user_names(group: dict[str, Any]) -> list[str]:
-    return [str(member["id"]) for member in group["Members"] if member["type"] == "user"]
 
 
 def _said(answer: Answer) -> str:

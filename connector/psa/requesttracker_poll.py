@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connector.core.ports import ChangedTicket, Changes
+from connector.psa.requesttracker_approval import ENDED
 from connector.psa.requesttracker_mapping import RtMapping, our_queues, our_requests, request_of
-from connector.psa.requesttracker_rest import APPROVALS, Rest, read_ticket, understood
+from connector.psa.requesttracker_rest import APPROVALS, Rest, fold, read_ticket, understood
 
 OVERLAP = timedelta(minutes=5)
 """For clocks that run apart a little, answers that take long, and changes saved late."""
@@ -32,8 +33,8 @@ class Cursor:
     Attributes:
         at: When we asked last, by our clock.
         told: What each row of the last answer looked like, so that the overlap brings nothing twice.
-        watched: Mapped tickets that were told, oldest first: they are told once more when they stop being mapped, or
-            when one of their approvals changes. (A withdrawn approval does not touch the ticket itself.)
+        watched: Mapped open tickets that were told, oldest first: they are told once more when they stop being
+            mapped, or when one of their approvals changes. (A withdrawn approval does not touch the ticket itself.)
     """
 
     at: datetime
@@ -84,6 +85,8 @@ def changes_since(rest: Rest, mapping: RtMapping, cursor: Cursor | None, now: da
             if request_of(mapping, row) is not None:
                 watched[row.id] = None
                 changed[row.id] = None
+                if fold(row.status) in ENDED:
+                    del watched[row.id]
             elif row.id in watched:
                 del watched[row.id]
                 changed[row.id] = None

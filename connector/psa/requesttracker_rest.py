@@ -7,7 +7,7 @@ Other versions of RT 5 should behave alike; that is UNVERIFIED, so answers of an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -116,11 +116,26 @@ class Rest:
     def get(self, path: str, *, expect: Sequence[int] = (200,), query: Sequence[tuple[str, str]] = ()) -> Answer:
         return self._http.call("GET", self._address(path, query), expect=expect, headers=self._headers)
 
-    def send(self, method: str, path: str, body: Mapping[str, str], *, expect: Sequence[int]) -> Answer:
-        """A write. Never repeated here: RT knows no idempotency key."""
-        return self._http.call(
-            method, self._address(path, ()), expect=expect, headers=self._headers, json=dict(body), repeatable=False
+    def send(
+        self, method: str, path: str, body: Mapping[str, str], *, expect: Collection[int], unchanged: str | None
+    ) -> Answer:
+        """A write. Never repeated here: RT knows no idempotency key.
+
+        Args:
+            unchanged: The ETag under which the ticket was read. RT's ETag is the newest transaction that we may see;
+                where it has moved on, the answer is 412 and nothing was written. RT checks before it writes and not
+                while, so this catches a merge or another agent's click, and is no lock.
+
+        Raises:
+            TemporaryError: Also for 412.
+        """
+        headers = self._headers | ({"If-Match": unchanged} if unchanged else {})
+        answer = self._http.call(
+            method, self._address(path, ()), expect={*expect, 412}, headers=headers, json=dict(body), repeatable=False
         )
+        if answer.status == 412:
+            raise TemporaryError(f"{answer.where}: the ticket changed while we looked at it. It is tried again.")
+        return answer
 
     def tickets(self, query: str, *, more: str = "") -> Iterator[dict[str, Any]]:
         """Every ticket that a TicketSQL query finds, as RT gives the rows, oldest change first.
@@ -157,11 +172,7 @@ class Rest:
                     f"{SYSTEM} refused the search {path}. Check the names of queues and custom fields in the mapping, "
                     "then run: connector check"
                 )
-            body = answer.json()
-            try:
-                items, total, pages = list(body["items"]), body.get("total"), body.get("pages")
-            except (TypeError, KeyError, AttributeError):
-                raise not_understood(path) from None
+            items, total, pages = understood(_page, answer.json(), path)
             if page == 1 and total and not items:
                 raise TemporaryError(
                     f"{SYSTEM} counts {total} rows in {path} but shows none. It did not understand the request; "
@@ -169,7 +180,7 @@ class Rest:
                 )
             yield from items
             empty = 0 if items else empty + 1
-            if (page >= int(pages or 0)) if total is not None else (empty >= EMPTY_PAGES_IN_A_ROW):
+            if (page >= pages) if total is not None else (empty >= EMPTY_PAGES_IN_A_ROW):
                 return
         raise TemporaryError(f"{SYSTEM} has more than {MOST_PAGES} pages in {path}. It is tried again.")
 
@@ -252,6 +263,15 @@ def read_time(text: str) -> datetime | None:
     """RT's instants: UTC with a Z, whole seconds, whatever the user's zone; 1970 means "never"."""
     moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     return moment if moment.year > 1970 else None
+
+
+def _page(body: dict[str, Any]) -> tuple[list[dict[str, Any]], int | None, int]:
+    """Rows, total and number of pages. Without rights to see all, RT gives no total; `pages` is 0.0 for none."""
+    items = body["items"]
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise TypeError("rows are objects")
+    total = body["total"]
+    return items, None if total is None else int(total), int(body["pages"] or 0)
 
 
 def _ticket(row: dict[str, Any]) -> TicketRow:
