@@ -12,7 +12,13 @@ from datetime import timedelta
 
 
 class ConnectorError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of everything that this package raises on purpose.
+
+    Attributes:
+        done: What a call of many parts had finished before it failed, in words, so that the ticket can tell.
+    """
+
+    done: tuple[str, ...] = ()
 
 
 class TemporaryError(ConnectorError):

@@ -51,6 +51,7 @@ from connector.core.subject import read_subject
 from connector.errors import (
     AmbiguousAccount,
     AuthenticationError,
+    ConnectorError,
     DatabaseError,
     LostClaim,
     NoSuchAccount,
@@ -174,9 +175,6 @@ class Reconciler:
     def _settle(self, held: _Held, failure: Exception) -> Pass:
         """Write down what a failure means for the case."""
         match failure:
-            case TicketGone():
-                self._ticket_gone(held, failure)
-                return Pass(Result.DONE, held.case)
             case TemporaryError():
                 self._postpone(held, failure, failure.retry_after)
                 return Pass(Result.DELAYED, held.case)
@@ -331,17 +329,6 @@ class Reconciler:
                 replace(case, due_at=self._clock() + WAITS[-1], attempts=case.attempts + 1), now=self._clock()
             )
 
-    def _ticket_gone(self, held: _Held, gone: TicketGone) -> None:
-        case = held.case
-        if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.NEEDS_PERSON):
-            step = plan.Record(
-                event=Event.TICKET_ENDED, changes={"explanation": str(gone)}, facts={"reason": str(gone)}
-            )
-            self._record(held, step)
-            self._make_due(held)
-        else:
-            self._give_up(held, str(gone))
-
     def _make_due(self, held: _Held) -> None:
         """Give the claim back, but go on at once: there are messages to deliver."""
         now = self._clock()
@@ -363,9 +350,12 @@ class Reconciler:
             `None` when it is not a yes; what to do instead has been written down.
         """
         case = held.case
-        ticket = self._psa(case).read(case.ticket_id)
+        try:
+            ticket = self._psa(case).read(case.ticket_id)
+        except TicketGone as gone:
+            self._record(held, plan.end(case, None, plan.Seen(gone=str(gone))))
+            return None
         policy = self._policy(case, ticket)
-        now = self._clock()
         if ticket.closed or not ticket.mapped:
             self._record(held, plan.end(case, ticket, plan.Seen(ticket=ticket)))
             return None
@@ -435,7 +425,15 @@ class Reconciler:
             reset=reset,
             lease=self._lease,
         )
-        report = self._directory.remove_methods(policy.tenant, account.id)
+        try:
+            report = self._directory.remove_methods(policy.tenant, account.id)
+        except ConnectorError as failure:
+            if failure.done:  # the next try will not see these any more, but the ticket is to name them
+                removed = (*held.case.mfa_removed, *failure.done)
+                held.case = self._store.save(
+                    replace(held.case, mfa_removed=removed), now=self._clock(), lease=self._lease
+                )
+            raise
         self._directory.revoke_sessions(policy.tenant, account.id)
         self._record(held, plan.after_methods(held.case, report, policy, now=self._clock()))
 

@@ -325,7 +325,9 @@ class Directory(Protocol):
         A repeat goes on where the first stopped.
 
         Raises:
-            TemporaryError, AuthenticationError: Some may have been removed; repeat.
+            TemporaryError, AuthenticationError: Some may have been removed (their kinds are in the error's `done`);
+                repeat.
+            PermanentError, NoSuchAccount.
         """
 
     def revoke_sessions(self, tenant: str, account_id: str) -> None:

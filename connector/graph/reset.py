@@ -117,7 +117,11 @@ class Resetter:
     def remove_methods(self, account_id: str) -> MethodsReport:
         """Remove every method but the password, one by one, in rounds, and read back what is left."""
         work = _Removal(self, self._user(account_id), account_id, until=self._now() + WORK_AT_MOST.total_seconds())
-        return work.run()
+        try:
+            return work.run()
+        except ConnectorError as failure:
+            failure.done = work.removed
+            raise
 
     # -- for the removal
 
@@ -174,6 +178,11 @@ class _Removal:
         self._refused: dict[str, str] = {}
         self._forbidden: set[str] = set()
 
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Kinds removed so far, in order."""
+        return tuple(method.kind for method in self._gone.values())
+
     def run(self) -> MethodsReport:
         listed = self._list()
         for last in (False,) * (ROUNDS - 1) + (True,):
@@ -187,7 +196,7 @@ class _Removal:
                 break
             self._resetter.pause(STALE_PAUSE)
         return MethodsReport(
-            removed=tuple(method.kind for method in self._gone.values()),
+            removed=self.removed,
             left=tuple(MethodLeft(method.kind, self._why(method)) for method in listed if not method.is_password),
         )
 
