@@ -71,7 +71,13 @@ class ApprovalFacts:
 
     @property
     def yeses(self) -> tuple[Approval, ...]:
-        return tuple(decision for decision in self.reading.decisions if decision.approved)
+        """Every yes that stands. One that the same person gave anew in the same step later on does not any more.
+
+        PSAs keep the answers of an approval that was started again, so without this a void yes would stay in the way
+        of every later one. Somebody else's later yes replaces nothing: each step may have asked for both.
+        """
+        yeses = [decision for decision in self.reading.decisions if decision.approved]
+        return tuple(yes for yes in yeses if not any(_replaces(later, yes) for later in yeses))
 
 
 BY_HAND = "Check who is asking, reset the account by hand if it is right, and close this ticket."
@@ -336,6 +342,14 @@ def judge_account(facts: AccountFacts) -> Refusal | None:
 def judge_approval(facts: ApprovalFacts) -> Refusal | None:
     """The first objection against taking the approval for a yes, or `None`."""
     return next((refusal for rule in APPROVAL_RULES if (refusal := rule(facts))), None)
+
+
+def _replaces(later: Approval, earlier: Approval) -> bool:
+    return (
+        later.decided_at > earlier.decided_at
+        and later.step == earlier.step
+        and later.approver.is_same(earlier.approver)
+    )
 
 
 def _deciders(approval: Approval) -> tuple[Person, ...]:

@@ -37,8 +37,16 @@ from connector.core.ports import (
 from connector.core.subject import read_subject
 
 MOST_REMINDED_APPROVERS = 5
+MOST_ROUNDS = 5
+"""How often the retry status of a ticket begins a new round; beyond it only `connector retry` does."""
 LATE_EXPIRY = timedelta(seconds=5)
 """How long after a link's end its service is asked for the last events, if it has not told by itself."""
+
+ASK_AGAIN = timedelta(seconds=30)
+"""How often it is asked then: its clock may be behind ours."""
+
+LONGEST_SILENCE = timedelta(minutes=15)
+"""After that nobody believes any more that the end will be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +170,7 @@ def next_step(case: Case, seen: Seen, policy: Policy, *, now: datetime) -> Step:
                 return RemoveMethods()
             return Deliver()
         case State.LINK_OUT:
-            return Wait(case.link_expires_at + LATE_EXPIRY if case.link_expires_at else None)
+            return _wait_for_link(case, now)
         case State.NEEDS_PERSON:
             return _wait_for_person(case, seen)
         case _:
@@ -273,7 +281,10 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
     reminder_at = since + timing.remind_after + case.reminders * timing.remind_every
     if now < reminder_at:
         return Wait(min(reminder_at, end))
+    # After days of an outage several are due: one goes out, and the others count as given.
     count = case.reminders + 1
+    while count < timing.reminders and since + timing.remind_after + count * timing.remind_every <= now:
+        count += 1
     asked = ticket.approval.approvers[:MOST_REMINDED_APPROVERS]
     key = f"reminder:{case.round}:{count}"
     return Record(
@@ -355,7 +366,31 @@ def _wait_for_person(case: Case, seen: Seen) -> Step:
     ticket = seen.ticket
     if ticket is None or ticket.closed:
         return end(case, ticket, seen)
-    return retry(case) if ticket.retry_requested else Wait(None)
+    # A ticket that cannot be moved out of the retry status (no status is mapped, or the PSA refuses the move) still
+    # stands there after the next hand-off, and again after that.
+    return retry(case) if ticket.retry_requested and case.round < MOST_ROUNDS else Wait(None)
+
+
+def _wait_for_link(case: Case, now: datetime) -> Step:
+    """No news of the link. Its end is the link service's to tell: by its clock, and from all events up to now."""
+    if case.link_expires_at is None:
+        return Wait(None)
+    overdue = now - case.link_expires_at
+    if overdue < LATE_EXPIRY:
+        return Wait(case.link_expires_at + LATE_EXPIRY)
+    if overdue < LONGEST_SILENCE:
+        return Wait(now + ASK_AGAIN)
+    return hand_off(
+        case,
+        Refusal(
+            "link_silent",
+            f"The link service has not told how the link ended, {notes.span(LONGEST_SILENCE)} after its time was over. "
+            "Whether it was opened is not known.",
+            "Look at the link service and its clock. Ask the requester whether the link was opened, then close this "
+            "ticket, or move it to the retry status for a new password.",
+            "We could not find out whether your link was used. A colleague of the service desk takes over.",
+        ),
+    )
 
 
 def _link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
@@ -391,7 +426,7 @@ def _link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
                 facts={"expired_at": ended.at.isoformat()},
             )
         if any(e.link_id == case.link_id and e.kind is LinkEventKind.REVOKED for e in events):
-            return hand_off(
+            withdrawn = hand_off(
                 case,
                 Refusal(
                     "link_revoked",
@@ -401,6 +436,7 @@ def _link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
                 ),
                 changes=changes,
             )
+            return replace(withdrawn, messages=(*messages, *withdrawn.messages))
     if messages and case.state in (State.CLOSED, State.NEEDS_PERSON):
         return Record(event=Event.LATE_REVEAL, changes={**changes, "due_at": None}, messages=messages, facts=facts)
     return None
@@ -522,7 +558,8 @@ def start_over(case: Case, ticket: Ticket, different: Sequence[str]) -> Record:
 
 def retry(case: Case) -> Record:
     """Begin a new round after a hand-off."""
-    changes = {"round": case.round + 1, "explanation": "", "outcome": None}
+    # The explanation stays until the request is recognised: who was told it once need not be told the same again.
+    changes = {"round": case.round + 1, "outcome": None}
     return Record(
         event=Event.RETRIED,
         changes=changes,
@@ -560,8 +597,12 @@ def cancel(case: Case, who: str) -> Record:
 
 
 def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None = None) -> Record:
-    """A person must take over: note with reason and what to do, the mapped status, a mail to the requester."""
+    """A person must take over: note with reason and what to do, the mapped status, a mail to the requester.
+
+    No mail where a retry has brought the very same reason again: the requester knows.
+    """
     changes = dict(changes or {})
+    known = case.state is State.RECEIVED and case.explanation == refusal.reason
     case = replace(case, **changes)
     return Record(
         event=Event.HANDED_OFF,
@@ -569,11 +610,15 @@ def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None 
         messages=(
             _note(case, f"hand_off:{case.round}:{case.state.value}", notes.handed_off(refusal, case)),
             Message(key=f"hand_off_status:{case.round}:{case.state.value}", body=StatusTarget.HAND_OFF),
-            *_mail(
-                case,
-                f"hand_off_mail:{case.round}:{case.state.value}",
-                MailKind.HANDED_TO_PERSON,
-                reason=refusal.told,
+            *(
+                ()
+                if known
+                else _mail(
+                    case,
+                    f"hand_off_mail:{case.round}:{case.state.value}",
+                    MailKind.HANDED_TO_PERSON,
+                    reason=refusal.told,
+                )
             ),
         ),
         facts={"code": refusal.code, "reason": refusal.reason},

@@ -102,6 +102,7 @@ class World:
         passes: Every pass of every process, oldest first.
         poll_failures: What the polls raised, as text.
         passwords: Every candidate that was made.
+        at_work_on: The id of the case of the present pass.
         changed_at: When somebody last changed what a ticket asks for; kept by the tests that do so.
     """
 
@@ -116,6 +117,7 @@ class World:
     passes: list[Pass] = field(default_factory=list)
     poll_failures: list[str] = field(default_factory=list)
     passwords: list[Secret] = field(default_factory=list)
+    at_work_on: str = ""
     changed_at: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -173,6 +175,7 @@ class World:
                 return made
             if case is None:
                 return made
+            self.at_work_on = case.id
             made.append(self.reconciler.work_on(case))
             self.passes.append(made[-1])
         raise AssertionError(f"more than {MOST_PASSES} passes in a row: a loop without a pause")
