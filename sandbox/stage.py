@@ -106,7 +106,7 @@ class Stage:
         folder: Databases, configuration, secrets and logs.
         gentle: Whether the sandbox does without its unkindness.
         sandbox_options: More words for `python -m sandbox`.
-        connector_lines, settings: What is put over the defaults of `connector.yaml` (top-level keys).
+        settings, links_settings: What is put over the defaults of `connector.yaml` and `links.yaml` (top-level keys).
         environ: More environment for the connector's processes.
     """
 
@@ -114,6 +114,7 @@ class Stage:
     gentle: bool = True
     sandbox_options: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    links_settings: dict[str, Any] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     links_port: int = field(default_factory=free_port)
@@ -286,6 +287,7 @@ class Stage:
             "pepper": {"file": "pepper.secret"},
             "api_keys": [{"file": "api-key.secret"}],
             "support": support,
+            **self.links_settings,
         }
         (folder / "links.yaml").write_text(json.dumps(links, indent=2))
 
