@@ -37,6 +37,7 @@ from connector.core.ports import (
 from connector.core.subject import read_subject
 
 MOST_REMINDED_APPROVERS = 5
+BY_A_DEAD_TRY = "whatever an interrupted earlier try removed"
 MOST_ROUNDS = 5
 """How often the retry status of a ticket begins a new round; beyond it only `connector retry` does."""
 LATE_EXPIRY = timedelta(seconds=5)
@@ -166,9 +167,9 @@ def next_step(case: Case, seen: Seen, policy: Policy, *, now: datetime) -> Step:
             return _wait(case, seen, policy, now)
         case State.APPROVED:
             assert case.action is not None  # noqa: S101 - the machine lets no case without action come here
-            if case.action.resets_mfa and not case.mfa_done:
-                return RemoveMethods()
-            return Deliver()
+            if case.action.resets_password and (case.mfa_done or not case.action.resets_mfa):
+                return Deliver()
+            return RemoveMethods()
         case State.LINK_OUT:
             return _wait_for_link(case, now)
         case State.NEEDS_PERSON:
@@ -181,20 +182,14 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     ticket = seen.ticket
     if ticket is None or ticket.closed or not ticket.mapped:
         return end(case, ticket, seen)
-    copied = _copied(ticket, policy)
+    copied = _taken_over(case, ticket, policy)
     if seen.account is not None:
         copied |= {"subject_id": seen.account.id, "subject_name": seen.account.display_name or seen.account.upn}
     case = replace(case, **copied)
     refusal = _refuse_request(ticket, seen, policy)
     if refusal is not None:
         return hand_off(case, refusal, changes=copied)
-    changes = {
-        **copied,
-        "request_since": request_since(case, ticket),
-        "waiting_since": now,
-        "reminders": 0,
-        "explanation": "",
-    }
+    changes = {**copied, "waiting_since": now, "reminders": 0, "explanation": ""}
     case = replace(case, **changes)
     key = f"recognised:{case.round}"
     return Record(
@@ -529,7 +524,8 @@ def differences(case: Case, ticket: Ticket, policy: Policy) -> tuple[str, ...]:
         "subject": read_subject(ticket.subject_text).address == case.subject,
         "action": ticket.action is case.action,
         "requester": same_requester or (known is None and now is None),
-        "customer": ticket.client_id == case.client_id and policy.tenant == case.tenant,
+        # Without a tenant until now: the configuration has got one since; that changes nothing about what was asked.
+        "customer": ticket.client_id == case.client_id and case.tenant in ("", policy.tenant),
         "history": ticket.request_changed_at is None
         or case.request_since is None
         or ticket.request_changed_at <= case.request_since,
@@ -538,7 +534,31 @@ def differences(case: Case, ticket: Ticket, policy: Policy) -> tuple[str, ...]:
 
 
 def start_over(case: Case, ticket: Ticket, different: Sequence[str]) -> Record:
-    """The request is not what was recognised: begin again, with every approval of before the change void.
+    """The request is not what was recognised: begin again, with every approval of before the change void."""
+    return Record(
+        event=Event.CHANGED,
+        changes={**_parts(ticket), **_nothing_done(case, ticket), "round": case.round + 1, "explanation": ""},
+        messages=(_note(case, f"changed:{case.round}", notes.changed(different)),),
+        facts={"changed": ", ".join(different)},
+    )
+
+
+def _nothing_done(case: Case, ticket: Ticket) -> dict[str, Any]:
+    """A changed request has no approval, and what was done was done for the one before: perhaps another account."""
+    return {
+        "request_since": _changed_at(case, ticket),
+        "approval": None,
+        "tenant": "",
+        "subject_id": "",
+        "subject_name": "",
+        "mfa_removed": (),
+        "mfa_left": (),
+        "mfa_done": False,
+    }
+
+
+def _changed_at(case: Case, ticket: Ticket) -> datetime:
+    """Since when a changed request is what it is.
 
     The PSA's history says when that was. Where it keeps none, or knows of no change since the last one that we took
     in, it does not explain what we see: then every approval that stands there now is void.
@@ -548,12 +568,7 @@ def start_over(case: Case, ticket: Ticket, different: Sequence[str]) -> Record:
         moments = [decision.decided_at for decision in ticket.approval.decisions]
         moments += [moment for moment in (ticket.updated_at, case.request_since) if moment is not None]
         changed_at = max(moments, default=ticket.created_at)
-    return Record(
-        event=Event.CHANGED,
-        changes={"round": case.round + 1, "request_since": changed_at, "approval": None, "explanation": ""},
-        messages=(_note(case, f"changed:{case.round}", notes.changed(different)),),
-        facts={"changed": ", ".join(different)},
-    )
+    return changed_at
 
 
 def retry(case: Case) -> Record:
@@ -625,9 +640,15 @@ def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None 
     )
 
 
-def after_methods(case: Case, report: MethodsReport, policy: Policy, *, now: datetime) -> Record:
-    """What to write down after the authentication methods were removed, wholly or in part."""
-    removed = (*case.mfa_removed, *report.removed)
+def after_methods(
+    case: Case, report: MethodsReport, policy: Policy, *, interrupted: bool = False, now: datetime
+) -> Record:
+    """What to write down after the authentication methods were removed, wholly or in part.
+
+    Args:
+        interrupted: An earlier try died before it could write down what it had removed.
+    """
+    removed = (*case.mfa_removed, *([BY_A_DEAD_TRY] if interrupted else []), *report.removed)
     left = tuple(f"{method.kind}: {method.reason}" for method in report.left)
     changes: dict[str, Any] = {"mfa_removed": removed, "mfa_left": left, "written_at": case.written_at or now}
     case = replace(case, **changes)
@@ -756,13 +777,25 @@ def _refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | Non
     return judge_account(AccountFacts(action=ticket.action, account=seen.account, requester=ticket.requester))
 
 
-def _copied(ticket: Ticket, policy: Policy) -> dict[str, Any]:
-    """What a case keeps of its ticket."""
+def _taken_over(case: Case, ticket: Ticket, policy: Policy) -> dict[str, Any]:
+    """What a case takes over of its ticket at the first look of a round.
+
+    Between a hand-off and a retry anybody can have changed the ticket. Then it is another request, and an approval that
+    counted before was not for this one, whoever asks for the retry.
+    """
+    parts: dict[str, Any] = {**_parts(ticket), "subject_id": "", "subject_name": ""}
+    if case.request_since is not None and differences(case, ticket, policy):
+        parts |= _nothing_done(case, ticket)
+    else:
+        parts["request_since"] = request_since(case, ticket)
+    return {**parts, "tenant": policy.tenant}
+
+
+def _parts(ticket: Ticket) -> dict[str, Any]:
     return {
         "number": ticket.number,
         "client_id": ticket.client_id,
         "client_name": ticket.client_name,
-        "tenant": policy.tenant,
         "requester": ticket.requester,
         "action": ticket.action,
         "subject": read_subject(ticket.subject_text).address,
