@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-RUN := $(BIN)/python -W ignore::DeprecationWarning
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help demo play test test-quick check fix bench record screenshots clean
@@ -26,17 +26,17 @@ play: $(STAMP) ## The same stage, left open for clicking in a browser
 	@$(BIN)/python -m sandbox.demo --play
 
 test: $(STAMP) ## All tests; what this machine lacks is skipped and says how to get it
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-quick: $(STAMP) ## The tests that start no processes
-	$(BIN)/python -m pytest -m "not e2e" -q
+	$(PYTEST) -m "not e2e"
 
 check: $(STAMP) ## Linters, types, import rules, and the tests that start no processes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not e2e" -q
+	$(PYTEST) -m "not e2e"
 
 fix: $(STAMP) ## Let the linter and the formatter mend what they can
 	$(BIN)/ruff check --fix .
