@@ -80,7 +80,7 @@ MOST_STEPS = 20
 """In one pass. More would be a loop in the plan."""
 
 PASSWORD_CANDIDATES = 3
-WHILE_PAUSED = timedelta(minutes=1)
+WHILE_PAUSED = timedelta(seconds=10)
 WHILE_REFUSED = timedelta(minutes=1)
 
 
@@ -417,6 +417,7 @@ class Reconciler:
             return
         account, policy, reset = yes
         now = self._clock()
+        interrupted = self._died_here(held.case)
         # The intention is on record before the first write: a killed process has counted and is found out.
         held.case = self._store.save(
             replace(held.case, written_at=held.case.written_at or now),
@@ -425,17 +426,24 @@ class Reconciler:
             reset=reset,
             lease=self._lease,
         )
+        report = None
         try:
             report = self._directory.remove_methods(policy.tenant, account.id)
+            self._directory.revoke_sessions(policy.tenant, account.id)
         except ConnectorError as failure:
-            if failure.done:  # the next try will not see these any more, but the ticket is to name them
-                removed = (*held.case.mfa_removed, *failure.done)
+            done = report.removed if report else failure.done
+            if done:  # the next try will not see these any more, but the ticket is to name them
+                removed = (*held.case.mfa_removed, *done)
                 held.case = self._store.save(
                     replace(held.case, mfa_removed=removed), now=self._clock(), lease=self._lease
                 )
             raise
-        self._directory.revoke_sessions(policy.tenant, account.id)
-        self._record(held, plan.after_methods(held.case, report, policy, now=self._clock()))
+        self._record(held, plan.after_methods(held.case, report, policy, interrupted=interrupted, now=self._clock()))
+
+    def _died_here(self, case: Case) -> bool:
+        """Whether an earlier try at the methods ended without a report or a failure: nobody knows what it removed."""
+        lines = self._store.audit_of(case.id)
+        return not case.attempts and bool(lines) and lines[-1].entry.event == "removing_methods"
 
     def _deliver(self, held: _Held) -> None:
         """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""

@@ -25,7 +25,7 @@ def test_thirty_kills_lose_nothing_and_reset_nothing_unasked(set_up: SetUp) -> N
     chance = random.Random(seed)
     stage = set_up(all_parts=False, brake={"per_requester": "500/1h", "per_approver": "500/1h", "per_tenant": "500/1h",
                                            "per_subject": "90/24h", "overall": "900/1h"})  # fmt: skip
-    stage.control("POST", "/latency", {"ms": 40})
+    stage.control("POST", "/latency", {"ms": 90})
     stage.start_links()
     tickets: dict[int, str] = {}
     work = [*(("Password Reset", name) for name in PASSWORDS), *(("MFA Reset", name) for name in MFA)]
