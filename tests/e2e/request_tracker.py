@@ -100,22 +100,45 @@ class Desk:
         self._tokens = tokens
 
     def call(
-        self, who: str, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None
+        self,
+        who: str,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        if_match: str | None = None,
     ) -> tuple[int, Any]:
         """One call as `who`: the status, and the body where it is JSON."""
-        answer = requests.request(
+        answer = self._send(who, method, path, body, query, if_match)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, None
+
+    def etag(self, ticket: str, *, by: str = CONNECTOR) -> str:
+        """The newest transaction of a ticket that `by` may see."""
+        return self._send(by, "GET", f"/ticket/{ticket}").headers["ETag"]
+
+    def _send(
+        self,
+        who: str,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        if_match: str | None = None,
+    ) -> requests.Response:
+        headers = {"Authorization": f"token {self._tokens[who]}", "Accept": "application/json"}
+        return requests.request(
             method,
             f"{self.base_url}/REST/2.0{path}",
-            headers={"Authorization": f"token {self._tokens[who]}", "Accept": "application/json"},
+            headers={**headers, "If-Match": if_match} if if_match else headers,
             json=body,
             params=query,
             allow_redirects=False,
             timeout=TIMEOUT_SECONDS,
         )
-        try:
-            return answer.status_code, answer.json()
-        except ValueError:
-            return answer.status_code, None
 
     def done(
         self, who: str, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None

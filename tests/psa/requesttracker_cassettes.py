@@ -24,7 +24,7 @@ FOLDER = Path(__file__).with_name("cassettes") / "requesttracker"
 RECORDED_URL = "http://rt.example"
 REST = "/REST/2.0/"
 
-REQUEST_HEADERS = frozenset({"content-type", "accept"})
+REQUEST_HEADERS = frozenset({"content-type", "accept", "if-match"})
 RESPONSE_HEADERS = frozenset({"content-type", "etag"})
 PARAMETERS = re.compile(r"query|fields(\[\w+\])?|per_page|page|orderby|order")
 SEGMENTS = re.compile(
@@ -33,7 +33,7 @@ SEGMENTS = re.compile(
 )
 SENT = frozenset(
     {"Queue", "Subject", "Requestor", "CustomFields", "Request type", "Target user", "Reason", "Type", "Status"}
-    | {"DependedOnBy", "DependsOn", "MergeInto", "Content", "ContentType", "Disabled"}
+    | {"DependedOnBy", "DependsOn", "MergeInto", "Content", "ContentType", "Disabled", "Owner"}
 )
 RECEIVED = frozenset(
     {"id", "type", "ref", "name", "values", "items", "count", "total", "pages", "page", "per_page", "message"}
@@ -116,7 +116,7 @@ def cassette(path: Path, *, record: bool) -> Iterator[Cassette]:
     player = vcr.VCR(
         before_record_request=scrub_request,
         before_record_response=scrub_response,
-        match_on=("method", "uri", "body"),
+        match_on=("method", "uri", "headers", "body"),
         record_mode=vcr.mode.ALL if record else vcr.mode.NONE,
     )
     player.register_serializer("files", JsonFiles)

@@ -545,6 +545,17 @@ class Oddities:
         assert psa.move(ticket, StatusTarget.HAND_OFF)
         assert len(desk.history(ticket)) == lines
 
+    def test_rt_refuses_a_move_on_an_old_look(self, desk: Desk) -> None:
+        ticket = desk.request()
+        old = desk.etag(ticket)
+        desk.set(ticket, Owner=HELPDESK)
+
+        body = {"Status": "needs technician"}
+        assert desk.call(CONNECTOR, "PUT", f"/ticket/{ticket}", body, if_match=old)[0] == 412
+        assert desk.status(ticket) == "new"
+        assert desk.call(CONNECTOR, "PUT", f"/ticket/{ticket}", body, if_match=desk.etag(ticket))[0] == 200
+        assert desk.status(ticket) == "needs technician"
+
     def test_a_target_without_status_sends_nothing(self, desk: Desk, build: Build) -> None:
         ticket = desk.request()
         assert not build(statuses={"closed": "resolved"}).move(ticket, StatusTarget.WORKING)
