@@ -1,0 +1,148 @@
+"""The command line: sentences and exit codes, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.stage import free_port
+
+ROOT = Path(__file__).parent.parent
+
+
+def connector(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "connector", "--config", str(config), *words],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A right configuration of systems that are not there."""
+    (tmp_path / "secret").write_text("x" * 40)
+    (tmp_path / "halopsa.yaml").write_text((ROOT / "mappings" / "halopsa.yaml").read_text(encoding="utf-8"))
+    nobody = f"http://127.0.0.1:{free_port()}"
+    settings: dict[str, Any] = {
+        "environment": "demo",
+        "database": f"sqlite:///{(tmp_path / 'connector.db').as_posix()}",
+        "inbound": {"listen": f"127.0.0.1:{free_port()}"},
+        "psa": {"halo": {"kind": "halopsa", "url": nobody, "client_id": "c", "client_secret": {"file": "secret"},
+                         "mapping": "halopsa.yaml"}},
+        "graph": {"client_id": "c", "client_secret": {"file": "secret"}, "url": nobody,
+                  "authority": nobody.replace("http:", "https:")},
+        "tenants": {"contoso": {"tenant_id": "8a000000-0000-0000-0000-000000000000", "clients": {"halo": ["12"]}}},
+        "links": {"url": nobody, "api_key": {"file": "secret"}},
+        "mail": {"host": "127.0.0.1", "port": free_port(), "from": "IT <it@example.com>"},
+    }  # fmt: skip
+    path = tmp_path / "connector.yaml"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def change(config: Path, **changes: Any) -> None:
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+
+
+def test_offline_check_is_content_with_right_files(config: Path) -> None:
+    done = connector(config, "check", "--offline")
+    assert done.returncode == 0, done.stderr
+    assert "0 errors, 0 warnings" in done.stdout
+
+
+def test_wrong_keys_and_missing_secret_files_are_named_all_at_once_with_exit_code_2(config: Path) -> None:
+    change(config, pol_every="15s", mail={"host": "127.0.0.1"}, database="mysql://host/db",
+           graph={"client_id": "c", "client_secret": {"file": "not-there"}})  # fmt: skip
+    for command in (["check"], ["run"], ["once"], ["cases"]):
+        done = connector(config, *command)
+        assert done.returncode == 2
+        assert "pol_every: unknown key. Did you mean poll_every?" in done.stderr
+        assert "not-there cannot be read" in done.stderr
+        assert "mysql is not supported" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_adapters_problems_are_told_with_their_place(config: Path) -> None:
+    settings = json.loads(config.read_text())
+    settings["psa"]["halo"]["colour"] = "red"
+    settings["psa"]["other"] = {"kind": "faxmachine"}
+    settings["links"]["api_key"] = "inline-secret-value"
+    config.write_text(json.dumps(settings))
+    done = connector(config, "check", "--offline")
+    assert done.returncode == 2
+    assert "psa.halo: colour: unknown key" in done.stderr
+    assert "'faxmachine' is not known. Known kinds:" in done.stderr
+    assert "a secret is never written here" in done.stderr
+    assert "inline-secret-value" not in done.stderr
+
+
+def test_check_tells_everything_that_cannot_be_reached(config: Path) -> None:
+    done = connector(config, "check", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    places = {
+        finding["about"].split(":")[0].split(".")[0] for finding in found["findings"] if finding["level"] == "error"
+    }
+    assert places >= {"psa", "tenants", "links", "mail"}
+    assert all(
+        finding["todo"] or finding["level"] != "error" or "." in finding["text"] for finding in found["findings"]
+    )
+
+
+def test_no_configuration_is_a_sentence(tmp_path: Path) -> None:
+    done = connector(tmp_path / "missing.yaml", "check")
+    assert done.returncode == 2
+    assert "missing.yaml cannot be read" in done.stderr
+
+
+def test_commands_on_an_empty_database_say_what_to_do(config: Path) -> None:
+    done = connector(config, "cases")
+    assert done.returncode == 1
+    assert "connector migrate" in done.stderr
+    assert connector(config, "migrate").returncode == 0
+    assert connector(config, "migrate").returncode == 0, "a repeat changes nothing"
+    assert json.loads(connector(config, "cases", "--json").stdout) == {"paused": "", "cases": []}
+    assert "no case of a ticket 4711" in connector(config, "show", "4711").stderr
+    assert connector(config, "audit", "verify").returncode == 0
+
+
+def test_migrate_takes_the_link_services_file_too(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x" * 48)
+    path = tmp_path / "links.yaml"
+    settings = {
+        "database": f"sqlite:///{(tmp_path / 'links.db').as_posix()}",
+        "pepper": {"file": "secret"},
+        "url": "https://links.example.com",
+        "api_keys": [{"file": "secret"}],
+    }
+    path.write_text(json.dumps(settings))
+    assert connector(path, "migrate").returncode == 0
+    assert (tmp_path / "links.db").exists()
+
+
+def test_once_with_everything_away_fails_in_sentences_and_loses_nothing(config: Path) -> None:
+    done = connector(config, "once")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "psa.halo" in done.stderr
+
+
+def test_a_second_daemon_on_the_same_database_is_refused(config: Path) -> None:
+    from connector.store import exclusive
+
+    database = json.loads(config.read_text())["database"]
+    with exclusive(database):
+        done = connector(config, "run")
+    assert done.returncode == 2
+    assert "another connector already works with" in done.stderr
+
+
+def test_the_mails_can_be_looked_at_without_a_configuration(tmp_path: Path) -> None:
+    done = connector(tmp_path / "none.yaml", "mails", "preview", str(tmp_path / "mails"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mails" / "index.html").exists()
