@@ -23,7 +23,7 @@ from enum import StrEnum
 import structlog
 
 from connector.core import brake, notes, plan
-from connector.core.case import Action, Case, State, fold
+from connector.core.case import Action, Case, State, mailbox
 from connector.core.guard import Refusal
 from connector.core.machine import Event, advance
 from connector.core.ports import (
@@ -386,8 +386,8 @@ class Reconciler:
             tenant=policy.tenant,
             action=action,
             subject=account.id,
-            requester=fold(case.requester.email or "") if case.requester else "",
-            approver=fold(case.approval.approver.email or case.approval.approver.name) if case.approval else "",
+            requester=mailbox(case.requester.email or "") if case.requester else "",
+            approver=mailbox(case.approval.approver.email or case.approval.approver.name) if case.approval else "",
         )
         stop = brake.check(wanted, self._store.resets_since(now - self._limits.longest), self._limits, now=now)
         if stop is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -79,10 +80,37 @@ class Person:
         """Whether any identity is shared."""
         return bool(self.identities & other.identities)
 
+    def may_be(self, other: Person) -> bool:
+        """Whether the two could be one person: any identity is shared, or the mailbox behind any address.
+
+        Only ever a reason to refuse: two people may share a mailbox.
+        """
+        return self.is_same(other) or bool(self._mailboxes & other._mailboxes)
+
+    @property
+    def _mailboxes(self) -> frozenset[str]:
+        addresses = (one.removeprefix("mail:") for one in self.identities if one.startswith("mail:"))
+        return frozenset(mailbox(address) for address in addresses)
+
 
 def fold(address: str) -> str:
-    """An address in the form in which addresses are compared: no blanks around it, case folded."""
-    return address.strip().casefold()
+    """An address in the form in which addresses are compared: no blanks around it, case folded.
+
+    A letter beyond ASCII never becomes one of ASCII, as `casefold` alone would have it: `straße@…` and `strasse@…`,
+    or a long s and an s, are two mailboxes, and who reads one address must not get the other.
+    """
+    folded = ((letter, letter.casefold()) for letter in address.strip())
+    return "".join(after if after.isascii() == before.isascii() else before for before, after in folded)
+
+
+def mailbox(address: str) -> str:
+    """The mailbox in which an address may end, taken as widely as can be; for refusing and counting only.
+
+    Exchange Online and others deliver `name+anything@…` to `name@…`
+    (learn.microsoft.com/exchange/recipients-in-exchange-online/plus-addressing-in-exchange-online, read 2026-11-22).
+    """
+    local, at, domain = unicodedata.normalize("NFKC", address).strip().casefold().rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,7 +191,7 @@ def password_can_be_set_in_the_cloud(facts: AccountFacts) -> Refusal | None:
 
 
 def requester_is_not_the_subject(facts: AccountFacts) -> Refusal | None:
-    if not facts.requester.is_same(facts.account.person):
+    if not facts.requester.may_be(facts.account.person):
         return None
     return Refusal(
         "requester_is_subject",
@@ -286,7 +286,7 @@ def approver_is_known(facts: ApprovalFacts) -> Refusal | None:
 
 
 def approver_is_not_the_requester(facts: ApprovalFacts) -> Refusal | None:
-    if not any(person.is_same(facts.requester) for yes in facts.yeses for person in _deciders(yes)):
+    if not any(person.may_be(facts.requester) for yes in facts.yeses for person in _deciders(yes)):
         return None
     return Refusal(
         "approver_is_requester",
@@ -297,7 +297,7 @@ def approver_is_not_the_requester(facts: ApprovalFacts) -> Refusal | None:
 
 
 def approver_is_not_the_subject(facts: ApprovalFacts) -> Refusal | None:
-    if not any(person.is_same(facts.subject) for yes in facts.yeses for person in _deciders(yes)):
+    if not any(person.may_be(facts.subject) for yes in facts.yeses for person in _deciders(yes)):
         return None
     return Refusal(
         "approver_is_subject",

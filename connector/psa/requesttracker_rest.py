@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from connector.core.case import Person
+from connector.core.case import fold as fold_address
 from connector.core.secret import Secret
 from connector.errors import TemporaryError
 from connector.http import Answer, Http
@@ -255,7 +256,7 @@ def read_person(reference: Mapping[str, Any]) -> Person:
     """A user as RT refers to one. RT's user names are unique and may be addresses themselves."""
     name = str(reference["id"])
     email = str(reference.get("EmailAddress") or "").strip() or (name if "@" in name else "")
-    ids = {f"rt.user:{name}"} | ({f"mail:{name.strip().casefold()}"} if "@" in name else set())
+    ids = {f"rt.user:{name}"} | ({f"mail:{fold_address(name)}"} if "@" in name else set())
     return Person(name=str(reference.get("RealName") or "") or name, email=email or None, ids=frozenset(ids))
 
 
