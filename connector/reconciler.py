@@ -211,7 +211,9 @@ class Reconciler:
                     return
                 case plan.Record():
                     self._record(held, step)
-                case plan.RemoveMethods() | plan.Deliver() if self._is_paused(held, now):
+                case plan.RemoveMethods() | plan.Deliver() if self._is_too_early(held, now) or self._is_paused(
+                    held, now
+                ):
                     return
                 case plan.RemoveMethods():
                     self._remove_methods(held)
@@ -336,6 +338,17 @@ class Reconciler:
 
     # ------------------------------------------------------------ acting
 
+    def _is_too_early(self, held: _Held, now: datetime) -> bool:
+        """A failed write waits out its time, though something has poked the case meanwhile.
+
+        Each try makes a link and revokes it; the link service tells both, and so each try would call for the next.
+        """
+        case = held.case
+        if not case.attempts or case.due_at is None or case.due_at <= now:
+            return False
+        held.case = self._store.save(case, now=now)
+        return True
+
     def _is_paused(self, held: _Held, now: datetime) -> bool:
         reason = self._store.paused()
         if reason:
@@ -380,6 +393,8 @@ class Reconciler:
         self, held: _Held, account: Account, policy: plan.Policy, action: Action, now: datetime
     ) -> tuple[Account, plan.Policy, Reset] | None:
         case = held.case
+        if self._store.paused():  # since this pass began: a pause counts from the moment it was said
+            return None
         wanted = Reset(
             at=now,
             case_id=case.id,

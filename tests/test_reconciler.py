@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
-from connector.core.case import Action, Outcome, Person, State
+from connector.core.brake import Limit
+from connector.core.case import Action, Case, Outcome, Person, State
 from connector.core.ports import LinkEventKind, MailKind, StatusTarget, Timing
-from connector.core.secret import Secret
-from tests.fakes.directory import FakeAccount
-from tests.fakes.links import LinkGone
-from tests.fakes.psa import CLOSED, HAND_OFF
-from tests.fakes.world import APPROVER, REQUESTER, SUBJECT, World
+from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
+from connector.reconciler import Result
+from tests.fakes.directory import FakeAccount, FakeDirectory
+from tests.fakes.links import FakeLinks, LinkGone
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.psa import CLOSED, HAND_OFF, FakePsa
+from tests.fakes.world import APPROVER, REQUESTER, SUBJECT, World, wide_limits
 
 Kind = MailKind
 
@@ -684,10 +688,653 @@ def test_short_timing_of_a_psa_is_kept(world: World) -> None:
     assert world.mails_to(APPROVER) == [Kind.APPROVAL_REMINDER]
 
 
-def never_seen(world: World, password: Secret | None) -> bool:
-    """Whether this password is in no mail and in no note."""
-    assert password is not None
-    clear = password.reveal()
-    mailed = "".join(email.text + email.html for email in world.mailer.sent)
-    noted = "".join(note.text for _, note in world.psa.notes)
-    return clear not in mailed and clear not in noted
+# ---------------------------------------------------------------- bad days
+
+
+def go_away(fake: FakePsa | FakeDirectory | FakeMailer | FakeLinks, *, only: str = "") -> None:
+    """From now on this system (or this one call of it) answers nobody; `come_back` ends that."""
+
+    def away(call: str, moment: str) -> None:
+        if moment == "before" and only in ("", call):
+            raise TemporaryError("It did not answer in time. It is tried again by itself.")
+
+    fake.on_call = away
+
+
+def come_back(fake: FakePsa | FakeDirectory | FakeMailer | FakeLinks) -> None:
+    fake.on_call = None
+
+
+def test_a_psa_that_is_down_for_many_polls_loses_nothing(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    go_away(world.psa)
+    world.approve(ticket)
+    late = world.ticket(subject_text="tom@contoso.example.com")
+    world.directory.accounts.append(FakeAccount(upn="tom@contoso.example.com"))
+    world.run_for(hours=3, every=timedelta(minutes=5))
+    assert len(world.poll_failures) > 20
+    assert_nothing_was_done(world)
+    come_back(world.psa)
+    world.run_for(minutes=20)
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert world.state_of(late) is State.WAITING
+    assert world.bugs == []
+
+
+def test_an_approval_is_not_missed_because_the_psa_was_down_when_it_was_given(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.clock.advance(hours=1)
+    world.psa.raise_after("changed", TemporaryError("cut"), TemporaryError("cut"))
+    world.approve(ticket)
+    for _ in range(4):
+        world.clock.advance(minutes=6)
+        world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_the_requester_of_an_outage_gets_one_reminder_and_not_all_that_are_overdue(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    go_away(world.psa)
+    world.run_for(days=4, every=timedelta(hours=1))
+    come_back(world.psa)
+    world.run_for(hours=2, every=timedelta(minutes=5))
+    assert world.mails_to(APPROVER) == [Kind.APPROVAL_REMINDER]
+    assert world.state_of(ticket) is State.WAITING
+
+
+def test_a_step_that_an_outage_delayed_for_long_is_explained_in_the_ticket_once(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    go_away(world.directory)
+    world.run_for(minutes=30)
+    come_back(world.directory)
+    world.run_for(minutes=30)
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert "It works again." in world.note_with(ticket, "was delayed by")
+
+
+def test_a_short_delay_is_not_worth_a_note(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("set_password", TemporaryError("busy"))
+    world.run_for(minutes=3)
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert not any("was delayed by" in note for note in world.notes_of(ticket))
+
+
+def test_no_password_is_set_while_the_mail_server_would_not_take_the_link(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.mailer.down = True
+    world.run_for(hours=1)
+    assert world.state_of(ticket) is State.APPROVED
+    assert_nothing_was_done(world)
+    world.mailer.down = False
+    world.run_for(minutes=20)
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert world.open_newest_link() == world.password_in_force()
+
+
+def test_a_mail_server_that_refuses_our_sign_in_stops_the_password_and_is_told_to_the_caller(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.mailer.sign_in_refused = True
+    world.run()
+    assert world.passes[-1].result is Result.REFUSED
+    assert world.passes[-1].authentication == "mail"
+    assert_nothing_was_done(world)
+    world.mailer.sign_in_refused = False
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_a_mail_that_is_refused_just_after_the_password_was_set_makes_a_new_password_and_a_new_link(
+    world: World,
+) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    sends = []
+
+    def the_mail_after_approved_fails(call: str, moment: str) -> None:
+        if (call, moment) == ("send", "before"):
+            sends.append(call)
+            if len(sends) == 2:
+                raise TemporaryError("cut")
+
+    world.mailer.on_call = the_mail_after_approved_fails
+    world.run_for(minutes=3)
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert whats(world) == ["password", "sessions", "password", "sessions"]
+    first, second = world.links.made()
+    assert world.links.alive() == [second]
+    assert world.links.behind(first) != world.links.behind(second)
+    assert world.open_newest_link() == world.password_in_force()
+
+
+def test_a_mail_that_was_taken_although_the_answer_was_lost_leaves_one_living_link(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    sends = []
+
+    def answer_is_lost(call: str, moment: str) -> None:
+        if (call, moment) == ("send", "after"):
+            sends.append(call)
+            if len(sends) == 2:
+                raise TemporaryError("cut")
+
+    world.mailer.on_call = answer_is_lost
+    world.run_for(minutes=3)
+    older, newer = world.mailed_links()
+    with pytest.raises(LinkGone):
+        world.links.open(older)
+    assert world.links.open(newer) == world.password_in_force()
+    assert world.state_of(ticket) is not State.NEEDS_PERSON
+
+
+def test_a_requester_whose_mailbox_refuses_for_good_is_a_persons_business_and_the_link_is_dead(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.mailer.refused.add(REQUESTER.email or "")
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert world.links.alive() == []
+    assert Kind.PASSWORD_READY not in world.mails
+    told = world.note_with(ticket, "A person must take over")
+    assert "refused the recipient" in told
+    assert "Nothing was changed" not in told, "the password was set"
+    assert world.note_with(ticket, "A mail could not be delivered")
+    assert ticket.status == HAND_OFF
+
+
+def test_the_dead_link_of_a_second_candidate_is_revoked_too(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.reject_passwords = 1
+    world.mailer.refused.add(REQUESTER.email or "")
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert len(world.links.made()) == 2
+    assert world.links.alive() == []
+
+
+def test_a_link_service_that_is_down_stops_the_password(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.links.down = True
+    world.run_for(hours=1)
+    assert world.state_of(ticket) is State.APPROVED
+    assert_nothing_was_done(world)
+    world.links.down = False
+    world.run_for(minutes=20)
+    assert world.open_newest_link() == world.password_in_force()
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_a_link_service_that_refuses_our_key_stops_the_password_and_is_told_to_the_caller(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.links.key_refused = True
+    world.run()
+    assert world.passes[-1].authentication == "links"
+    assert world.state_of(ticket) is State.APPROVED
+    assert_nothing_was_done(world)
+
+
+def test_a_link_service_that_is_down_when_a_link_ends_is_asked_until_it_answers(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    world.clock.advance(minutes=30)
+    world.open_newest_link()
+    world.links.down = True
+    world.run_for(hours=2)
+    assert world.state_of(ticket) is State.LINK_OUT, "nothing is concluded from silence"
+    world.links.down = False
+    world.run_for(minutes=20)
+    assert world.case_of(ticket).outcome is Outcome.OPENED
+
+
+def test_a_link_service_whose_clock_is_behind_is_not_asked_without_pause(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    world.links.asleep = True
+    world.run_for(minutes=60, every=timedelta(minutes=10))
+    asked = len(world.links.calls)
+    world.run_for(minutes=5, every=timedelta(seconds=5))
+    polls = 2 * 60
+    assert len(world.links.calls) - asked < polls + 30
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_a_link_whose_end_is_never_told_is_a_persons_business(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    world.links.asleep = True
+    world.run_for(hours=2)
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert "Whether it was opened is not known" in world.note_with(ticket, "A person must take over")
+    assert Kind.LINK_EXPIRED not in world.mails
+
+
+def test_a_link_revoked_by_somebody_else_is_a_persons_business(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert world.note_with(ticket, "The link was revoked at the link service")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_database_that_goes_away_in_the_middle_of_a_delivery_heals_by_itself(
+    world: World, moment: Literal["before", "after"]
+) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+
+    def away(name: str, at: str) -> None:
+        if (name, at) == ("save", moment) and world.writes:
+            raise DatabaseError("locked")
+
+    world.store.on_call = away
+    world.run()
+    assert world.passes[-1].result is Result.DATABASE
+    world.store.on_call = None
+    world.run_for(minutes=10)
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert len(world.links.alive()) == 1
+    assert world.open_newest_link() == world.password_in_force()
+
+
+def test_a_database_that_is_away_from_the_start_means_that_nothing_is_done(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+
+    def away(name: str, at: str) -> None:
+        raise DatabaseError("gone")
+
+    world.store.on_call = away
+    world.run_for(minutes=5)
+    assert_nothing_was_done(world)
+    world.store.on_call = None
+    world.run_for(minutes=10)
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_a_worker_that_lost_its_claim_writes_nothing_to_the_case_and_leaves_no_living_link(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    taken: list[Case] = []
+
+    def another_worker_comes(call: str, moment: str) -> None:
+        if (call, moment) == ("create", "after") and not taken:
+            world.clock.advance(minutes=6)
+            other = world.store.claim_due(now=world.clock(), lease=timedelta(minutes=5))
+            assert other is not None
+            taken.append(other)
+
+    world.links.on_call = another_worker_comes
+    world.run()
+    assert world.passes[-1].result is Result.LOST
+    assert world.writes == []
+    assert world.links.alive() == []
+    world.clock.advance(minutes=6)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert len(world.links.alive()) == 1
+
+
+def test_a_directory_that_refuses_us_pauses_and_is_told_to_the_caller(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    refusal = AuthenticationError("Microsoft Graph refused the write (403).", scope="tenant.contoso")
+    world.directory.raise_before("set_password", refusal)
+    world.run()
+    assert world.passes[-1].authentication == "tenant.contoso"
+    assert world.state_of(ticket) is State.APPROVED
+    assert world.writes == []
+    assert world.links.alive() == []
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_what_fails_for_good_is_handed_off_with_the_reason(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("set_password", PermanentError("The directory says no. Reset it by hand."))
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert "The directory says no." in world.note_with(ticket, "A person must take over")
+    assert f"connector retry halo:{ticket.id}" in world.note_with(ticket, "A person must take over")
+    assert world.writes == []
+    assert world.links.alive() == []
+    assert world.mails[-1] is Kind.HANDED_TO_PERSON
+
+
+def test_a_password_that_is_rejected_twice_is_replaced_twice_and_its_links_die(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.reject_passwords = 2
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert len(world.links.made()) == 3
+    assert len(world.links.alive()) == 1
+    assert world.open_newest_link() == world.password_in_force()
+
+
+def test_a_password_that_is_rejected_thrice_is_a_persons_business(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.reject_passwords = 3
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert world.directory.passwords == {}
+    assert world.links.alive() == []
+    assert Kind.PASSWORD_READY not in world.mails
+
+
+def test_a_write_that_fails_for_hours_is_handed_off_in_the_end(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    go_away(world.directory)
+    world.run_for(hours=8)
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert "It failed 25 times" in world.note_with(ticket, "A person must take over")
+    assert world.writes == []
+    assert world.links.alive() == []
+
+
+def test_a_wait_that_a_system_asked_for_is_kept(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("set_password", TemporaryError("slow down", retry_after=timedelta(minutes=20)))
+    world.run()
+    world.clock.advance(minutes=19)
+    world.run()
+    assert world.writes == []
+    world.clock.advance(minutes=1)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_a_bug_is_reported_and_the_third_time_a_person_is_called(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("set_password", *[ZeroDivisionError() for _ in range(3)])
+    world.run()
+    assert world.passes[-1].result is Result.BUG
+    assert world.state_of(ticket) is State.APPROVED
+    world.run_for(minutes=5)
+    assert [type(bug) for bug in world.bugs] == [ZeroDivisionError] * 3
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert "ZeroDivisionError" in world.note_with(ticket, "A person must take over")
+    assert world.writes == []
+    assert world.links.alive() == []
+
+
+# ---------------------------------------------------------------- the methods
+
+
+def test_methods_that_cannot_be_removed_are_named_and_left_to_a_person(world: World) -> None:
+    account = world.directory.account(SUBJECT)
+    account.methods.append("certificate")
+    account.stubborn = {"certificate": "managed elsewhere"}
+    ticket = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    told = world.note_with(ticket, "A person must take over")
+    assert "certificate: managed elsewhere" in told
+    assert "Removed: phone (mobile), fido2" in told
+    assert Kind.MFA_RESET_DONE not in world.mails
+
+
+def test_methods_left_of_a_request_for_both_mean_that_no_password_is_set(world: World) -> None:
+    account = world.directory.account(SUBJECT)
+    account.stubborn = {"fido2": "managed elsewhere"}
+    ticket = world.ticket(action=Action.BOTH)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert "password" not in whats(world)
+    assert world.links.made() == []
+
+
+def test_a_removal_that_stopped_in_the_middle_goes_on_and_the_note_names_every_kind(world: World) -> None:
+    ticket = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_after("remove_method", TemporaryError("slow down"))
+    world.run_for(minutes=3)
+    assert world.case_of(ticket).outcome is Outcome.MFA_RESET
+    assert "phone (mobile), fido2" in world.note_with(ticket, "MFA of Lea")
+    assert [line.strip() for line in world.letters_of(Kind.MFA_RESET_DONE)[0].facts["removed"].splitlines()] == [
+        "phone (mobile)",
+        "fido2",
+    ]
+
+
+def test_the_kinds_are_not_forgotten_when_the_sessions_cannot_be_revoked_at_first(world: World) -> None:
+    ticket = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("revoke_sessions", TemporaryError("slow down"))
+    world.run_for(minutes=3)
+    assert world.case_of(ticket).outcome is Outcome.MFA_RESET
+    assert "phone (mobile), fido2" in world.note_with(ticket, "MFA of Lea")
+    assert whats(world) == ["method", "method", "sessions"]
+
+
+def test_an_account_without_methods_is_said_to_have_none(world: World) -> None:
+    world.directory.account(SUBJECT).methods.clear()
+    ticket = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert "none were registered" in world.note_with(ticket, "MFA of Lea")
+
+
+def test_a_subject_changed_between_the_two_halves_gets_both_halves(world: World) -> None:
+    tom = FakeAccount(upn="tom@contoso.example.com", methods=["phone (mobile)"])
+    world.directory.accounts.append(tom)
+    ticket = world.ticket(action=Action.BOTH)
+    world.run()
+    world.approve(ticket)
+    go_away(world.mailer, only="ready")
+    world.run()
+    assert whats(world) == ["method", "method", "sessions"]
+    world.psa.change_subject(ticket.id, tom.upn)
+    come_back(world.mailer)
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.WAITING
+    world.approve(ticket)
+    world.run()
+    assert tom.methods == []
+    assert list(world.directory.passwords) == [tom.id]
+    assert "phone (mobile)" in world.notes_of(ticket)[-2]
+    assert "fido2" not in world.notes_of(ticket)[-2], "that was another account's"
+
+
+def test_an_action_narrowed_to_mfa_between_the_two_halves_sets_no_password(world: World) -> None:
+    ticket = world.ticket(action=Action.BOTH)
+    world.run()
+    world.approve(ticket)
+    go_away(world.mailer, only="ready")
+    world.run()
+    assert whats(world) == ["method", "method", "sessions"]
+    world.clock.advance(minutes=1)
+    world.psa.change_action(ticket.id, Action.MFA)
+    come_back(world.mailer)
+    world.run_for(minutes=5)
+    world.approve(ticket)
+    world.run()
+    assert world.case_of(ticket).outcome is Outcome.MFA_RESET
+    assert "password" not in whats(world)
+    assert world.links.alive() == []
+
+
+# ---------------------------------------------------------------- the brake and the big switch
+
+
+@pytest.mark.parametrize("limit", ["per_subject", "per_requester", "per_approver", "per_tenant"])
+def test_one_reset_too_many_is_held_back_and_handed_to_a_person(limit: str) -> None:
+    world = World(limits=wide_limits(**{limit: Limit(1, timedelta(hours=24))}))
+    first = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(first)
+    world.run()
+    assert world.case_of(first).outcome is Outcome.MFA_RESET
+    writes = list(world.writes)
+    second = world.ticket()
+    world.run()
+    world.approve(second)
+    world.run()
+    assert world.state_of(second) is State.NEEDS_PERSON
+    assert "The brake refuses" in world.note_with(second, "A person must take over")
+    assert world.writes == writes
+    assert world.links.alive() == []
+
+
+def test_a_request_for_both_counts_once_for_each_half_and_repeats_of_a_step_count_once() -> None:
+    world = World(limits=wide_limits(per_subject=Limit(2, timedelta(hours=24))))
+    ticket = world.ticket(action=Action.BOTH)
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_after("remove_methods", TemporaryError("cut"))
+    world.directory.raise_after("set_password", TemporaryError("cut"), TemporaryError("cut"))
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_over_the_limit_for_all_together_everything_stops_until_a_person_resumes() -> None:
+    world = World(limits=wide_limits(overall=Limit(1, timedelta(hours=1))))
+    world.directory.accounts += [FakeAccount(upn=f"{name}@contoso.example.com") for name in ("tom", "ida")]
+    first, second, third = (
+        world.ticket(action=Action.MFA, subject_text=f"{name}@contoso.example.com") for name in ("lea", "tom", "ida")
+    )
+    world.run()
+    for ticket in (first, second, third):
+        world.approve(ticket)
+        world.run()
+    assert world.case_of(first).outcome is Outcome.MFA_RESET
+    assert (world.state_of(second), world.state_of(third)) == (State.APPROVED, State.APPROVED)
+    assert "limit for all resets together" in world.store.paused()
+    assert "connector resume" in world.note_with(second, "Held by the brake")
+    writes = list(world.writes)
+    world.run_for(hours=2)
+    assert world.writes == writes, "time alone lifts nothing"
+    world.store.resume(now=world.clock())
+    world.run_for(minutes=2)
+    assert sorted(world.state_of(ticket) for ticket in (second, third)) == [State.APPROVED, State.CLOSED], (
+        "one more fits into the new hour, and then the brake holds again"
+    )
+
+
+def test_while_writing_is_paused_requests_are_read_and_mails_are_sent_but_no_account_is_written(world: World) -> None:
+    world.store.pause("the auditor is here", now=world.clock())
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run_for(minutes=30)
+    assert world.state_of(ticket) is State.APPROVED
+    assert world.mails == [Kind.REQUEST_CONFIRMATION, Kind.REQUEST_APPROVED]
+    assert_nothing_was_done(world)
+    world.store.resume(now=world.clock())
+    world.run_for(minutes=2)
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+# ---------------------------------------------------------------- notes, mails and statuses on their way
+
+
+def test_a_note_whose_answer_was_lost_is_looked_for_and_not_written_twice(world: World) -> None:
+    ticket = world.ticket()
+    world.psa.raise_after("add_note", TemporaryError("cut"))
+    world.run_for(minutes=3)
+    assert len(world.notes_of(ticket)) == 1
+    assert ("has_note", ticket.id) in world.psa.calls
+
+
+def test_a_note_that_did_not_arrive_is_written_again(world: World) -> None:
+    ticket = world.ticket()
+    world.psa.raise_before("add_note", TemporaryError("cut"))
+    world.run_for(minutes=3)
+    assert len(world.notes_of(ticket)) == 1
+
+
+def test_notes_and_mails_keep_their_order_through_trouble(world: World) -> None:
+    ticket = world.ticket()
+    world.psa.raise_before("add_note", *[TemporaryError("cut") for _ in range(4)])
+    world.run()
+    assert world.mails == [], "the mail waits behind the note"
+    world.run_for(minutes=5)
+    assert world.mails == [Kind.REQUEST_CONFIRMATION]
+    assert len(world.notes_of(ticket)) == 1
+
+
+def test_a_status_that_the_psa_refuses_is_said_in_a_note_and_stops_nothing(world: World) -> None:
+    ticket = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(ticket)
+    world.psa.raise_before("move", PermanentError("A field is missing. Fill it in."))
+    world.run_for(minutes=3)
+    assert world.case_of(ticket).outcome is Outcome.MFA_RESET
+    assert "A field is missing." in world.note_with(ticket, "A status change could not be delivered")
+
+
+def test_a_note_that_the_psa_refuses_for_good_holds_nothing_up(world: World) -> None:
+    ticket = world.ticket()
+    world.psa.raise_before("add_note", PermanentError("Notes are not allowed. Check the rights."))
+    world.run()
+    assert world.mails == [Kind.REQUEST_CONFIRMATION]
+    assert world.state_of(ticket) is State.WAITING
+
+
+def test_nothing_that_people_see_or_the_database_keeps_holds_a_password(world: World) -> None:
+    for action in Action:
+        ticket = world.ticket(action=action)
+        world.directory.reject_passwords = 1
+        world.run()
+        world.approve(ticket)
+        world.run()
+    assert len(world.passwords) == 4
+    stored = repr([world.store.cases(), [sent.row for sent in world.store.messages], world.store._audit])
+    written = "".join(note.text for _, note in world.psa.notes)
+    mailed = "".join(email.subject + email.text + email.html for email in world.mailer.sent)
+    tokens = [world.links.url_of(link_id).reveal().rpartition("/")[2] for link_id in world.links.made()]
+    for secret in [password.reveal() for password in world.passwords]:
+        assert secret not in stored + written + mailed
+    for token in tokens:
+        assert token not in stored + written

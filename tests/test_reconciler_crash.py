@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector.core.case import Action, Outcome, Person, State
+from connector.core.plan import BY_A_DEAD_TRY
 from connector.core.ports import ChangedTicket, Letter, MailKind, Note, Stance
 from connector.core.subject import read_subject
 from connector.errors import DatabaseError, TemporaryError
@@ -265,6 +266,9 @@ def check_the_end(world: World, ticket: FakeTicket, action: Action) -> None:
         ("The password was shown", int(action.resets_password)),
     ):
         assert sum(words in text for text in texts) == count, words
+    if action.resets_mfa:
+        told = world.note_with(ticket, "MFA of")
+        assert ("phone (mobile)" in told and "fido2" in told) or BY_A_DEAD_TRY in told
     assert ticket.status == CLOSED
     events = world.events_of(ticket)
     assert events[:2] == ["recognised", "approved"]

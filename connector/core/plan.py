@@ -774,6 +774,15 @@ def _refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | Non
         return seen.account_problem
     if seen.account is None:
         return Refusal("no_account", "The account was not looked up.", "Move this ticket to the retry status.", "")
+    if subject.address not in seen.account.addresses:
+        # The account was read by its id; the approver knows only the address. It may have been renamed meanwhile.
+        return Refusal(
+            "account_replaced",
+            f"The address {subject.address} in the ticket is not (or no longer) one of the account "
+            f"{seen.account.upn} that it stood for.",
+            "Find out what happened to the account, then move this ticket to the retry status.",
+            "The account has changed since you asked. A colleague of the service desk takes over.",
+        )
     return judge_account(AccountFacts(action=ticket.action, account=seen.account, requester=ticket.requester))
 
 

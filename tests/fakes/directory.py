@@ -16,7 +16,7 @@ from typing import Literal
 from connector.core.case import fold
 from connector.core.ports import Account, Finding, Level, MethodLeft, MethodsReport
 from connector.core.secret import Secret
-from connector.errors import AmbiguousAccount, NoSuchAccount, PasswordRejected, PermanentError
+from connector.errors import AmbiguousAccount, ConnectorError, NoSuchAccount, PasswordRejected, PermanentError
 
 Call = Literal["find", "read", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"]
 Moment = Literal["before", "after"]
@@ -172,16 +172,20 @@ class FakeDirectory:
         self._at("remove_methods", "before", tenant)
         account = self._get(tenant, account_id)
         removed: list[str] = []
-        for kind in sorted(account.methods, key=lambda kind: kind == account.default_method):
-            if kind in account.stubborn:
-                continue
-            self._at("remove_method", "before", tenant)
-            with self._lock:
-                account.methods.remove(kind)
-                self.writes.append(Write("method", tenant, account_id, kind))
-            removed.append(kind)
-            self._at("remove_method", "after", tenant)
-        self._at("remove_methods", "after", tenant)
+        try:
+            for kind in sorted(account.methods, key=lambda kind: kind == account.default_method):
+                if kind in account.stubborn:
+                    continue
+                self._at("remove_method", "before", tenant)
+                with self._lock:
+                    account.methods.remove(kind)
+                    self.writes.append(Write("method", tenant, account_id, kind))
+                removed.append(kind)
+                self._at("remove_method", "after", tenant)
+            self._at("remove_methods", "after", tenant)
+        except ConnectorError as failure:
+            failure.done = tuple(removed)
+            raise
         left = tuple(MethodLeft(kind, account.stubborn.get(kind, "still listed")) for kind in account.methods)
         return MethodsReport(tuple(removed), left)
 

@@ -50,6 +50,7 @@ class FakeLinks:
         history: Every event so far. A test may take some away, as a service does that loses its database.
         down: The service is away.
         key_refused: The service does not accept our key (any more).
+        asleep: Its timer does not come: links whose time is over are dead, but it does not say so.
         page: How many events one call of `events` brings at most.
         on_call: Called before and after the effect of each call; what it raises is what the caller sees.
     """
@@ -59,6 +60,7 @@ class FakeLinks:
         self.history: list[LinkEvent] = []
         self.down = False
         self.key_refused = False
+        self.asleep = False
         self.page = 200
         self.on_call: Callable[[Call, Moment], None] | None = None
         self._clock = clock
@@ -90,7 +92,7 @@ class FakeLinks:
             kept = self._find(url)
             if kept is None:
                 raise LinkGone("unknown")
-            if not kept.alive:
+            if not kept.alive or kept.expires_at <= self._clock():
                 self._tell(kept, LinkEventKind.REFUSED, ip=ip)
                 raise LinkGone(kept.ended or "used up")
             kept.views += 1
@@ -108,7 +110,7 @@ class FakeLinks:
         """The service's own timer: end every link whose time is over."""
         with self._lock:
             for kept in self._links.values():
-                if kept.alive and kept.expires_at <= now:
+                if kept.alive and kept.expires_at <= now and not self.asleep:
                     kept.ended = LinkEventKind.EXPIRED
                     self._tell(kept, LinkEventKind.EXPIRED, at=kept.expires_at)
 
