@@ -155,6 +155,7 @@ def policies(settings: ConnectorSettings) -> Callable[[Psa, str], Policy]:
         for name, section in settings.tenants.items()
         for psa, clients in section.clients.items()
         for client in clients
+        if client.strip()  # a ticket without a customer has the empty id, and belongs to nobody
     }
 
     def policy_for(psa: Psa, client_id: str) -> Policy:

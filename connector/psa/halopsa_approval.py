@@ -44,6 +44,7 @@ class Vote:
         key: Identifies the row within HaloPSA: ticket, sequence, action number.
         current: It is of the present step.
         in_progress: HaloPSA says that the approval is still going on.
+        votes_wanted: How many yeses its step wants, by HaloPSA's `votes_required_to_accept`; 0 where it does not say.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Vote:
     overridden: bool
     process_id: int | None
     step: str
+    votes_wanted: int
     comment: str
     delegated_by: Person | None
 
@@ -130,6 +132,16 @@ def who_must_answer_has_answered(facts: ApprovalFacts) -> str:
     return f"{' and '.join(silent)} must answer and has not" if silent else ""
 
 
+def each_step_has_the_votes_that_it_wants(facts: ApprovalFacts) -> str:
+    # The status may have been set by hand while votes were missing. That the number is a count of votes is read off
+    # its name (UNVERIFIED); were it anything greater, no approval of such a step would count.
+    for vote in facts.votes:
+        same = [one for one in facts.yeses if (one.process_id, one.step) == (vote.process_id, vote.step)]
+        if len(same) < vote.votes_wanted:
+            return f"{vote.step or 'a step'} has {len(same)} of {vote.votes_wanted} votes that it wants"
+    return ""
+
+
 def every_yes_has_a_time(facts: ApprovalFacts) -> str:
     return "" if all(vote.decided_at for vote in facts.yeses) else "a recorded yes has no time"
 
@@ -171,6 +183,7 @@ RULES: tuple[Callable[[ApprovalFacts], str], ...] = (
     somebody_said_yes,
     present_step_has_a_yes,
     who_must_answer_has_answered,
+    each_step_has_the_votes_that_it_wants,
     every_yes_has_a_time,
     every_yes_has_a_person,
     nobody_was_overridden,
@@ -257,6 +270,7 @@ def read_vote(row: Record, ticket_id: int, *, current: bool) -> Vote:
         overridden=flag(row, "admin_overridden") or identifier(row, "admin_override_id") is not None,
         process_id=identifier(row, "approval_process_id"),
         step=text(row, "step_name"),
+        votes_wanted=max(number(row.get("votes_required_to_accept")) or 0, 0),
         # Which of the two carries the approver's own words is UNVERIFIED.
         comment=text(row, "approver_note") or text(row, "note"),
         delegated_by=_delegator(row),
@@ -295,6 +309,10 @@ def _approver(row: Record) -> Person:
     ids = {f"halo.user:{user}"} if user else set()
     if agent:
         ids.add(f"halo.agent:{agent}")
+    # Whoever answered in the approver's place decided, too: where the mapping allows that, they still must be neither
+    # requester nor subject. An id more only serves to refuse; who may approve goes by the address.
+    if override := identifier(row, "admin_override_id"):
+        ids.add(f"halo.agent:{override}")
     name = text(row, "name") or text(row, "agent_name")
     email = text(row, "emailaddress").strip()
     return Person(name=name or email or "an approver without a name", email=email or None, ids=frozenset(ids))

@@ -117,7 +117,7 @@ def test_a_ticket_that_ends_while_its_link_is_made_is_not_written(world: World, 
             else:
                 world.psa.reject(ticket.id)
 
-    world.mailer.on_call = ends  # type: ignore[assignment]
+    world.mailer.on_call = ends
     world.run()
     assert world.writes == []
     assert world.mailed_links() == []
