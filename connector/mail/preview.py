@@ -17,7 +17,7 @@ SAMPLE_BRAND: Final = Brand(name="IT Service Desk", phone="+44 20 7946 0123", ur
 # Opens nothing: there is no such host.
 _SAMPLE_LINK: Final = "https://links.example.com/s/sample-address-that-opens-nothing"
 
-_ACCOUNT: Final = {"subject_name": "Alex Wilber", "subject_upn": "alex.wilber@contoso.com"}
+_ACCOUNT: Final = {"subject_name": "Alex", "subject_upn": "alex@contoso.com"}
 _LINK_FACTS: Final = {"lifetime_minutes": "60", "views": "2"}
 _READY: Final = {"expires_at": "2026-11-22T14:05:00+00:00", **_LINK_FACTS}
 _REASON: Final = "Alex is back from leave and cannot remember the password. The customer meeting is at three."
@@ -40,7 +40,7 @@ _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
         MailKind.APPROVAL_REMINDER,
         {
             "action": "both",
-            "requester_name": "Megan Bowen",
+            "requester_name": "Megan",
             "reason": _REASON,
             "waiting_since": "2026-11-22T09:12:00+00:00",
             "closes_at": "2026-11-29T09:12:00+00:00",
@@ -122,8 +122,8 @@ def sample_letters() -> dict[str, Letter]:
         name: Letter(
             id=f"sample-{name}",
             kind=kind,
-            to="megan.bowen@contoso.com" if kind is not MailKind.APPROVAL_REMINDER else "nestor.wilke@contoso.com",
-            to_name="Megan Bowen" if kind is not MailKind.APPROVAL_REMINDER else "Nestor Wilke",
+            to="megan@contoso.com" if kind is not MailKind.APPROVAL_REMINDER else "nestor.wilke@contoso.com",
+            to_name="Megan" if kind is not MailKind.APPROVAL_REMINDER else "Nestor Wilke",
             ticket="4242",
             tenant="contoso",
             facts={**_ACCOUNT, **facts},

@@ -93,8 +93,8 @@ def test_every_mail_says_which_ticket_and_whom_to_call_in_text_and_html(name: st
         assert "#4242" in said
         assert BRAND.phone in said
         assert BRAND.name in said
-        assert "Alex Wilber" in said
-        assert "alex.wilber@contoso.com" in said
+        assert "Alex" in said
+        assert "alex@contoso.com" in said
         assert SAMPLES[name].to_name in said
 
 
@@ -193,7 +193,7 @@ def test_facts_that_may_be_empty_leave_whole_sentences() -> None:
 
 
 def test_an_address_known_by_nothing_but_itself_is_said_once() -> None:
-    upn = "alex.wilber@contoso.com"
+    upn = "alex@contoso.com"
     email = render(letter_of(MailKind.TIMED_OUT, subject_name=upn, subject_upn=upn))
     assert f"{upn} ({upn})" not in email.text
     assert upn in email.text
