@@ -49,19 +49,19 @@ _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
     (
         "request_approved",
         MailKind.REQUEST_APPROVED,
-        {"action": "password", "approver_name": "Nestor Wilke", "lifetime_minutes": "60"},
+        {"action": "password", "approver_name": "Nestor", "lifetime_minutes": "60"},
     ),
     (
         "request_approved_mfa",
         MailKind.REQUEST_APPROVED,
-        {"action": "mfa", "approver_name": "Nestor Wilke", "lifetime_minutes": "60"},
+        {"action": "mfa", "approver_name": "Nestor", "lifetime_minutes": "60"},
     ),
     (
         "request_declined",
         MailKind.REQUEST_DECLINED,
         {
             "action": "password",
-            "approver_name": "Nestor Wilke",
+            "approver_name": "Nestor",
             "approver_comment": "Alex left the team last week; please ask HR first.",
         },
     ),
@@ -123,7 +123,7 @@ def sample_letters() -> dict[str, Letter]:
             id=f"sample-{name}",
             kind=kind,
             to="megan@contoso.com" if kind is not MailKind.APPROVAL_REMINDER else "nestor.wilke@contoso.com",
-            to_name="Megan" if kind is not MailKind.APPROVAL_REMINDER else "Nestor Wilke",
+            to_name="Megan" if kind is not MailKind.APPROVAL_REMINDER else "Nestor",
             ticket="4242",
             tenant="contoso",
             facts={**_ACCOUNT, **facts},
