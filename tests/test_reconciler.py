@@ -518,15 +518,22 @@ def test_a_new_requester_after_the_approval_needs_a_new_one(world: World) -> Non
     assert_nothing_was_done(world)
 
 
-@pytest.mark.parametrize("moment", ["before the first look", "while waiting", "after the approval"])
+@pytest.mark.parametrize(
+    "moment", ["before the first look", "while waiting", "after the approval", "right before the write"]
+)
 def test_a_ticket_closed_by_hand_ends_quietly(world: World, moment: str) -> None:
     ticket = world.ticket()
     if moment == "before the first look":
         world.polls.poll_psa(world.psa)
     else:
         world.run()
-    if moment == "after the approval":
+    if moment in ("after the approval", "right before the write"):
         world.approve(ticket)
+    if moment == "right before the write":
+        world.store.pause("looking", now=world.clock())
+        world.run()
+        assert world.state_of(ticket) is State.APPROVED
+        world.store.resume(now=world.clock())
     world.psa.close(ticket.id)
     notes = len(world.notes_of(ticket))
     world.run()
@@ -534,7 +541,8 @@ def test_a_ticket_closed_by_hand_ends_quietly(world: World, moment: str) -> None
     assert world.case_of(ticket).state is State.CLOSED
     assert world.case_of(ticket).outcome is Outcome.CANCELLED
     assert len(world.notes_of(ticket)) == notes
-    assert_nothing_was_done(world)
+    assert world.writes == []
+    assert world.links.alive() == []
 
 
 @pytest.mark.parametrize("moment", ["before the first look", "while waiting", "while writing is paused"])
