@@ -113,16 +113,18 @@ def once(context: typer.Context, as_json: JsonOption = False) -> None:
     """Poll everything once, work until nothing is due, then end. For schedulers, and for a first try."""
     from connector.migrations import upgrade
     from connector.runner import stopped_by_signals
+    from connector.store import exclusive
 
     settings, place = _load(context)
     _start_telemetry(settings)
-    upgrade(settings.database, "connector")
-    outfit = _assemble(settings, place)
-    _refuse_unknown_names(outfit)
-    runner = outfit.runner()
-    with stopped_by_signals(runner.stop):
-        summary = runner.once()
-    outfit.store.close()
+    with exclusive(settings.database):  # a daemon that starts meanwhile would take our claims for a dead process's
+        upgrade(settings.database, "connector")
+        outfit = _assemble(settings, place)
+        _refuse_unknown_names(outfit)
+        runner = outfit.runner()
+        with stopped_by_signals(runner.stop):
+            summary = runner.once()
+        outfit.store.close()
     if as_json:
         _print_json(asdict(summary))
     else:

@@ -18,6 +18,8 @@ from connector.http import Answer, Http
 from connector.secretlink.seal import Terms, decode_token, lookup_of, new_token, seal
 
 EVENTS_PER_CALL: Final = 200
+LONGEST_NAME: Final = 200
+LONGEST_TICKET: Final = 64
 GREATEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=60)
 # These keys of `links` are the connector's own.
 _KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
@@ -100,8 +102,8 @@ class BuiltinLinks:
                 "expires_at": terms.expires_at,
                 "ref": wish.ref,
                 "mode": "path",
-                "display_name": wish.display_name,
-                "ticket": wish.ticket,
+                "display_name": _one_line(wish.display_name, LONGEST_NAME),
+                "ticket": _one_line(wish.ticket, LONGEST_TICKET),
                 "time_zone": wish.time_zone,
             },
         )
@@ -231,6 +233,16 @@ def _whole(value: object) -> int:
     if not isinstance(value, int):
         raise ValueError("not a whole number")
     return value
+
+
+def _one_line(text: str, longest: int) -> str:
+    """A directory's or ticket's words as the page shows them: the service takes one line of printable letters.
+
+    A name with an emoji, a line break or 256 letters must not cost its owner the reset; and one with letters that
+    turn the direction of writing must not look like somebody else's.
+    """
+    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
+    return " ".join(words)[:longest].strip()
 
 
 def _encode(content: bytes) -> str:
