@@ -10,6 +10,12 @@ from connector.core.case import fold
 
 ADDRESS = re.compile(r"[^\s<>\"(),:;\[\]\\@]+@[^\s<>\"(),:;\[\]\\@]+\.[^\s<>\"(),:;\[\]\\@]+")
 LONGEST = 320
+UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+UNSEEN_LETTERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that show nothing: fillers, variation selectors, the blank Braille pattern. Source: Unicode's
+Default_Ignorable_Code_Point, read 2026-11-22."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,7 @@ def read_subject(text: str) -> Subject:
         return Subject(problem="the ticket names no account")
     if len(text) > 4 * LONGEST:
         return Subject(problem="the subject field is far too long to be an address")
-    if any(
-        unicodedata.category(letter) in ("Cf", "Co", "Cs") or (letter < " " and letter not in "\r\n\t")
-        for letter in text
-    ):
+    if any(_is_unseen(letter) for letter in text):
         return Subject(problem="the subject field holds invisible characters")
     found = sorted(
         {fold(match.removeprefix("mailto:")).rstrip(".") for match in ADDRESS.findall(text.replace("mailto:", " "))}
@@ -45,3 +48,9 @@ def read_subject(text: str) -> Subject:
     if len(found[0]) > LONGEST:
         return Subject(problem="the address in the subject field is too long")
     return Subject(address=found[0])
+
+
+def _is_unseen(letter: str) -> bool:
+    if letter in "\r\n\t":
+        return False
+    return unicodedata.category(letter) in UNSEEN_CATEGORIES or bool(UNSEEN_LETTERS.match(letter))
