@@ -42,6 +42,7 @@ from connector.core.secret import Secret
 from connector.errors import ConfigError
 
 DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
+PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain"})
 
@@ -83,7 +84,10 @@ def read_limit(value: object) -> Limit:
     count, _, window = value.partition("/") if isinstance(value, str) else ("", "", "")
     if not count.strip().isdigit() or not window:
         raise ValueError(f"{value!r} is not a limit: write a count and a duration, such as 3/24h")
-    return Limit(int(count), read_duration(window))
+    length = read_duration(window)
+    if length <= timedelta(0):
+        raise ValueError(f"{value!r} limits nothing: its duration must be longer than nothing")
+    return Limit(int(count), length)
 
 
 def _read_secret(value: object, info: ValidationInfo) -> Secret:
@@ -178,6 +182,13 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _read_client(value: object) -> str:
+    # A blank one would be the id of every ticket without a customer.
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise ValueError("write the id or name of a client of the PSA, in quotes")
+    return str(value)
+
+
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values do not change."""
 
@@ -228,7 +239,7 @@ class TenantSection(Section):
     """
 
     tenant_id: str
-    clients: dict[str, tuple[Annotated[str, BeforeValidator(str)], ...]] = {}
+    clients: dict[str, tuple[Annotated[str, BeforeValidator(_read_client)], ...]] = {}
     approvers: tuple[Address, ...] = ()
     protected: ProtectedSection = ProtectedSection()
     time_zone: Zone | None = None
@@ -495,4 +506,15 @@ def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, 
     return dict(loader.construct_pairs(node, deep=True))
 
 
+def _strict_number(_: _StrictLoader, node: yaml.ScalarNode) -> int:
+    # YAML 1.1 takes 012 for 10 and 12:30 for 750: as an id, that would be another customer's.
+    if not PLAIN_NUMBER.fullmatch(node.value):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"YAML takes {node.value} for another number: write it in quotes, or as a plain number",
+            node.start_mark,
+        )  # fmt: skip
+    return int(node.value)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _strict_number)
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _strict_mapping)

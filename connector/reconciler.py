@@ -257,11 +257,21 @@ class Reconciler:
         if subject.problem or not policy.tenant:
             return seen
         try:
-            return replace(seen, account=self._directory.find(policy.tenant, subject.address))
+            account = self._directory.find(policy.tenant, subject.address)
+            return replace(seen, account=account, requester_ids=self._requester_ids(policy.tenant, ticket))
         except NoSuchAccount:
             return replace(seen, account_problem=_no_account(subject.address))
         except AmbiguousAccount:
             return replace(seen, account_problem=_ambiguous(subject.address))
+
+    def _requester_ids(self, tenant: str, ticket: Ticket) -> frozenset[str]:
+        """Every identity of the requester's own account: whoever asks by an alias must not approve by the name."""
+        if ticket.requester is None or not ticket.requester.email:
+            return frozenset()
+        try:
+            return self._directory.find(tenant, ticket.requester.email).person.identities
+        except (NoSuchAccount, AmbiguousAccount):
+            return frozenset()  # from elsewhere, or a shared address: nothing more is known
 
     # ------------------------------------------------------------ writing down
 

@@ -165,6 +165,8 @@ class Case:
         failing_since: When the present step began to fail; `None` while all is well.
         round: Grows with each retry after a hand-off, so that the notes of a new round are not taken for the old.
         void_said: Which decisions the agent was already told do not count; a fingerprint.
+        requester_ids: Identities of the requester's account in the customer's tenant, its other addresses included, as
+            of the recognition; empty where the requester has none there.
         outcome: How it ended; `None` while it has not.
         explanation: Why it ended or was handed off, in plain words.
     """
@@ -203,5 +205,6 @@ class Case:
     failing_since: datetime | None = None
     round: int = 1
     void_said: str = ""
+    requester_ids: frozenset[str] = frozenset()
     outcome: Outcome | None = None
     explanation: str = ""

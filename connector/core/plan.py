@@ -40,6 +40,12 @@ MOST_REMINDED_APPROVERS = 5
 BY_A_DEAD_TRY = "whatever an interrupted earlier try removed"
 MOST_ROUNDS = 5
 """How often the retry status of a ticket begins a new round; beyond it only `connector retry` does."""
+YOUNG_TICKET = timedelta(minutes=10)
+"""How soon after its creation an unwatched ticket must have been approved for the approval to count."""
+
+OWN_TOUCH_OF_A_DECISION = timedelta(seconds=10)
+"""A decision itself updates the ticket; for how long after it an update is taken for that."""
+
 LATE_EXPIRY = timedelta(seconds=5)
 """How long after a link's end its service is asked for the last events, if it has not told by itself."""
 
@@ -78,6 +84,7 @@ class Seen:
     Attributes:
         gone: Why the ticket cannot be read any more; empty when it can, or was not needed.
         account_problem: Why there is no account; a refusal ready to be used.
+        requester_ids: Identities of the requester's own account in the customer's tenant, aliases included.
         link_events: New ones of this case, oldest first.
     """
 
@@ -85,6 +92,7 @@ class Seen:
     gone: str = ""
     account: Account | None = None
     account_problem: Refusal | None = None
+    requester_ids: frozenset[str] = frozenset()
     link_events: Sequence[LinkEvent] = ()
 
 
@@ -184,7 +192,11 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
         return end(case, ticket, seen)
     copied = _taken_over(case, ticket, policy)
     if seen.account is not None:
-        copied |= {"subject_id": seen.account.id, "subject_name": seen.account.display_name or seen.account.upn}
+        copied |= {
+            "subject_id": seen.account.id,
+            "subject_name": seen.account.display_name or seen.account.upn,
+            "requester_ids": seen.requester_ids,
+        }
     case = replace(case, **copied)
     refusal = _refuse_request(ticket, seen, policy)
     if refusal is not None:
@@ -464,7 +476,8 @@ def _judge_approval(case: Case, ticket: Ticket, subject: Person, policy: Policy,
         ApprovalFacts(
             reading=believed_approval(case, ticket),
             subject=subject,
-            requester=requester,
+            # With every address of their own account: an alias of the approver must not ask.
+            requester=replace(requester, ids=requester.ids | case.requester_ids),
             created_at=ticket.created_at,
             listed=policy.approvers,
             since=request_since(case, ticket),
@@ -725,8 +738,9 @@ def request_since(case: Case, ticket: Ticket) -> datetime:
 
     Where the PSA keeps a history that we can read, that is the answer. Elsewhere (HaloPSA) it is what we saw
     ourselves: a request that we saw before it was approved is as old as its ticket. One that is approved at our very
-    first look was not watched: if its ticket was touched after the decision, nobody can tell whether the subject
-    was, so the decision does not count.
+    first look was not watched: it may have been approved as something else, on a ticket of another type, and turned
+    into a reset afterwards. Such a decision counts only where that leaves no room: on a young ticket that nobody
+    touched after the decision.
     """
     if ticket.request_changed_at is not None:
         return max(ticket.request_changed_at, case.request_since or ticket.request_changed_at)
@@ -735,8 +749,9 @@ def request_since(case: Case, ticket: Ticket) -> datetime:
     decided = [decision.decided_at for decision in ticket.approval.decisions]
     if not decided:
         return ticket.created_at
-    touched_later = ticket.updated_at is None or ticket.updated_at > max(decided) + timedelta(minutes=2)
-    return max(decided) if touched_later else ticket.created_at
+    was_young = max(decided) <= ticket.created_at + YOUNG_TICKET
+    untouched = ticket.updated_at is not None and ticket.updated_at <= max(decided) + OWN_TOUCH_OF_A_DECISION
+    return ticket.created_at if was_young and untouched else max(decided)
 
 
 def _refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | None:

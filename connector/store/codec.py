@@ -116,6 +116,7 @@ def case_details(case: Case) -> str:
             "failing_since": _from_instant(case.failing_since),
             "round": case.round,
             "void_said": case.void_said,
+            "requester_ids": sorted(case.requester_ids),
             "outcome": case.outcome,
             "explanation": case.explanation,
         }
@@ -161,6 +162,7 @@ def case_from(columns: Mapping[str, Any]) -> Case:
         failing_since=_to_instant(details.get("failing_since")),
         round=details.get("round", 1),
         void_said=details.get("void_said", ""),
+        requester_ids=frozenset(details.get("requester_ids", ())),
         outcome=None if outcome is None else Outcome(outcome),
         explanation=details.get("explanation", ""),
     )
