@@ -174,5 +174,5 @@ def test_an_outage_of_the_psa_loses_nothing(stage: Stage, desk: Desk, server: Se
     wait_for("the outage to be noticed", lambda: "system_down" in stage.log("connector"), seconds=30)
     server.start()
     wait_for("the confirmation", lambda: mails_about(stage, ticket), seconds=60)
-    assert "system_up" in stage.log("connector")
+    wait_for("the recovery to be told", lambda: "system_up" in stage.log("connector"))
     assert OUTSIDER not in "".join(desk.texts(ticket))
