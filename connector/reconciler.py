@@ -457,18 +457,22 @@ class Reconciler:
             self._directory.revoke_sessions(policy.tenant, account.id)
         except ConnectorError as failure:
             done = report.removed if report else failure.done
-            if done:  # the next try will not see these any more, but the ticket is to name them
-                removed = (*held.case.mfa_removed, *done)
-                held.case = self._store.save(
-                    replace(held.case, mfa_removed=removed), now=self._clock(), lease=self._lease
-                )
+            # The next try will not see these any more, but the ticket is to name them.
+            now = self._clock()
+            held.case = self._store.save(
+                replace(held.case, mfa_removed=(*held.case.mfa_removed, *done)),
+                now=now,
+                audit=[AuditEntry(at=now, case_id=held.case.id, event="removal_failed",
+                                  facts={"removed": ", ".join(done)})],
+                lease=self._lease,
+            )  # fmt: skip
             raise
         self._record(held, plan.after_methods(held.case, report, policy, interrupted=interrupted, now=self._clock()))
 
     def _died_here(self, case: Case) -> bool:
         """Whether an earlier try at the methods ended without a report or a failure: nobody knows what it removed."""
-        lines = self._store.audit_of(case.id)
-        return not case.attempts and bool(lines) and lines[-1].entry.event == "removing_methods"
+        events = [line.entry.event for line in self._store.audit_of(case.id) if line.entry.event != "undelivered"]
+        return events[-1:] == ["removing_methods"]
 
     def _deliver(self, held: _Held) -> None:
         """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""
