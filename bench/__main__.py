@@ -56,7 +56,7 @@ def _results(names: Sequence[str]) -> Iterator[Result]:
         ExitStack() as stack,
     ):
         place = Path(folder)
-        measurements = {name: MEASUREMENTS[name] for name in names}
+        measurements = {name: measure for name, measure in MEASUREMENTS.items() if name in names}
         if "idle" in names and len(names) > 1:
             # Its crowd must be left alone for five minutes: the rest is measured meanwhile.
             crowd = idle.Crowd(place / "idle")

@@ -27,7 +27,7 @@ from sandbox.stage import Stage, link_in, open_link, wait_for
 CASES = 1000
 WAVE = 100
 OPENED_PER_WAVE = 20
-LINK_LIFETIME = "20s"
+LINK_LIFETIME = "30s"
 MOST_SECONDS = 200.0
 """No new wave is begun after this; what was begun is finished."""
 
