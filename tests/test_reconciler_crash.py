@@ -237,7 +237,7 @@ def play(action: Action, *blows: tuple[Blow, int]) -> Wire:
     wire.run()
     world.approve(ticket)
     opened = False
-    for _ in range(10 + 2 * len(blows)):
+    for _ in range(40):
         wire.run()
         case = world.store.find(ticket.id)
         if case and case[0].state is State.LINK_OUT and not opened:
