@@ -383,7 +383,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: {failure.problem or 'not YAML'}. Correct that line.") from None
+        # The YAML reader repeats what it stumbled over, and that may be a secret: only our own words go on.
+        what = failure.problem if isinstance(failure, _Refused) else "this is not YAML"
+        raise ConfigError(f"{path}{line}: {what}. Correct that line.") from None
     except yaml.YAMLError:
         raise ConfigError(f"{path} is not YAML. Check it with a YAML editor.") from None
     if not isinstance(data, dict):
@@ -469,14 +471,21 @@ def _keys_at(model: type[BaseModel], steps: list[str]) -> list[str]:
 def _from_environment() -> dict[str, Any]:
     """The keys of `ConnectorSettings` that are set as environment variables."""
     # Imported here: it costs 14 MB, and the link service does without.
-    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
     class FromEnvironment(BaseSettings, ConnectorSettings):
         """Only read from: validated as `BaseSettings`, the secrets would not know their folder."""
 
         model_config = SettingsConfigDict(env_prefix="CONNECTOR_", env_nested_delimiter="__")
 
-    return dict(EnvSettingsSource(FromEnvironment)())
+    try:
+        return dict(EnvSettingsSource(FromEnvironment)())
+    except SettingsError as failure:
+        found = re.search(r'field "(\w+)"', str(failure))
+        name = f"CONNECTOR_{found[1].upper()}" if found else "CONNECTOR_…"
+        raise ConfigError(
+            f"The environment variable {name} does not hold JSON. Write JSON, or set the single keys: {name}__<KEY>."
+        ) from None
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -491,6 +500,10 @@ def _list(names: Mapping[str, object] | list[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
+class _Refused(yaml.constructor.ConstructorError):
+    """A problem in our own words, which repeat no value."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """YAML without surprises: a key given twice is an error instead of the last one winning."""
 
@@ -500,7 +513,7 @@ def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, 
     for key_node, _ in node.value:
         key = loader.construct_object(key_node)
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+            raise _Refused(None, None, f"the key {key!r} is given twice", key_node.start_mark)
         seen.add(key)
     loader.flatten_mapping(node)
     return dict(loader.construct_pairs(node, deep=True))
@@ -509,10 +522,8 @@ def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, 
 def _strict_number(_: _StrictLoader, node: yaml.ScalarNode) -> int:
     # YAML 1.1 takes 012 for 10 and 12:30 for 750: as an id, that would be another customer's.
     if not PLAIN_NUMBER.fullmatch(node.value):
-        raise yaml.constructor.ConstructorError(
-            None, None, f"YAML takes {node.value} for another number: write it in quotes, or as a plain number",
-            node.start_mark,
-        )  # fmt: skip
+        what = "YAML takes this for another number: write it in quotes, or as a plain number"
+        raise _Refused(None, None, what, node.start_mark)
     return int(node.value)
 
 

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -31,7 +32,7 @@ PAUSED = Gauge("connector_paused", "1 while writing to accounts is paused")
 BUGS = Counter("connector_bugs_total", "Unexpected exceptions")
 
 SUSPICIOUS_KEYS = re.compile(
-    r"pass(word|phrase|wd)?$|secret|token|authori[sz]ation|cookie|api_?key|private_?key|pepper|sealed|credential|url$",
+    r"pass(word|phrase|wd)?$|secret|token|authori[sz]ation|cookie|api[_-]?key|private[_-]?key|pepper|sealed|credential|url$",
     re.IGNORECASE,
 )
 LINK_ADDRESS = re.compile(r"/s/[A-Za-z0-9_-]{16,}")
@@ -57,12 +58,15 @@ def scrub(value: Any, *, key: str = "", depth: int = 0) -> Any:
         return {name: scrub(item, key=str(name), depth=depth + 1) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [scrub(item, depth=depth + 1) for item in value]
-    return value
+    if value is None or isinstance(value, bool | int | float | date | timedelta):
+        return value
+    return scrub(repr(value))  # what a renderer would make of any other object
 
 
 def scrub_event(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """structlog processor: `scrub` over a whole event."""
-    return {name: scrub(item, key=name) for name, item in event.items()}
+    # The names with an underscore are structlog's own and never shown: it needs them as they are.
+    return {name: item if name.startswith("_") else scrub(item, key=name) for name, item in event.items()}
 
 
 def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO | None = None) -> None:
