@@ -52,6 +52,7 @@ SENTENCES = {
     "request_changed": "the request was changed ({changed}); everything read before is void",
     "reminded": "reminder {reminder} sent",
     "removing_methods": "about to remove the authentication methods of {upn} (object {account})",
+    "removal_failed": "removing the methods stopped half-way; removed so far: {removed}",
     "methods_removed": "methods removed: {removed}",
     "mfa_reset": "MFA reset done; methods removed: {removed}",
     "setting_password": "about to set the password of {upn} (object {account})",

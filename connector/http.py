@@ -30,7 +30,8 @@ USER_AGENT = "psa-reset-connector/0.1"  # without "Mozilla": Request Tracker sen
 TRIES = 3
 LONGEST_WAIT_INSIDE_A_CALL = timedelta(seconds=10)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
-TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509})
+TEMPORARY = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
+"""Statuses that mend themselves; those from 520 on come from gateways (Cloudflare) before a system that is away."""
 
 CALLS = Counter("connector_outside_calls_total", "Calls to other systems", ["system", "method", "result"])
 SECONDS = Histogram("connector_outside_call_seconds", "Duration of calls to other systems", ["system"])

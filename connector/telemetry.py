@@ -110,6 +110,12 @@ def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO |
     for name in LOUD_LIBRARIES:
         # Their debug level writes addresses and headers; nothing of that is ours to publish.
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in LOUD_LIBRARIES:
+            # Some bring handlers of their own, which would write past the scrubbing above.
+            library = logging.getLogger(name)
+            library.handlers.clear()
+            library.propagate, library.disabled = True, False
 
 
 def start_sentry(

@@ -1346,3 +1346,17 @@ def test_nothing_that_people_see_or_the_database_keeps_holds_a_password(world: W
         assert secret not in stored + written + mailed
     for token in tokens:
         assert token not in stored + written
+
+
+def test_a_ticket_closed_between_the_password_and_its_mail_says_that_nobody_has_the_password(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_after("set_password", TemporaryError("the answer was lost"))
+    world.run()
+    assert world.writes, "the password was set"
+    world.psa.close(ticket.id)
+    world.run_for(hours=1)
+    assert world.state_of(ticket) is State.CLOSED
+    assert any("one that nobody was given" in note.text for _, note in world.psa.notes)
+    assert world.links.alive() == []

@@ -328,3 +328,14 @@ def test_without_sentry_a_bug_is_counted_all_the_same() -> None:
     before = BUGS._value.get()
     report(RuntimeError("bug"))
     assert BUGS._value.get() == before + 1
+
+
+def test_a_library_that_writes_past_us_is_brought_back(start: Callable[..., Log]) -> None:
+    own = io.StringIO()
+    library = logging.getLogger("uvicorn.error")
+    library.addHandler(logging.StreamHandler(own))
+    library.propagate = False
+    log, hidden = start("json"), a_secret()
+    library.warning("GET /s/%s", hidden)
+    assert "GET /s/***" in log.text
+    assert own.getvalue() == ""

@@ -156,7 +156,13 @@ def handed_off(refusal: Refusal, case: Case) -> str:
 
 
 def ended(why: str, *, written: bool) -> str:
-    return f"{why} The reset request ends here." + ("" if written else " Nothing was changed on the account.")
+    done = (
+        "The account was changed before that: its password may be one that nobody was given. Reset it by hand if its "
+        "owner cannot sign in."
+        if written
+        else "Nothing was changed on the account."
+    )
+    return f"{why} The reset request ends here. {done}"
 
 
 def retried(round_number: int) -> str:

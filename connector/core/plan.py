@@ -600,7 +600,8 @@ def end(case: Case, ticket: Ticket | None, seen: Seen) -> Record:
     if ticket is None:
         why, tell = seen.gone or "The ticket is gone.", False
     elif ticket.closed:
-        why, tell = "The ticket was closed by somebody.", False
+        # Closed in the middle of a reset: the account may have a password by now that nobody was given.
+        why, tell = "The ticket was closed by somebody.", case.written_at is not None
     else:
         why, tell = "The ticket is no longer of a type for resets.", case.waiting_since is not None
     return Record(
