@@ -116,6 +116,8 @@ def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO |
             library = logging.getLogger(name)
             library.handlers.clear()
             library.propagate, library.disabled = True, False
+            if "." in name:
+                library.setLevel(logging.NOTSET)  # that of its parent, set above
 
 
 def start_sentry(
