@@ -275,7 +275,7 @@ class Reconciler:
 
     # ------------------------------------------------------------ writing down
 
-    def _record(self, held: _Held, record: plan.Record, *, reset: Reset | None = None) -> None:
+    def _record(self, held: _Held, record: plan.Record) -> None:
         now = self._clock()
         before = held.case
         messages = [*self._delay_note(before, now), *record.messages]
@@ -285,7 +285,6 @@ class Reconciler:
             now=now,
             messages=messages,
             audit=[record.audit(before, now)],
-            reset=reset,
             lease=self._lease,
         )
         log.info("case", case=before.id, psa=before.psa, ticket=after.number, step=record.event.value,
@@ -481,7 +480,7 @@ class Reconciler:
         if held.case.link_id:
             self._links.revoke(held.case.link_id)
         # 2. Remember the new link's id before it exists, so that a later try can revoke it whatever happens here.
-        link_id = f"lnk_{secrets.token_hex(12)}"
+        link_id = _new_link_id()
         now = self._clock()
         held.case = self._store.save(
             advance(
@@ -555,7 +554,7 @@ class Reconciler:
         return None
 
     def _choose_link(self, held: _Held) -> str:
-        link_id = f"lnk_{secrets.token_hex(12)}"
+        link_id = _new_link_id()
         held.case = self._store.save(replace(held.case, link_id=link_id), now=self._clock(), lease=self._lease)
         return link_id
 
@@ -603,6 +602,11 @@ class _Held:
 
     def __init__(self, case: Case) -> None:
         self.case = case
+
+
+def _new_link_id() -> str:
+    """Ours, before the link exists; no guess of it helps anybody, the link's token is another secret."""
+    return f"lnk_{secrets.token_hex(12)}"
 
 
 def _about_to(case: Case, event: str, account: Account, now: datetime) -> AuditEntry:
