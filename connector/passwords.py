@@ -21,6 +21,8 @@ WORDS = 4
 DIGITS = 3
 JOINER = "-"
 SHORTEST_WORD, LONGEST_WORD = 4, 8
+BANNED = ("password", "welcome")
+"""No word holds one of these: Microsoft's list bans them, and a candidate would be refused for it."""
 
 RANDOM_LENGTH = 20
 LOWER = "abcdefghijkmnpqrstuvwxyz"  # no l and o
@@ -84,4 +86,4 @@ def _words() -> tuple[str, ...]:
     words = xkcd_password.generate_wordlist(
         path, min_length=SHORTEST_WORD, max_length=LONGEST_WORD, valid_chars="[a-z]"
     )
-    return tuple(sorted(set(words)))
+    return tuple(sorted({word for word in words if not any(banned in word for banned in BANNED)}))

@@ -53,6 +53,11 @@ def test_a_passphrase_is_four_words_and_three_digits() -> None:
         assert len(digits) == 3
 
 
+@pytest.mark.parametrize("banned", passwords.BANNED)
+def test_no_word_of_a_passphrase_is_one_that_microsoft_bans(banned: str) -> None:
+    assert not [word for word in passwords._words() if banned in word]
+
+
 def test_random_characters_hold_no_look_alikes() -> None:
     assert not set("".join(many(Policy.RANDOM))) & set("0O1lI|'\"`, ")
 
