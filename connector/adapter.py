@@ -11,21 +11,29 @@ problem. It does no I/O beyond reading files that the section names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.config import HttpSection, Place
+from connector.config import GraphSection, HttpSection, Place, TenantSection
 from connector.core.ports import Clock
 from connector.http import Http
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The common ground of all adapters of one process."""
+    """The common ground of all adapters of one process.
+
+    Attributes:
+        graph: The app registration, for adapters that sign in at Microsoft too; `None` where there is none.
+        tenants: By their names.
+    """
 
     place: Place
     http: HttpSection
     clock: Clock
+    graph: GraphSection | None = None
+    tenants: Mapping[str, TenantSection] = field(default_factory=dict)
 
     def http_for(self, *, system: str, scope: str, timeout: timedelta | None = None) -> Http:
         """A client for one outside system, with the proxy, CA bundle and time limit of the configuration.

@@ -87,7 +87,9 @@ def build_adapters(settings: ConnectorSettings, place: Place, *, clock: Clock = 
     Raises:
         ConfigError: With every problem of every section.
     """
-    surroundings = Surroundings(place=place, http=settings.http, clock=clock)
+    surroundings = Surroundings(
+        place=place, http=settings.http, clock=clock, graph=settings.graph, tenants=settings.tenants
+    )
     problems: list[str] = []
 
     def attempt(build: Callable[[], Any]) -> Any:

@@ -245,6 +245,11 @@ class Account:
         privileged_groups: Role-assignable groups that the account is a member or an owner of.
         protected_by: Why the configuration protects it: the entry under `tenants.<name>.protected`; or empty.
         restricted: Member of a restricted management administrative unit.
+        eligible_roles: Names (or ids) of Entra roles that it may activate, where that can be read.
+        elsewhere: Names of other tenants of ours that know an account by the address asked for; filled by `find`.
+        self_service: Whether it can reset its password by itself; `None` where that cannot be read.
+        password_set_at, sessions_valid_from: As the directory tells; `None` where it does not. Only ever compared with
+            a later reading of the same, because the directory's clock is not ours.
         unknown: Facts that could not be read, in plain words. Not empty means: do not touch.
     """
 
@@ -262,6 +267,11 @@ class Account:
     privileged_groups: tuple[str, ...] = ()
     protected_by: str = ""
     restricted: bool = False
+    eligible_roles: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    self_service: bool | None = None
+    password_set_at: datetime | None = None
+    sessions_valid_from: datetime | None = None
     unknown: tuple[str, ...] = ()
 
     @property
@@ -283,16 +293,50 @@ class MethodLeft:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """By what a call is found again in the directory's own logs; for the audit and for Microsoft's support.
+
+    Attributes:
+        ours: The id that we sent with the call (`client-request-id`).
+        theirs: The id that was answered (`request-id`); empty where there was none.
+    """
+
+    ours: str
+    theirs: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.ours}/{self.theirs}"
+
+
+@dataclass(frozen=True)
 class MethodsReport:
     """What a removal of authentication methods did, read back from the directory.
 
     Attributes:
         removed: Kinds removed by this call, in order, one entry a method: `phone (mobile)`, `fido2`.
-        left: What is still listed.
+        left: What is still listed and should not be.
+        kept: Kinds left in place because the configuration says so.
+        receipts: Of the removals.
     """
 
     removed: tuple[str, ...]
     left: tuple[MethodLeft, ...]
+    kept: tuple[str, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+
+
+@dataclass(frozen=True)
+class SessionsReport:
+    """What ending the sessions did.
+
+    Attributes:
+        receipt: Of the call.
+        sessions_valid_from, password_set_at: Read back with it; `None` where they could not be.
+    """
+
+    receipt: Receipt
+    sessions_valid_from: datetime | None = None
+    password_set_at: datetime | None = None
 
 
 class Directory(Protocol):
@@ -309,7 +353,7 @@ class Directory(Protocol):
     def read(self, tenant: str, account_id: str) -> Account:
         """The same by object id, in one call. Used right before a write."""
 
-    def set_password(self, tenant: str, account_id: str, password: Secret) -> None:
+    def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """Set the password; it must be changed at the next sign-in.
 
         Raises:
@@ -330,8 +374,11 @@ class Directory(Protocol):
             PermanentError, NoSuchAccount.
         """
 
-    def revoke_sessions(self, tenant: str, account_id: str) -> None:
-        """Sign the account out everywhere. A repeat is harmless."""
+    def revoke_sessions(self, tenant: str, account_id: str) -> SessionsReport:
+        """Sign the account out everywhere, and read back in the same call. A repeat is harmless.
+
+        What is read back may be stale for some seconds; the caller compares it with what it knew before.
+        """
 
     def check(self, tenant: str) -> Iterable[Finding]:
         """Credentials, consent and permissions of this tenant."""

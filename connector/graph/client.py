@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from connector.core.ports import Receipt
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.graph.signin import SignIn, permissions_of
@@ -53,6 +54,7 @@ class Reply:
     status: int
     body: Any = field(default=None, repr=False)
     error: GraphError | None = None
+    receipt: Receipt = Receipt("")
 
     @property
     def fine(self) -> bool:
@@ -120,8 +122,7 @@ class GraphClient:
         """
         for renewable in (True, False):
             token = self._sign_in.token()
-            reply = self._reply(self._send(method, path, token, json=json, version=version, repeatable=repeatable,
-                                           timeout=timeout))  # fmt: skip
+            reply = self._send(method, path, token, json=json, version=version, repeatable=repeatable, timeout=timeout)
             if not (renewable and reply.refused_us and self._sign_in.renew(token)):
                 return reply
         raise AssertionError("the second round always returns")
@@ -144,15 +145,13 @@ class GraphClient:
     def _batch(self, asks: Sequence[Ask]) -> dict[str, Reply]:
         for renewable in (True, False):
             token = self._sign_in.token()
-            whole = self._reply(
-                self._send("POST", "/$batch", token, json={"requests": [ask.as_json() for ask in asks]},
-                           repeatable=True)
-            )  # fmt: skip
+            requests = [ask.as_json() for ask in asks]
+            whole = self._send("POST", "/$batch", token, json={"requests": requests}, repeatable=True)
             if not whole.fine:
                 if renewable and whole.refused_us and self._sign_in.renew(token):
                     continue
                 raise self.refusal(whole, "the look-up of an account")
-            replies = _take_apart(whole.body, asks)
+            replies = _take_apart(whole, asks)
             if not (renewable and any(replies[ask.id].refused_us for ask in asks if ask.needed)
                     and self._sign_in.renew(token)):  # fmt: skip
                 return replies
@@ -206,7 +205,7 @@ class GraphClient:
             return None
 
     def _send(self, method: str, path: str, token: Secret, *, json: object | None, version: str = "v1.0",
-              repeatable: bool | None = None, timeout: timedelta | None = None) -> Answer:  # fmt: skip
+              repeatable: bool | None = None, timeout: timedelta | None = None) -> Reply:  # fmt: skip
         reference = str(uuid.uuid4())
         answer = self._http.call(
             method,
@@ -220,14 +219,15 @@ class GraphClient:
         if answer.status >= 400:
             log.debug("graph_refused", tenant=self.scope, where=answer.where, status=answer.status,
                      client_request_id=reference, request_id=answer.headers.get("request-id", ""))  # fmt: skip
-        return answer
+        return self._reply(answer, reference)
 
-    def _reply(self, answer: Answer) -> Reply:
+    def _reply(self, answer: Answer, reference: str) -> Reply:
+        receipt = Receipt(reference, WORDS.sub("", answer.headers.get("request-id", ""))[:64])
         if answer.status >= 400:
-            return Reply(answer.status, error=read_error(_parsed(answer.body)))
+            return Reply(answer.status, error=read_error(_parsed(answer.body)), receipt=receipt)
         if answer.status == 204 or not answer.body:
-            return Reply(answer.status)
-        return Reply(answer.status, body=answer.json())
+            return Reply(answer.status, receipt=receipt)
+        return Reply(answer.status, body=answer.json(), receipt=receipt)
 
 
 def read_error(body: object) -> GraphError:
@@ -255,18 +255,18 @@ def _parsed(text: str) -> object:
         return None
 
 
-def _take_apart(body: object, asks: Sequence[Ask]) -> dict[str, Reply]:
+def _take_apart(whole: Reply, asks: Sequence[Ask]) -> dict[str, Reply]:
     """Answers come in any order, and each with its own status: the whole is 200 even when every one failed."""
-    rows = body.get("responses") if isinstance(body, Mapping) else None
+    rows = whole.body.get("responses") if isinstance(whole.body, Mapping) else None
     answers = {
         str(row["id"]).casefold(): row
         for row in (rows if isinstance(rows, list) else [])
         if isinstance(row, Mapping) and "id" in row
     }
-    return {ask.id: _one(ask, answers.get(ask.id.casefold())) for ask in asks}
+    return {ask.id: _one(ask, answers.get(ask.id.casefold()), whole.receipt) for ask in asks}
 
 
-def _one(ask: Ask, row: Mapping[str, Any] | None) -> Reply:
+def _one(ask: Ask, row: Mapping[str, Any] | None, receipt: Receipt) -> Reply:
     status = row.get("status") if row is not None else None
     if row is None or not isinstance(status, int):
         raise TemporaryError(
@@ -280,4 +280,6 @@ def _one(ask: Ask, row: Mapping[str, Any] | None) -> Reply:
             f"Microsoft Graph answered {status} to {ask.id} in a batch. It is tried again by itself.",
             retry_after=read_retry_after(waits[0] if waits else None),
         )
-    return Reply(status, body=row.get("body")) if status < 400 else Reply(status, error=read_error(row.get("body")))
+    if status < 400:
+        return Reply(status, body=row.get("body"), receipt=receipt)
+    return Reply(status, error=read_error(row.get("body")), receipt=receipt)

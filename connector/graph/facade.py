@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from connector.adapter import Surroundings
 from connector.config import GraphSection, TenantSection
-from connector.core.ports import Account, Clock, Finding, Level, MethodsReport
+from connector.core.ports import Account, Clock, Finding, Level, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, ConnectorError
 from connector.graph.client import Ask, GraphClient
@@ -100,17 +100,17 @@ class GraphDirectory:
         """See `Directory.read`. One call."""
         return self._at(tenant).lookup.read(account_id)
 
-    def set_password(self, tenant: str, account_id: str, password: Secret) -> None:
+    def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """See `Directory.set_password`. One call."""
-        self._at(tenant).resetter.set_password(account_id, password)
+        return self._at(tenant).resetter.set_password(account_id, password)
 
     def remove_methods(self, tenant: str, account_id: str) -> MethodsReport:
         """See `Directory.remove_methods`. One call per method and two listings, five in 11 s for all of a tenant."""
         return self._at(tenant).resetter.remove_methods(account_id)
 
-    def revoke_sessions(self, tenant: str, account_id: str) -> None:
+    def revoke_sessions(self, tenant: str, account_id: str) -> SessionsReport:
         """See `Directory.revoke_sessions`. One call."""
-        self._at(tenant).resetter.revoke_sessions(account_id)
+        return self._at(tenant).resetter.revoke_sessions(account_id)
 
     def check(self, tenant: str) -> Iterable[Finding]:
         """Sign in, compare the permissions with what is needed, read the domains. Raises nothing of ours."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from connector.core.ports import MethodLeft, MethodsReport
+from connector.core.ports import MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import (
     ConnectorError,
@@ -80,7 +80,7 @@ class Resetter:
         self._now = now
         self._sleep = sleep
 
-    def set_password(self, account_id: str, password: Secret) -> None:
+    def set_password(self, account_id: str, password: Secret) -> Receipt:
         """Set the password; it must be changed at the next sign-in.
 
         `forceChangePasswordNextSignInWithMfa` is never used: after an MFA reset nobody could pass it. Not repeated
@@ -89,7 +89,7 @@ class Resetter:
         profile = {"password": password.reveal(), "forceChangePasswordNextSignIn": True}
         reply = self._client.call("PATCH", self._user(account_id), json={"passwordProfile": profile}, repeatable=False)
         if reply.fine:
-            return
+            return reply.receipt
         doing = f"the password of {account_id}"
         if reply.status == 400 and reply.error:
             if reply.error.mentions(*PASSWORD_REFUSED):
@@ -104,7 +104,7 @@ class Resetter:
                     )
         raise self._refusal(reply, doing, SET_PASSWORD)
 
-    def revoke_sessions(self, account_id: str) -> None:
+    def revoke_sessions(self, account_id: str) -> SessionsReport:
         """Sign the account out everywhere. A repeat is harmless."""
         reply = self._client.call("POST", f"{self._user(account_id)}/revokeSignInSessions", repeatable=True)
         if not reply.fine:
@@ -113,6 +113,7 @@ class Resetter:
             raise TemporaryError(
                 f"Microsoft Graph did not sign {account_id} of {self._client.place} out. It is tried again by itself."
             )
+        return SessionsReport(reply.receipt)
 
     def remove_methods(self, account_id: str) -> MethodsReport:
         """Remove every method but the password, one by one, in rounds, and read back what is left."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from connector.core.case import fold
-from connector.core.ports import Account, Finding, Level, MethodLeft, MethodsReport
+from connector.core.ports import Account, Finding, Level, MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import AmbiguousAccount, ConnectorError, NoSuchAccount, PasswordRejected, PermanentError
 
@@ -152,7 +152,7 @@ class FakeDirectory:
         self._at("read", "after", tenant)
         return reading
 
-    def set_password(self, tenant: str, account_id: str, password: Secret) -> None:
+    def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         self._at("set_password", "before", tenant)
         account = self._get(tenant, account_id)
         if account.synchronised or account.federated:
@@ -167,6 +167,7 @@ class FakeDirectory:
             account.must_change = True
             self.writes.append(Write("password", tenant, account_id))
         self._at("set_password", "after", tenant)
+        return Receipt(str(uuid.uuid4()), str(uuid.uuid4()))
 
     def remove_methods(self, tenant: str, account_id: str) -> MethodsReport:
         self._at("remove_methods", "before", tenant)
@@ -189,13 +190,14 @@ class FakeDirectory:
         left = tuple(MethodLeft(kind, account.stubborn.get(kind, "still listed")) for kind in account.methods)
         return MethodsReport(tuple(removed), left)
 
-    def revoke_sessions(self, tenant: str, account_id: str) -> None:
+    def revoke_sessions(self, tenant: str, account_id: str) -> SessionsReport:
         self._at("revoke_sessions", "before", tenant)
         account = self._get(tenant, account_id)
         with self._lock:
             account.sessions_revoked += 1
             self.writes.append(Write("sessions", tenant, account_id))
         self._at("revoke_sessions", "after", tenant)
+        return SessionsReport(Receipt(str(uuid.uuid4()), str(uuid.uuid4())))
 
     def check(self, tenant: str) -> Iterable[Finding]:
         self._at("check", "before", tenant)
