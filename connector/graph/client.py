@@ -54,7 +54,7 @@ class Reply:
     status: int
     body: Any = field(default=None, repr=False)
     error: GraphError | None = None
-    receipt: Receipt = Receipt("")
+    receipt: Receipt = field(default_factory=lambda: Receipt(""))
 
     @property
     def fine(self) -> bool:
