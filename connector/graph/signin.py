@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import msal
 from cryptography import x509
@@ -60,6 +60,33 @@ ADVICE: Mapping[int, str] = {
     9001023: "{place}.tenant_id must be one tenant's id, not common or consumers",
     700229: "This kind of token cannot sign the app in: use a client secret or a certificate",
 }
+
+
+class Registration(Protocol):
+    """An app registration, and where it signs in: what `SignIn` needs to know of the configuration."""
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def authority(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class App:
+    """A `Registration` by itself: another app than the one of `graph`, in the same cloud.
+
+    Attributes:
+        authority: Of the sign-in service, without the tenant: `https://login.microsoftonline.com`.
+        url: Of Graph, without version; the token is asked for `<url>/.default`.
+    """
+
+    client_id: str
+    authority: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -123,13 +150,16 @@ class SignIn:
 
     Args:
         tenant: Its name in `connector.yaml`.
+        settings: The app and the cloud that it signs in to: a `GraphSection`, or an `App`.
         http: For the sign-in service; no pace, own messages.
+        place: What messages call the tenant; default: `tenants.<tenant>`.
+        scope: What an `AuthenticationError` pauses; default: `tenant.<tenant>`.
     """
 
-    def __init__(self, *, tenant: str, tenant_id: str, settings: GraphSection, credential: Credential, http: Http,
-                 clock: Clock) -> None:  # fmt: skip
-        self.place = f"tenants.{tenant}"
-        self.scope = f"tenant.{tenant}"
+    def __init__(self, *, tenant: str, tenant_id: str, settings: Registration, credential: Credential, http: Http,
+                 clock: Clock, place: str | None = None, scope: str | None = None) -> None:  # fmt: skip
+        self.place = place or f"tenants.{tenant}"
+        self.scope = scope or f"tenant.{tenant}"
         self._tenant_id = tenant_id
         self._settings = settings
         self._credential = credential
