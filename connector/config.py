@@ -40,6 +40,7 @@ from sqlalchemy.exc import ArgumentError
 from connector.core.brake import Limit
 from connector.core.secret import Secret
 from connector.errors import ConfigError
+from connector.passwords import Policy
 
 DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
 PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
@@ -224,6 +225,40 @@ class GraphSection(Section):
         return self
 
 
+METHOD_NAMES = (
+    "email", "external", "fido2", "hardwareOath", "microsoftAuthenticator", "phone", "platformCredential", "qrCodePin",
+    "resourceAccountKey", "softwareOath", "temporaryAccessPass", "windowsHelloForBusiness",
+)  # fmt: skip
+"""Kinds of sign-in methods: Graph's type names without `AuthenticationMethod`. Source: learn.microsoft.com
+authenticationmethods-overview and the published metadata, read 2026-11-22."""
+
+
+def _check_method_name(value: str) -> str:
+    if value == "password":
+        raise ValueError("the password is never removed by an MFA reset: take it out of the list")
+    if value not in METHOD_NAMES:
+        close = difflib.get_close_matches(value, METHOD_NAMES, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ValueError(f"{value!r} is not a kind of sign-in method: {hint}known are {', '.join(METHOD_NAMES)}")
+    return value
+
+
+class MfaSection(Section):
+    """What an MFA reset leaves alone.
+
+    Attributes:
+        keep: Kinds of sign-in methods that are not removed, of `METHOD_NAMES`; nothing is kept by default.
+    """
+
+    keep: tuple[Annotated[str, AfterValidator(_check_method_name)], ...] = ()
+
+
+class PasswordsSection(Section):
+    """How new passwords are made."""
+
+    policy: Policy = Policy.PASSPHRASE
+
+
 class ProtectedSection(Section):
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -235,6 +270,7 @@ class TenantSection(Section):
     Attributes:
         clients: Its ids in each PSA.
         approvers: Addresses of those who may approve for this customer.
+        mfa: What an MFA reset keeps for this customer; `None`: what the top-level `mfa` says. The two are not added up.
         time_zone: For times in mails and on the link page; default: `support.time_zone`.
     """
 
@@ -242,6 +278,7 @@ class TenantSection(Section):
     clients: dict[str, tuple[Annotated[str, BeforeValidator(_read_client)], ...]] = {}
     approvers: tuple[Address, ...] = ()
     protected: ProtectedSection = ProtectedSection()
+    mfa: MfaSection | None = None
     time_zone: Zone | None = None
 
 
@@ -298,6 +335,8 @@ class ConnectorSettings(Section):
     psa: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     graph: GraphSection
     tenants: Annotated[dict[str, TenantSection], Field(min_length=1)]
+    passwords: PasswordsSection = PasswordsSection()
+    mfa: MfaSection = MfaSection()
     links: LinksSection
     mail: dict[str, Any]
     support: SupportSection = SupportSection()

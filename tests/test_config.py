@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from connector.config import (
+    METHOD_NAMES,
     ConnectorSettings,
     LinkServerSettings,
     is_loopback,
@@ -25,6 +26,7 @@ from connector.config import (
 )
 from connector.core.brake import Limit
 from connector.errors import ConfigError
+from connector.passwords import Policy
 
 GRAPH_SECRET = "GRAPH_SECRET_OF_THE_TESTS"
 
@@ -509,6 +511,63 @@ def test_values_outside_their_bounds_are_refused_at_their_place(tmp_path: Path, 
 def test_time_zones_are_iana_names(tmp_path: Path, place: str) -> None:
     settings = load(tmp_path, **{place: "Europe/London"})
     assert "Europe/London" in (settings.support.time_zone, settings.tenants["contoso"].time_zone)
+
+
+# ---------------------------------------------------------------- passwords and methods
+
+
+def test_an_mfa_reset_keeps_nothing_and_a_password_is_a_passphrase_by_default(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.mfa.keep == ()
+    assert settings.tenants["contoso"].mfa is None
+    assert settings.passwords.policy is Policy.PASSPHRASE
+
+
+def test_kinds_of_methods_can_be_kept_for_all_and_for_one_customer(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        **{"mfa.keep": ["fido2", "windowsHelloForBusiness"], "tenants.contoso.mfa": {"keep": list(METHOD_NAMES)}},
+    )
+    assert settings.mfa.keep == ("fido2", "windowsHelloForBusiness")
+    own = settings.tenants["contoso"].mfa
+    assert own is not None
+    assert own.keep == METHOD_NAMES
+
+
+def test_a_customer_can_keep_nothing_where_all_others_keep_something(tmp_path: Path) -> None:
+    settings = load(tmp_path, **{"mfa.keep": ["fido2"], "tenants.contoso.mfa": {}})
+    own = settings.tenants["contoso"].mfa
+    assert own is not None
+    assert own.keep == ()
+
+
+@pytest.mark.parametrize("place", ["mfa.keep", "tenants.contoso.mfa.keep"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("password", "the password is never removed by an MFA reset"),
+        ("Fido2", "did you mean fido2? known are email, external, fido2,"),
+        ("fido2AuthenticationMethod", "known are email, external, fido2,"),
+        ("sms", "'sms' is not a kind of sign-in method: known are"),
+        ("", "is not a kind of sign-in method"),
+    ],
+)
+def test_a_kind_of_method_that_nobody_knows_is_refused_with_the_list(
+    tmp_path: Path, place: str, name: str, words: str
+) -> None:
+    (problem,) = problems_of(tmp_path, **{place: ["phone", name]})
+    assert problem.startswith(f"connector.yaml: {place}.1: ")
+    assert words in problem
+
+
+def test_passwords_can_be_random(tmp_path: Path) -> None:
+    assert load(tmp_path, **{"passwords.policy": "random"}).passwords.policy is Policy.RANDOM
+
+
+def test_a_policy_that_is_not_there_is_refused_with_the_list(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, **{"passwords.policy": "short"})
+    assert problem.startswith("connector.yaml: passwords.policy: ")
+    assert "'passphrase' or 'random'" in problem
 
 
 # ---------------------------------------------------------------- customers
