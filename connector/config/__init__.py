@@ -1,0 +1,88 @@
+"""`connector.yaml` and the link service's file: read, checked, every problem at once.
+
+Values come from the YAML file; an environment variable `CONNECTOR_<KEY>` (nested keys joined by `__`, for example
+`CONNECTOR_POLL_EVERY=30s` or `CONNECTOR_GRAPH__URL=…`) beats the file. An unknown key is an error that names its
+place. Secrets are never inline: `{file: PATH}` or `{env: NAME}`. Relative paths count from the file's own folder.
+
+The sections of adapters (`psa.<name>`, `links`, `mail`) are validated by the adapter with the types of this module.
+"""
+
+from __future__ import annotations
+
+from connector.config.graph import (
+    METHOD_NAMES,
+    GraphSection,
+    MfaSection,
+)
+from connector.config.reading import (
+    load_connector,
+    load_link_server,
+    read_yaml,
+    validate,
+)
+from connector.config.settings import (
+    BrakeSection,
+    ConnectorSettings,
+    HttpSection,
+    InboundSection,
+    LinkServerSettings,
+    LinksSection,
+    LogSection,
+    PasswordsSection,
+    ProtectedSection,
+    SentrySection,
+    SupportSection,
+    TenantSection,
+)
+from connector.config.values import (
+    Address,
+    BrakeLimit,
+    Database,
+    Duration,
+    Listen,
+    Place,
+    SecretValue,
+    Section,
+    Url,
+    Zone,
+    is_loopback,
+    read_duration,
+    read_limit,
+    split_listen,
+)
+
+__all__ = [
+    "METHOD_NAMES",
+    "Address",
+    "BrakeLimit",
+    "BrakeSection",
+    "ConnectorSettings",
+    "Database",
+    "Duration",
+    "GraphSection",
+    "HttpSection",
+    "InboundSection",
+    "LinkServerSettings",
+    "LinksSection",
+    "Listen",
+    "LogSection",
+    "MfaSection",
+    "PasswordsSection",
+    "Place",
+    "ProtectedSection",
+    "SecretValue",
+    "Section",
+    "SentrySection",
+    "SupportSection",
+    "TenantSection",
+    "Url",
+    "Zone",
+    "is_loopback",
+    "load_connector",
+    "load_link_server",
+    "read_duration",
+    "read_limit",
+    "read_yaml",
+    "split_listen",
+    "validate",
+]

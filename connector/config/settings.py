@@ -1,0 +1,195 @@
+"""The sections of `connector.yaml` and of the link service's file."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from connector.config.graph import GraphSection, MfaSection
+from connector.config.values import (
+    Address,
+    BrakeLimit,
+    Database,
+    Duration,
+    Listen,
+    SecretValue,
+    Section,
+    Url,
+    Zone,
+)
+from connector.core.brake import Limit
+from connector.passwords import Policy
+
+
+def _read_client(value: object) -> str:
+    # A blank one would be the id of every ticket without a customer.
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise ValueError("write the id or name of a client of the PSA, in quotes")
+    return str(value)
+
+
+class HttpSection(Section):
+    ca_bundle: str | None = None
+    proxy: str | None = None
+    timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(seconds=60))] = timedelta(seconds=30)
+
+
+class InboundSection(Section):
+    listen: Listen = "127.0.0.1:8080"
+
+
+class PasswordsSection(Section):
+    """How new passwords are made."""
+
+    policy: Policy = Policy.PASSPHRASE
+
+
+class ProtectedSection(Section):
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+class TenantSection(Section):
+    """One customer.
+
+    Attributes:
+        clients: Its ids in each PSA.
+        approvers: Addresses of those who may approve for this customer.
+        mfa: What an MFA reset keeps for this customer; `None`: what the top-level `mfa` says. The two are not added up.
+        time_zone: For times in mails and on the link page; default: `support.time_zone`.
+    """
+
+    tenant_id: str
+    clients: dict[str, tuple[Annotated[str, BeforeValidator(_read_client)], ...]] = Field(default_factory=dict)
+    approvers: tuple[Address, ...] = ()
+    protected: ProtectedSection = ProtectedSection()
+    mfa: MfaSection | None = None
+    time_zone: Zone | None = None
+
+
+class SupportSection(Section):
+    """The MSP, as people see it in mails and on the link page."""
+
+    name: str = "IT Service Desk"
+    phone: str = ""
+    url: str = ""
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#1f4e79"
+    time_zone: Zone = "UTC"
+
+
+class BrakeSection(Section):
+    per_subject: BrakeLimit = Limit(3, timedelta(hours=24))
+    per_requester: BrakeLimit = Limit(10, timedelta(hours=1))
+    per_approver: BrakeLimit = Limit(20, timedelta(hours=1))
+    per_tenant: BrakeLimit = Limit(30, timedelta(hours=1))
+    overall: BrakeLimit = Limit(100, timedelta(hours=1))
+
+
+class LinksSection(BaseModel):
+    """What the connector itself needs of `links`; every other key belongs to the adapter of that kind."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    kind: str = "builtin"
+    lifetime: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(days=7))] = timedelta(minutes=60)
+    views: Annotated[int, Field(ge=1, le=20)] = 2
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class SentrySection(Section):
+    dsn: SecretValue
+
+
+class ConnectorSettings(Section):
+    """`connector.yaml`, checked."""
+
+    environment: Literal["production", "demo"]
+    database: Database
+    poll_every: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=15)
+    workers: Annotated[int, Field(ge=1, le=64)] = 8
+    inbound: InboundSection = InboundSection()
+    http: HttpSection = HttpSection()
+    psa: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    graph: GraphSection
+    tenants: Annotated[dict[str, TenantSection], Field(min_length=1)]
+    passwords: PasswordsSection = PasswordsSection()
+    mfa: MfaSection = MfaSection()
+    links: LinksSection
+    mail: dict[str, Any]
+    support: SupportSection = SupportSection()
+    brake: BrakeSection = BrakeSection()
+    log: LogSection = LogSection()
+    sentry: SentrySection | None = None
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _customers_are_mapped_once(self) -> ConnectorSettings:
+        owner: dict[tuple[str, str], str] = {}
+        for name, tenant in self.tenants.items():
+            for psa, clients in tenant.clients.items():
+                if psa not in self.psa:
+                    raise ValueError(
+                        f"tenants.{name}.clients names the PSA {psa!r}, but psa has only {_list(self.psa)}"
+                    )
+                for client in clients:
+                    other = owner.setdefault((psa, client), name)
+                    if other != name:
+                        raise ValueError(
+                            f"the client {client} of {psa} belongs to two tenants, {other} and {name}: "
+                            "a reset would not know where to go. Leave it with one"
+                        )
+        ids: dict[str, str] = {}
+        for name, tenant in self.tenants.items():
+            other = ids.setdefault(tenant.tenant_id.casefold(), name)
+            if other != name:
+                raise ValueError(f"the tenants {other} and {name} have the same tenant_id: merge them into one")
+        return self
+
+
+# ---------------------------------------------------------------- the link service's file
+
+
+class GeoSection(Section):
+    mmdb: str | None = None
+
+
+class LinkServerSettings(Section):
+    """The file of `connector serve-links`."""
+
+    database: Database
+    listen: Listen = "127.0.0.1:8081"
+    url: Url
+    pepper: SecretValue
+    api_keys: Annotated[tuple[SecretValue, ...], Field(min_length=1, max_length=2)]
+    trusted_proxies: tuple[str, ...] = ()
+    geo: GeoSection = GeoSection()
+    support: SupportSection = SupportSection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="after")
+    def _networks(self) -> LinkServerSettings:
+        for network in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8") from None
+        return self
+
+
+def _list(names: Mapping[str, object]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
