@@ -48,7 +48,15 @@ class NoSuchAccount(PermanentError):
 
 
 class AmbiguousAccount(PermanentError):
-    """More than one account answers to the address; guessing is not an option."""
+    """The address does not stand for one account beyond doubt; guessing is not an option.
+
+    Attributes:
+        ids: Object ids of the accounts that answer to it.
+    """
+
+    def __init__(self, message: str, *, ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = tuple(ids)
 
 
 class PasswordRejected(PermanentError):

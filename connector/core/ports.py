@@ -246,8 +246,6 @@ class Account:
         protected_by: Why the configuration protects it: the entry under `tenants.<name>.protected`; or empty.
         restricted: Member of a restricted management administrative unit.
         eligible_roles: Names (or ids) of Entra roles that it may activate, where that can be read.
-        elsewhere: Names of other tenants of ours that know an account by the address asked for; filled by `find`.
-        self_service: Whether it can reset its password by itself; `None` where that cannot be read.
         password_set_at, sessions_valid_from: As the directory tells; `None` where it does not. Only ever compared with
             a later reading of the same, because the directory's clock is not ours.
         unknown: Facts that could not be read, in plain words. Not empty means: do not touch.
@@ -268,8 +266,6 @@ class Account:
     protected_by: str = ""
     restricted: bool = False
     eligible_roles: tuple[str, ...] = ()
-    elsewhere: tuple[str, ...] = ()
-    self_service: bool | None = None
     password_set_at: datetime | None = None
     sessions_valid_from: datetime | None = None
     unknown: tuple[str, ...] = ()
@@ -345,6 +341,8 @@ class Directory(Protocol):
     def find(self, tenant: str, address: str) -> Account:
         """The account that `address` (UPN, mail or proxy address) stands for, with all facts for the guard.
 
+        An alternate address (often a private one, and not unique) stands for nobody.
+
         Raises:
             NoSuchAccount, AmbiguousAccount.
             TemporaryError, AuthenticationError (scope `tenant.<name>`).
@@ -352,6 +350,18 @@ class Directory(Protocol):
 
     def read(self, tenant: str, account_id: str) -> Account:
         """The same by object id, in one call. Used right before a write."""
+
+    def home_of(self, address: str) -> str:
+        """The tenant of ours to which the address's domain belongs, or empty. Only ever for explaining a refusal.
+
+        Raises nothing: what cannot be read is not known.
+        """
+
+    def can_help_itself(self, tenant: str, account_id: str) -> bool | None:
+        """Whether the account's owner can reset the password without us; `None` where that is not known.
+
+        Raises nothing: a hint is not worth a delay.
+        """
 
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """Set the password; it must be changed at the next sign-in.

@@ -7,7 +7,6 @@ is relied on. Source: learn.microsoft.com/graph/errors and public reports, read 
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import structlog
 from connector.core.ports import Receipt
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
+from connector.graph.refusals import UNSAFE, GraphError, Meaning, meaning_of, read_error
 from connector.graph.signin import SignIn, permissions_of
 from connector.http import TEMPORARY, Answer, Http, read_retry_after
 
@@ -28,23 +28,6 @@ BATCH_LIMIT = 20
 """Requests in one $batch. Source: learn.microsoft.com/graph/json-batching, read 2026-11-22."""
 
 OURS_TO_READ = frozenset(range(200, 300)) | (frozenset(range(400, 500)) - TEMPORARY)
-WORDS = re.compile(r"[^A-Za-z0-9_.-]")
-
-
-@dataclass(frozen=True)
-class GraphError:
-    """What Graph said about a refusal.
-
-    Attributes:
-        code: Its code, for messages; letters and digits only. Empty where it gave none.
-        text: Code and message, folded, for recognising known refusals. Never shown: it is a response body.
-    """
-
-    code: str
-    text: str = field(repr=False)
-
-    def mentions(self, *phrases: str) -> bool:
-        return any(phrase in self.text for phrase in phrases)
 
 
 @dataclass(frozen=True)
@@ -65,6 +48,11 @@ class Reply:
         """Refused because of who we are, not because of what was asked."""
         return self.status in (401, 403)
 
+    @property
+    def meaning(self) -> Meaning:
+        """What it comes to; for a reply that is not fine."""
+        return meaning_of(self.status, self.error)
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -72,7 +60,9 @@ class Ask:
 
     Attributes:
         path: Behind `/v1.0`, with its query, percent-encoded.
+        after: The id of another request of the same batch that must have succeeded first.
         needed: A refusal of it is worth a new token; `False` where we can do without.
+        hint: Trouble of its own (a throttle, a 5xx, an answer left out) does not fail the whole either.
     """
 
     id: str
@@ -80,14 +70,21 @@ class Ask:
     method: str = "GET"
     body: object | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
     needed: bool = True
+    hint: bool = False
 
     def as_json(self) -> dict[str, object]:
+        item: dict[str, object] = {"id": self.id, "method": self.method, "url": self.path}
         headers = dict(self.headers)
-        if self.body is None:
-            return {"id": self.id, "method": self.method, "url": self.path, **({"headers": headers} if headers else {})}
-        headers["Content-Type"] = "application/json"  # a body without it is refused
-        return {"id": self.id, "method": self.method, "url": self.path, "headers": headers, "body": self.body}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"  # a body without it is refused
+            item["body"] = self.body
+        if headers:
+            item["headers"] = headers
+        if self.after:
+            item["dependsOn"] = [self.after]
+        return item
 
 
 class GraphClient:
@@ -128,13 +125,13 @@ class GraphClient:
         raise AssertionError("the second round always returns")
 
     def batch(self, asks: Sequence[Ask]) -> dict[str, Reply]:
-        """Several reads in one request (in as few as can be when there are more than 20).
+        """Several requests in one (in as few as can be when there are more than 20).
 
         Returns:
             A reply to each ask, by its id.
 
         Raises:
-            TemporaryError: One of them was throttled, failed or left out; none of the answers is used then.
+            TemporaryError: One of them, hints excepted, was throttled, failed or left out; no answer is used then.
             AuthenticationError, PermanentError: The batch as a whole was refused.
         """
         replies: dict[str, Reply] = {}
@@ -178,25 +175,37 @@ class GraphClient:
             needs: Permissions of which one would be enough.
         """
         name = f" {reply.error.code}" if reply.error and reply.error.code else ""
-        what = f"Microsoft Graph refused {doing} in {self.place} ({reply.status}{name})"
-        if reply.status == 401:
-            return AuthenticationError(f"{what}. Check the app's sign-in with: connector check", scope=self.scope)
-        if reply.status == 403:
-            wanted = tuple(needs)
-            held = self._held()
-            if wanted and held is not None and held & set(wanted):
-                return PermanentError(
-                    f"{what}, although the app has the permission. Either this account is protected in a way that the "
-                    "app cannot see, or the app also needs the Entra role User Administrator in that tenant: look at "
-                    "the account, give the role, then retry the ticket."
+        seen = f"; request-id {reply.receipt.theirs}" if reply.receipt.theirs else ""
+        what = f"Microsoft Graph refused {doing} in {self.place} ({reply.status}{name}{seen})"
+        match reply.meaning:
+            case Meaning.SIGNED_OUT:
+                return AuthenticationError(f"{what}. Check the app's sign-in with: connector check", scope=self.scope)
+            case Meaning.BLOCKED_BY_POLICY:
+                return AuthenticationError(
+                    f"{what}: the customer's Conditional Access blocks the app. Have the customer's admin exclude its "
+                    "service principal or allow this address, then run: connector check",
+                    scope=self.scope,
                 )
-            grant = f"Grant the application permission {wanted[0]}" if wanted else "Grant the app's permissions"
-            return AuthenticationError(
-                f"{what}. {grant} and have the customer's admin consent again; where it is granted, give the app the "
-                "Entra role User Administrator in that tenant. Then run: connector check",
-                scope=self.scope,
-            )
+            case Meaning.NEEDS_LICENCE:
+                return PermanentError(f"{what}: the tenant has no licence for it. Do this one by hand.")
+            case Meaning.FORBIDDEN | Meaning.PERMISSION_MISSING:
+                return self._forbidden(what, tuple(needs))
         return PermanentError(f"{what}. Look the code up in Microsoft's documentation, and do this one by hand.")
+
+    def _forbidden(self, what: str, wanted: tuple[str, ...]) -> ConnectorError:
+        held = self._held()
+        if wanted and held is not None and held & set(wanted):
+            return PermanentError(
+                f"{what}, although the app has the permission. Either this account is protected in a way that the "
+                "app cannot see, or the app also needs the Entra role User Administrator in that tenant: look at "
+                "the account, give the role, then retry the ticket."
+            )
+        grant = f"Grant the application permission {wanted[0]}" if wanted else "Grant the app's permissions"
+        return AuthenticationError(
+            f"{what}. {grant} and have the customer's admin consent again; where it is granted, give the app the "
+            "Entra role User Administrator in that tenant. Then run: connector check",
+            scope=self.scope,
+        )
 
     def _held(self) -> frozenset[str] | None:
         try:
@@ -222,30 +231,12 @@ class GraphClient:
         return self._reply(answer, reference)
 
     def _reply(self, answer: Answer, reference: str) -> Reply:
-        receipt = Receipt(reference, WORDS.sub("", answer.headers.get("request-id", ""))[:64])
+        receipt = Receipt(reference, UNSAFE.sub("", answer.headers.get("request-id", ""))[:64])
         if answer.status >= 400:
             return Reply(answer.status, error=read_error(_parsed(answer.body)), receipt=receipt)
         if answer.status == 204 or not answer.body:
             return Reply(answer.status, receipt=receipt)
         return Reply(answer.status, body=answer.json(), receipt=receipt)
-
-
-def read_error(body: object) -> GraphError:
-    """The error in a body of whatever shape; empty where there is none."""
-    found: list[str] = []
-    code = ""
-    level: object = body
-    for _ in range(4):  # the envelope, and errors inside errors
-        if not isinstance(level, Mapping):
-            break
-        level = {str(key).casefold(): value for key, value in level.items()}
-        if isinstance(level.get("code"), str):
-            code = code or level["code"]
-            found.append(level["code"])
-        if isinstance(level.get("message"), str):
-            found.append(level["message"])
-        level = level.get("error") or level.get("innererror")
-    return GraphError(WORDS.sub("", code)[:80], " ".join(found).casefold())
 
 
 def _parsed(text: str) -> object:
@@ -268,11 +259,14 @@ def _take_apart(whole: Reply, asks: Sequence[Ask]) -> dict[str, Reply]:
 
 def _one(ask: Ask, row: Mapping[str, Any] | None, receipt: Receipt) -> Reply:
     status = row.get("status") if row is not None else None
-    if row is None or not isinstance(status, int):
+    if row is None or not isinstance(status, int) or isinstance(status, bool):
+        if ask.hint:
+            return Reply(503, receipt=receipt)
         raise TemporaryError(
             f"Microsoft Graph left the answer to {ask.id} out of a batch. It is tried again by itself."
         )
-    if status in TEMPORARY or status == 424 or status >= 500:
+    trouble = status in TEMPORARY or status == 424 or status >= 500
+    if trouble and not ask.hint:
         headers = row.get("headers")
         waits = [str(value) for name, value in headers.items() if str(name).casefold() == "retry-after"] \
             if isinstance(headers, Mapping) else []  # fmt: skip

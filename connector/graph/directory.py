@@ -18,27 +18,41 @@ from connector.errors import AmbiguousAccount, NoSuchAccount
 from connector.graph.client import Ask, GraphClient, Reply
 from connector.graph.facts import (
     Facts,
+    accounts,
     addresses_of,
     has_more,
-    ids,
     is_address,
     is_guest,
     listed,
+    moment,
     name_of,
     names,
     nonsense,
     object_id,
     rows_of,
 )
+from connector.graph.refusals import Meaning
 
 FACTS = (
     "id,userPrincipalName,displayName,accountEnabled,userType,creationType,externalUserState,identities,"
-    "onPremisesSyncEnabled,mail,otherMails,proxyAddresses,isManagementRestricted"
+    "onPremisesSyncEnabled,mail,otherMails,proxyAddresses,isManagementRestricted,"
+    "lastPasswordChangeDateTime,signInSessionsValidFromDateTime"
 )
+ALTERNATE = "alternate address"
 ADVANCED = {"ConsistencyLevel": "eventual"}
 GROUPS_PER_CHECK = 20
 MOST_OWNERS_SHOWN = 20
 """`$expand` shows no more than this many. Source: learn.microsoft.com/graph/query-parameters, read 2026-11-22."""
+
+READ_ELIGIBLE = (
+    "RoleEligibilitySchedule.Read.Directory",
+    "RoleManagement.Read.Directory",
+    "RoleManagement.Read.All",
+    "RoleManagement.ReadWrite.Directory",
+)
+ELIGIBLE = "/roleManagement/directory/roleEligibilityScheduleInstances"
+"""Roles that wait to be activated; asked for where the customer has granted that we may see them."""
+READ_REPORTS = ("AuditLog.Read.All",)
 
 READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 
@@ -79,7 +93,8 @@ class Lookup:
         checked = object_id(account_id)
         if not checked:
             raise NoSuchAccount(f"{account_id!r} in {self._client.place} is no object id. Look the account up again.")
-        replies = self._client.batch(self._asks(checked))
+        held = self._client.permissions() or frozenset()
+        replies = self._client.batch(self._asks(checked, may_read_eligible=bool(held & set(READ_ELIGIBLE))))
         user = replies["user"]
         if user.status == 404:
             raise NoSuchAccount(
@@ -105,33 +120,45 @@ class Lookup:
             # Graph compares without regard to case, UNVERIFIED for this property: so both spellings.
             "proxy address": f"proxyAddresses/any(p:p eq 'smtp:{literal}') or "
             f"proxyAddresses/any(p:p eq 'SMTP:{literal}')",
-            "other mail": f"otherMails/any(p:p eq '{literal}')",
+            ALTERNATE: f"otherMails/any(p:p eq '{literal}')",
         }
         asks = [
-            Ask(id=name, path=f"/users?$filter={quote(clause, safe='')}&$select=id&$top=5")
+            Ask(id=name, path=f"/users?$filter={quote(clause, safe='')}&$select=id,userPrincipalName&$top=5")
             for name, clause in filters.items()
         ]
-        found: set[str] = set()
+        upns: dict[str, str] = {}
+        known_as: dict[str, list[str]] = {}
         for name, reply in self._client.batch(asks).items():
             if not reply.fine:
                 # Not skipped: a second account might hide behind it.
                 raise self._client.refusal(reply, f"to look accounts up by {name}", needs=READ_USERS)
-            found.update(ids(reply))
-        if not found:
+            for account_id, upn in accounts(reply).items():
+                upns[account_id] = upn or account_id
+                known_as.setdefault(account_id, []).append(name)
+        if not upns:
             raise NoSuchAccount(
                 f"{self._client.place} has no account for {shown}. Correct the address in the ticket, or the customer "
                 "that the ticket belongs to."
             )
-        if len(found) > 1:
+        if len(upns) > 1:
+            those = "; ".join(f"{upn} ({', '.join(known_as[account_id])})" for account_id, upn in upns.items())
+            own = any(fold(upn) == wanted for upn in upns.values())
+            todo = "Tidy the addresses up in Entra" if own else "Write the account's sign-in name into the ticket"
             raise AmbiguousAccount(
-                f"{len(found)} accounts of {self._client.place} answer to {shown}. Write the account's sign-in name "
-                "into the ticket, or tidy the addresses up in Entra."
+                f"{len(upns)} accounts of {self._client.place} answer to {shown}: {those}. {todo}.", ids=tuple(upns)
             )
-        return found.pop()
+        ((account_id, upn),) = upns.items()
+        if known_as[account_id] == [ALTERNATE]:
+            raise AmbiguousAccount(
+                f"{shown} is only an alternate address of {upn} in {self._client.place}, often a private one that "
+                "nobody else has checked. Write the account's sign-in name into the ticket.",
+                ids=(account_id,),
+            )
+        return account_id
 
     # -- reading
 
-    def _asks(self, account_id: str) -> list[Ask]:
+    def _asks(self, account_id: str, *, may_read_eligible: bool) -> list[Ask]:
         user = f"/users/{account_id}"
         groups = self._protected_groups
         chunks = [groups[start : start + GROUPS_PER_CHECK] for start in range(0, len(groups), GROUPS_PER_CHECK)]
@@ -149,6 +176,8 @@ class Lookup:
                 Ask(f"protected {number}", f"{user}/checkMemberGroups", method="POST", body={"groupIds": list(chunk)})
                 for number, chunk in enumerate(chunks)
             ),
+            *([Ask("eligible", f"{ELIGIBLE}?$filter=principalId%20eq%20'{account_id}'", needed=False)]
+              if may_read_eligible else []),
         ]  # fmt: skip
 
     def _account(self, account_id: str, user: Mapping[str, Any], replies: Mapping[str, Reply]) -> Account:
@@ -174,6 +203,9 @@ class Lookup:
             privileged_groups=tuple(dict.fromkeys(groups)),
             protected_by=self._protected_by(account_id, addresses, replies, unknown),
             restricted=facts.flag("isManagementRestricted", "whether its management is restricted", empty=False),
+            eligible_roles=_eligible(replies.get("eligible"), unknown),
+            password_set_at=moment(facts.raw("lastPasswordChangeDateTime")),
+            sessions_valid_from=moment(facts.raw("signInSessionsValidFromDateTime")),
             unknown=tuple(dict.fromkeys(unknown)),
         )
 
@@ -240,3 +272,39 @@ class Lookup:
             if held:  # whatever is named was asked for
                 return f"{self._client.place}.protected.groups: {held[0]}"
         return ""
+
+    # -- around an account
+
+    def verified_domains(self) -> frozenset[str]:
+        """The verified domains of this tenant, folded. One call; empty where they cannot be read."""
+        ask = Ask("organization", "/organization?$select=id,verifiedDomains")
+        rows = rows_of(self._client.batch([ask])[ask.id])
+        domains = [row for one in rows or () for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
+        return frozenset(fold(str(row["name"])) for row in domains if row.get("name"))
+
+    def can_help_itself(self, account_id: str) -> bool | None:
+        """Whether the account can reset its own password; `None` where that cannot be read. One call at most.
+
+        The report needs a permission of its own (AuditLog.Read.All) and a P1 licence, and is hours late. Source:
+        learn.microsoft.com/graph/api/resources/userregistrationdetails, read 2026-11-22; the delay is UNVERIFIED.
+        """
+        checked = object_id(account_id)
+        held = self._client.permissions() or frozenset()
+        if not checked or not held & set(READ_REPORTS):
+            return None
+        path = f"/reports/authenticationMethods/userRegistrationDetails/{checked}?$select=id,isSsprCapable"
+        ask = Ask("registration", path, needed=False, hint=True)
+        reply = self._client.batch([ask])[ask.id]
+        capable = reply.body.get("isSsprCapable") if reply.fine and isinstance(reply.body, Mapping) else None
+        return capable if isinstance(capable, bool) else None
+
+
+def _eligible(reply: Reply | None, unknown: list[str]) -> tuple[str, ...]:
+    """Roles that the account may activate. A tenant without the licence for such roles has none."""
+    if reply is None or (not reply.fine and reply.meaning is Meaning.NEEDS_LICENCE):
+        return ()
+    rows = rows_of(reply)
+    if rows is None:
+        unknown.append("the roles that it may activate")
+        return ()
+    return tuple(f"role {row.get('roleDefinitionId') or 'without a name'}" for row in rows)

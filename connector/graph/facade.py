@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from connector.adapter import Surroundings
 from connector.config import GraphSection, TenantSection
+from connector.core.case import fold
 from connector.core.ports import Account, Clock, Finding, Level, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConfigError, ConnectorError
+from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
 from connector.graph.client import Ask, GraphClient
 from connector.graph.directory import READ_USERS, Lookup
 from connector.graph.facts import object_id
@@ -26,6 +27,8 @@ METHOD_WINDOW = timedelta(seconds=11)
 Source: learn.microsoft.com/graph/throttling-limits, read 2026-11-22."""
 
 WARN_DAYS = 30
+DOMAINS_COUNT_FOR = timedelta(hours=24)
+MOST_TENANTS_ASKED = 10
 
 READ_METHODS = ("UserAuthenticationMethod.Read.All", ANY_METHOD)
 READ_DOMAINS = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
@@ -43,6 +46,9 @@ class GraphDirectory:
     Every tenant has its own sign-in, pace and locks, so that one tenant never waits for another. Nothing is sent
     before the first call that needs it.
 
+    Args:
+        keep: Authentication methods that a reset leaves in place, unless the tenant says otherwise.
+
     Raises:
         ConfigError: The certificate, an address or a protected group is wrong; every problem at once.
     """
@@ -54,6 +60,7 @@ class GraphDirectory:
         *,
         http_for: MakesHttp,
         clock: Clock,
+        keep: Collection[str] = (),
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -82,15 +89,26 @@ class GraphDirectory:
             self._tenants[name] = _Tenant(
                 client,
                 Lookup(tenant=name, client=client, protected=section.protected),
-                Resetter(client=client, pace=pace, now=now, sleep=sleep),
+                Resetter(
+                    client=client,
+                    pace=pace,
+                    now=now,
+                    sleep=sleep,
+                    keep=section.mfa.keep if section.mfa is not None else keep,
+                ),
             )
 
     @classmethod
     def from_settings(
-        cls, graph: GraphSection, tenants: Mapping[str, TenantSection], surroundings: Surroundings
+        cls,
+        graph: GraphSection,
+        tenants: Mapping[str, TenantSection],
+        surroundings: Surroundings,
+        *,
+        keep: Collection[str] = (),
     ) -> Self:
         """The directory of a configuration."""
-        return cls(graph, tenants, http_for=surroundings.http_for, clock=surroundings.clock)
+        return cls(graph, tenants, http_for=surroundings.http_for, clock=surroundings.clock, keep=keep)
 
     def find(self, tenant: str, address: str) -> Account:
         """See `Directory.find`. Two calls."""
@@ -99,6 +117,26 @@ class GraphDirectory:
     def read(self, tenant: str, account_id: str) -> Account:
         """See `Directory.read`. One call."""
         return self._at(tenant).lookup.read(account_id)
+
+    def home_of(self, address: str) -> str:
+        """See `Directory.home_of`. A call for each tenant that was not asked within the last day, ten at most."""
+        domain = fold(address).rpartition("@")[2]
+        asked = 0
+        for name, at in self._tenants.items():
+            domains = at.remembered_domains(self._clock())
+            if domains is None and asked < MOST_TENANTS_ASKED:
+                asked += 1
+                domains = at.ask_domains(self._clock())
+            if domain and domain in (domains or ()):
+                return name
+        return ""
+
+    def can_help_itself(self, tenant: str, account_id: str) -> bool | None:
+        """See `Directory.can_help_itself`. One call, and none without the permission for it."""
+        try:
+            return self._at(tenant).lookup.can_help_itself(account_id)
+        except (TemporaryError, AuthenticationError, PermanentError):
+            return None
 
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """See `Directory.set_password`. One call."""
@@ -145,6 +183,20 @@ class _Tenant:
         self.client = client
         self.lookup = lookup
         self.resetter = resetter
+        self._domains: tuple[frozenset[str], datetime] | None = None
+
+    def remembered_domains(self, now: datetime) -> frozenset[str] | None:
+        known = self._domains  # one reading of one reference: threads may replace it meanwhile
+        return known[0] if known is not None and now - known[1] < DOMAINS_COUNT_FOR else None
+
+    def ask_domains(self, now: datetime) -> frozenset[str]:
+        """Remembered even where it failed: a tenant that is away is not asked again for each ticket."""
+        try:
+            domains = self.lookup.verified_domains()
+        except (TemporaryError, AuthenticationError, PermanentError):
+            domains = frozenset()
+        self._domains = (domains, now)
+        return domains
 
 
 def _problems(graph: GraphSection, tenants: Mapping[str, TenantSection]) -> Iterable[str]:

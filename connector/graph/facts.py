@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -106,12 +107,17 @@ def name_of(row: Mapping[str, Any], thing: str) -> str:
     return f"{thing} without a name"
 
 
-def ids(reply: Reply) -> set[str]:
+def accounts(reply: Reply) -> dict[str, str]:
+    """Object id and sign-in name of each row of a list of accounts.
+
+    Raises:
+        TemporaryError: It is no such list, or not the whole of it.
+    """
     rows = rows_of(reply)
-    ids = [object_id(str(row.get("id", ""))) for row in rows or ()]
-    if rows is None or not all(ids):
+    found = {object_id(str(row.get("id", ""))): str(row.get("userPrincipalName") or "") for row in rows or ()}
+    if rows is None or "" in found or has_more(reply):
         raise nonsense("a list of accounts")
-    return set(ids)
+    return found
 
 
 def rows_of(reply: Reply) -> list[Mapping[str, Any]] | None:
@@ -142,6 +148,15 @@ def object_id(text: str) -> str:
 def is_address(text: str) -> bool:
     name, at, domain = text.rpartition("@")
     return bool(name and at and domain) and len(text) <= LONGEST_ADDRESS and text.isprintable() and " " not in text
+
+
+def moment(value: object) -> datetime | None:
+    """A point in time as Graph writes it; `None` for anything else, and for one without a zone."""
+    try:
+        read = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return read.astimezone(UTC) if read is not None and read.tzinfo is not None else None
 
 
 def nonsense(what: str) -> TemporaryError:

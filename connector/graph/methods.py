@@ -16,6 +16,7 @@ from urllib.parse import quote
 from connector.errors import TemporaryError
 
 PREFIX = "#microsoft.graph."
+SUFFIX = "AuthenticationMethod"
 PASSWORD = "passwordAuthenticationMethod"  # noqa: S105 - the name of a type
 PHONES = {"mobile": "phone (mobile)", "alternatemobile": "phone (alternate mobile)", "office": "phone (office)"}
 WORD = re.compile(r"[^A-Za-z0-9.]")
@@ -88,6 +89,11 @@ class Method:
     type_name: str
     id: str
     phone_type: str = ""
+
+    @property
+    def short_type(self) -> str:
+        """Graph's name of the type, as the configuration writes it: `fido2`."""
+        return self.type_name.removesuffix(SUFFIX)
 
     @property
     def is_password(self) -> bool:

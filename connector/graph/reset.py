@@ -6,7 +6,7 @@ None of them decides whether it may be done: the guard has, a moment before.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from connector.core.ports import MethodLeft, MethodsReport, Receipt, SessionsReport
@@ -18,15 +18,17 @@ from connector.errors import (
     PermanentError,
     TemporaryError,
 )
-from connector.graph.client import GraphClient, Reply
-from connector.graph.facts import object_id
+from connector.graph.client import Ask, GraphClient, Reply
+from connector.graph.facts import moment, object_id
 from connector.graph.methods import Method, read_methods
+from connector.graph.refusals import Meaning
 from connector.http import Pace
 
 SET_PASSWORD = ("User-PasswordProfile.ReadWrite.All",)
 REVOKE_SESSIONS = ("User.RevokeSessions.All", "User.ReadWrite.All", "Directory.ReadWrite.All")
 LIST_METHODS = ("UserAuthenticationMethod.ReadWrite.All", "UserAuthenticationMethod.Read.All")
 ANY_METHOD = "UserAuthenticationMethod.ReadWrite.All"
+READ_BACK = "id,lastPasswordChangeDateTime,signInSessionsValidFromDateTime"
 
 METHODS_TIMEOUT = timedelta(seconds=65)
 """Microsoft gives up on these calls after 60 s. Source: learn.microsoft.com authenticationmethods-overview, read
@@ -38,25 +40,6 @@ ROUNDS = 3
 STALE_PAUSE = timedelta(seconds=3)
 STALE_LOOKS = 2
 
-# Phrases in Microsoft's refusals of a password, folded. Its pages advise against branching on messages, but the code
-# is the same Request_BadRequest for all of them. The first is documented by many reports, the rest are UNVERIFIED
-# wordings; what is not recognised becomes a hand-off. Read 2026-11-22.
-PASSWORD_REFUSED = (
-    "password complexity",
-    "password does not comply",
-    "banned password",
-    "password is banned",
-    "password protection",
-    "password is too weak",
-    "password is too common",
-    "commonly used password",
-    "choose a different password",
-    "provide a different password",
-)
-SYNCHRONISED = ("on-premises mastered", "directory sync")
-FEDERATED = ("federated",)
-HOLDS_BACK = ("default", "alternate mobile")
-
 
 class Resetter:
     """Writes to accounts of one tenant. Safe to share between threads.
@@ -64,6 +47,7 @@ class Resetter:
     Args:
         pace: Of this tenant's calls for sign-in methods: Microsoft allows 5 in 10 s for an app in a tenant
             (learn.microsoft.com/graph/throttling-limits, read 2026-11-22).
+        keep: Methods that stay, by Graph's name of their type without `AuthenticationMethod`: `fido2`.
         now, sleep: Monotonic seconds and how to wait; fakes in tests.
     """
 
@@ -72,11 +56,13 @@ class Resetter:
         *,
         client: GraphClient,
         pace: Pace,
+        keep: Collection[str] = (),
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._pace = pace
+        self._keep = frozenset(keep)
         self._now = now
         self._sleep = sleep
 
@@ -91,33 +77,46 @@ class Resetter:
         if reply.fine:
             return reply.receipt
         doing = f"the password of {account_id}"
-        if reply.status == 400 and reply.error:
-            if reply.error.mentions(*PASSWORD_REFUSED):
+        match reply.meaning:
+            case Meaning.PASSWORD_REJECTED:
                 raise PasswordRejected(
                     f"Microsoft Graph did not like the candidate for {account_id} in {self._client.place}. Try another."
                 )
-            for phrases, fact in ((SYNCHRONISED, "synchronised from another directory"), (FEDERATED, "federated")):
-                if reply.error.mentions(*phrases):
-                    raise PermanentError(
-                        f"Microsoft Graph refused {doing} in {self._client.place}: the account is {fact}. Reset the "
-                        "password where it is kept."
-                    )
+            case Meaning.SYNCHRONISED | Meaning.FEDERATED as meaning:
+                raise PermanentError(
+                    f"Microsoft Graph refused {doing} in {self._client.place}: {meaning.value}. Reset the password "
+                    "where it is kept."
+                )
         raise self._refusal(reply, doing, SET_PASSWORD)
 
     def revoke_sessions(self, account_id: str) -> SessionsReport:
-        """Sign the account out everywhere. A repeat is harmless."""
-        reply = self._client.call("POST", f"{self._user(account_id)}/revokeSignInSessions", repeatable=True)
+        """Sign the account out everywhere, and read back what the directory says then, in one call.
+
+        A repeat is harmless. What is read back may be some seconds old (no figure is documented).
+        """
+        user = self._user(account_id)
+        replies = self._client.batch([
+            Ask("revoke", f"{user}/revokeSignInSessions", method="POST"),
+            Ask("read back", f"{user}?$select={READ_BACK}", after="revoke", needed=False, hint=True),
+        ])  # fmt: skip
+        reply, state = replies["revoke"], replies["read back"]
         if not reply.fine:
             raise self._refusal(reply, f"to sign {account_id} out everywhere", REVOKE_SESSIONS)
         if isinstance(reply.body, dict) and reply.body.get("value") is False:
             raise TemporaryError(
                 f"Microsoft Graph did not sign {account_id} of {self._client.place} out. It is tried again by itself."
             )
-        return SessionsReport(reply.receipt)
+        seen = state.body if state.fine and isinstance(state.body, dict) else {}
+        return SessionsReport(
+            reply.receipt,
+            sessions_valid_from=moment(seen.get("signInSessionsValidFromDateTime")),
+            password_set_at=moment(seen.get("lastPasswordChangeDateTime")),
+        )
 
     def remove_methods(self, account_id: str) -> MethodsReport:
-        """Remove every method but the password, one by one, in rounds, and read back what is left."""
-        work = _Removal(self, self._user(account_id), account_id, until=self._now() + WORK_AT_MOST.total_seconds())
+        """Remove every method but the password and what is to be kept, one by one, and read back what is left."""
+        until = self._now() + WORK_AT_MOST.total_seconds()
+        work = _Removal(self, self._user(account_id), account_id, keep=self._keep, until=until)
         try:
             return work.run()
         except ConnectorError as failure:
@@ -159,7 +158,7 @@ class Resetter:
         return f"/users/{checked}"
 
     def _refusal(self, reply: Reply, doing: str, needs: tuple[str, ...]) -> ConnectorError:
-        if reply.status == 404:
+        if reply.meaning is Meaning.GONE:
             return NoSuchAccount(
                 f"Microsoft Graph found nothing for {doing} in {self._client.place}. The account may have been "
                 "deleted, or is only minutes old; look in Entra."
@@ -170,11 +169,13 @@ class Resetter:
 class _Removal:
     """One removal of an account's methods: what was gone through, and how it went."""
 
-    def __init__(self, resetter: Resetter, user: str, account_id: str, *, until: float) -> None:
+    def __init__(self, resetter: Resetter, user: str, account_id: str, *, keep: frozenset[str], until: float) -> None:
         self._resetter = resetter
         self._user = user
         self._account_id = account_id
+        self._keep = keep
         self._until = until
+        self._receipts: list[Receipt] = []
         self._gone: dict[str, Method] = {}
         self._refused: dict[str, str] = {}
         self._forbidden: set[str] = set()
@@ -198,11 +199,25 @@ class _Removal:
             self._resetter.pause(STALE_PAUSE)
         return MethodsReport(
             removed=self.removed,
-            left=tuple(MethodLeft(method.kind, self._why(method)) for method in listed if not method.is_password),
+            left=tuple(
+                MethodLeft(method.kind, self._why(method))
+                for method in listed
+                if not method.is_password and not self._is_kept(method)
+            ),
+            kept=tuple(method.kind for method in listed if self._is_kept(method)),
+            receipts=tuple(self._receipts),
         )
 
+    def _is_kept(self, method: Method) -> bool:
+        return method.short_type in self._keep
+
     def _worth_a_try(self, method: Method) -> bool:
-        return method.removable and method.key not in self._gone and method.key not in self._forbidden
+        return (
+            method.removable
+            and not self._is_kept(method)
+            and method.key not in self._gone
+            and method.key not in self._forbidden
+        )
 
     def _remove(self, methods: list[Method]) -> None:
         """Serially, and again as long as removing one may have freed another one: the default goes last."""
@@ -228,16 +243,17 @@ class _Removal:
     def _delete(self, method: Method) -> None:
         """404 counts as gone: it was listed a moment ago, so a lost answer was a yes."""
         reply = self._call_twice(method, method.version)
-        if method.beta_too and reply.status in (400, 404, 405) and not _holds_back(reply):
+        if method.beta_too and not reply.fine and reply.meaning is not Meaning.HELD_BACK and not reply.refused_us:
             reply = self._call_twice(method, "beta")
-        if reply.fine or reply.status == 404:
+        if reply.fine or reply.meaning is Meaning.GONE:
+            self._receipts.append(reply.receipt)
             self._gone[method.key] = method
             self._refused.pop(method.key, None)
         elif reply.refused_us:
             self._stop_unless_one_kind(reply, method)
             self._forbidden.add(method.key)
             self._refused[method.key] = f"the app may not remove it: grant {method.permission}"
-        elif _holds_back(reply):
+        elif reply.meaning is Meaning.HELD_BACK:
             self._refused[method.key] = "Microsoft keeps it as the default method: change the default, then remove it"
         else:
             code = reply.error.code if reply.error and reply.error.code else "no code"
@@ -274,8 +290,3 @@ class _Removal:
         if not method.removable:
             return "this connector does not know how to remove it: remove it in Entra"
         return self._refused.get(method.key, "appeared during the removal: look at the account")
-
-
-def _holds_back(reply: Reply) -> bool:
-    """Refused because of the other methods that are there."""
-    return reply.status == 400 and reply.error is not None and reply.error.mentions(*HOLDS_BACK)

@@ -48,6 +48,8 @@ class FakeAccount:
     privileged_groups: tuple[str, ...] = ()
     protected_by: str = ""
     restricted: bool = False
+    eligible_roles: tuple[str, ...] = ()
+    helps_itself: bool | None = None
     unknown: tuple[str, ...] = ()
     methods: list[str] = field(default_factory=list)
     default_method: str | None = None
@@ -80,6 +82,7 @@ class FakeAccount:
             privileged_groups=self.privileged_groups,
             protected_by=self.protected_by,
             restricted=self.restricted,
+            eligible_roles=self.eligible_roles,
             unknown=self.unknown,
         )
 
@@ -142,7 +145,10 @@ class FakeDirectory:
         if not found:
             raise NoSuchAccount(f"{tenant} has no account for {address}. Correct the address in the ticket.")
         if len(found) > 1:
-            raise AmbiguousAccount(f"{len(found)} accounts of {tenant} answer to {address}. Name the one by its UPN.")
+            raise AmbiguousAccount(
+                f"{len(found)} accounts of {tenant} answer to {address}. Name the one by its UPN.",
+                ids=tuple(known.id for known in found),
+            )
         self._at("find", "after", tenant)
         return found[0].reading()
 
@@ -151,6 +157,14 @@ class FakeDirectory:
         reading = self._get(tenant, account_id).reading()
         self._at("read", "after", tenant)
         return reading
+
+    def home_of(self, address: str) -> str:
+        domain = fold(address).rpartition("@")[2]
+        homes = (known.tenant for known in self.accounts if fold(known.upn).rpartition("@")[2] == domain)
+        return next(homes, "")
+
+    def can_help_itself(self, tenant: str, account_id: str) -> bool | None:
+        return self._get(tenant, account_id).helps_itself
 
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         self._at("set_password", "before", tenant)

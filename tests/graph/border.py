@@ -150,6 +150,7 @@ class Border:
         users: Sequence[str] = (),
         groups: Sequence[str] = (),
         tenants: Sequence[str] = ("contoso",),
+        keep: Sequence[str] = (),
         **graph: Any,
     ) -> GraphDirectory:
         if "certificate" not in graph:
@@ -164,7 +165,7 @@ class Border:
             section,
             {name: TenantSection(tenant_id=f"{TENANT[:-2]}{number:02}", protected=protected)
              for number, name in enumerate(tenants)},
-            http_for=http_for, clock=self.time.clock, now=self.time.now, sleep=self.time.sleep,
+            http_for=http_for, clock=self.time.clock, keep=keep, now=self.time.now, sleep=self.time.sleep,
         )  # fmt: skip
 
     # -- answering
@@ -174,7 +175,7 @@ class Border:
         self.on(r".", refused(400, "BadRequest", "Resource not found for the segment"))
         self.on(r"^GET /users\?.*userPrincipalName eq", rows({"id": ID}))
         self.on(r"^GET /users\?.*(mail eq|any\()", rows())
-        self.on(rf"^GET /users/{ID}\?", Back(200, user()))
+        self.on(rf"^GET /users/{ID}(\?|$)", Back(200, user()))
         self.on(r"^GET .*/(transitiveMemberOf|ownedObjects)/", rows())
         self.on(r"^GET /organization", rows({"id": TENANT, "verifiedDomains": [{"name": domain, "type": "Managed"}]}))
         self.on(r"^GET /domains", rows({"id": domain, "isVerified": True, "authenticationType": "Managed"}))
@@ -202,7 +203,8 @@ class Border:
         if parts.path.endswith("/$batch"):
             if self.batch_answers:
                 return _sent(_given(self.batch_answers.pop(0), None))
-            return _sent(Back(200, {"responses": [self._item(item, headers) for item in reversed(body["requests"])]}))
+            items = [self._item(item, headers) for item in body["requests"]]  # in order, as one may need another
+            return _sent(Back(200, {"responses": items[::-1]}))
         path = parts.path.lstrip("/").partition("/")[2]
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         return _sent(self._answer(Call(str(request.method), unquote(f"/{path}"), query, headers, body, parts.path)))

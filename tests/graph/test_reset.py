@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -165,11 +165,32 @@ def test_nothing_is_written_to_what_is_no_object_id(border: Border, account_id: 
 # ---------------------------------------------------------------- the sessions
 
 
-def test_sessions_are_ended_without_a_body(border: Border) -> None:
-    border.directory().revoke_sessions("contoso", ID)
+def test_sessions_are_ended_and_read_back_in_one_call(border: Border) -> None:
+    border.on(rf"^GET /users/{ID}\?", Back(200, {
+        "id": ID, "lastPasswordChangeDateTime": "2026-11-22T10:00:00Z",
+        "signInSessionsValidFromDateTime": "2026-11-22T10:00:01Z",
+    }))  # fmt: skip
+    report = border.directory().revoke_sessions("contoso", ID)
     assert [(call.method, call.path, call.body) for call in border.calls] == [
-        ("POST", f"/users/{ID}/revokeSignInSessions", None)
+        ("POST", f"/users/{ID}/revokeSignInSessions", None),
+        ("GET", f"/users/{ID}", None),
     ]
+    assert border.requests == ["POST /v1.0/$batch"]
+    assert report.password_set_at == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert report.sessions_valid_from == datetime(2026, 11, 22, 10, 0, 1, tzinfo=UTC)
+    assert report.receipt.ours
+
+
+@pytest.mark.parametrize("odd", [
+    Back(503), Back(424), Back(200, {}), Back(200, "text"), refused(403, "Authorization_RequestDenied"),
+    Back(200, {"signInSessionsValidFromDateTime": "yesterday", "lastPasswordChangeDateTime": 5}),
+    Back(200, {"signInSessionsValidFromDateTime": "2026-11-22T10:00:00"}),
+])  # fmt: skip
+def test_what_cannot_be_read_back_is_not_known_and_fails_nothing(border: Border, odd: Back) -> None:
+    border.on(rf"^GET /users/{ID}\?", odd)
+    report = border.directory().revoke_sessions("contoso", ID)
+    assert (report.password_set_at, report.sessions_valid_from) == (None, None)
+    assert len(border.requests) == 1
 
 
 def test_sessions_that_were_not_ended_are_tried_again(border: Border) -> None:
@@ -178,10 +199,18 @@ def test_sessions_that_were_not_ended_are_tried_again(border: Border) -> None:
         border.directory().revoke_sessions("contoso", ID)
 
 
+@pytest.mark.parametrize("status", [429, 503, 504])
+def test_a_throttled_end_of_sessions_is_no_end(border: Border, status: int) -> None:
+    border.on(r"revokeSignInSessions", Back(status, headers={"Retry-After": "7"}))
+    with pytest.raises(TemporaryError) as failure:
+        border.directory().revoke_sessions("contoso", ID)
+    assert failure.value.retry_after == timedelta(seconds=7)
+
+
 def test_ending_sessions_is_repeated_after_a_cut(border: Border) -> None:
     border.on(r"revokeSignInSessions", requests.exceptions.ConnectionError("cut"), Back(200, {"value": True}))
     border.directory().revoke_sessions("contoso", ID)
-    assert len(border.calls) == 2
+    assert border.requests == ["POST /v1.0/$batch"] * 2
 
 
 # ---------------------------------------------------------------- the methods
@@ -258,6 +287,39 @@ def test_a_method_that_is_gone_already_is_done(border: Border) -> None:
     border.on(r"^GET .*/methods$", rows(PASSWORD, method("fido2")), rows(PASSWORD))
     border.on(r"^DELETE ", refused(404, "resourceNotFound"))
     assert remove(border).left == ()
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_an_address_that_graph_does_not_know_is_not_taken_for_a_removal(border: Border, status: int) -> None:
+    border.on(r"^GET .*/methods$", rows(PASSWORD, method("fido2")))
+    border.on(r"^DELETE ", Back(status, {"Message": "No HTTP resource was found that matches the request URI"}))
+    report = remove(border)
+    assert report.removed == ()
+    assert [left.kind for left in report.left] == ["fido2"]
+
+
+def test_what_is_to_be_kept_is_left_alone_and_named(border: Border) -> None:
+    methods = Methods(border, method("fido2", "key"), method("windowsHelloForBusiness", "pc"),
+                      method("phone", "mobile", phoneType="mobile"))  # fmt: skip
+    report = border.directory(keep=["fido2", "windowsHelloForBusiness"]).remove_methods("contoso", ID)
+    assert methods.deleted == ["mobile"]
+    assert report.removed == ("phone (mobile)",)
+    assert report.left == ()
+    assert report.kept == ("fido2", "Windows Hello for Business")
+
+
+def test_a_default_that_a_kept_method_holds_back_is_reported_as_left(border: Border) -> None:
+    methods = Methods(border, method("fido2", "key"), method("microsoftAuthenticator", "app"), default="app")
+    report = border.directory(keep=["fido2"]).remove_methods("contoso", ID)
+    assert methods.deleted == []
+    assert report.kept == ("fido2",)
+    assert [left.kind for left in report.left] == ["Microsoft Authenticator"]
+
+
+def test_each_removal_has_a_receipt(border: Border) -> None:
+    Methods(border, method("fido2", "a"), method("fido2", "b"))
+    receipts = remove(border).receipts
+    assert len({receipt.ours for receipt in receipts}) == 2
 
 
 def test_a_lost_answer_is_made_good_in_the_same_call(border: Border) -> None:

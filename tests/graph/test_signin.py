@@ -154,9 +154,9 @@ def test_a_description_without_a_token_address_is_waited_out(border: Border) -> 
 
 def test_what_was_mended_works_at_once_for_a_running_connector_too(border: Border) -> None:
     short = {"access_token": token_of(PERMISSIONS), "expires_in": 1, "token_type": "Bearer"}
-    border.token_answers = [Back(200, short), aadsts(700016)]
+    border.token_answers = [Back(200, short), Back(200, short), aadsts(700016)]
     directory = border.directory()
-    directory.read("contoso", ID)
+    directory.read("contoso", ID)  # looks into one token and sends another: each has ended before it is used again
     with pytest.raises(AuthenticationError):
         directory.read("contoso", ID)
     assert directory.read("contoso", ID).id == ID  # MSAL alone would repeat the refusal for a minute
