@@ -6,7 +6,7 @@ import copy
 import os
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -351,11 +351,165 @@ def test_an_environment_variable_that_is_not_set_is_named(tmp_path: Path, value:
         load_connector(path, environ={} if value is None else {GRAPH_SECRET: value})
 
 
-@pytest.mark.parametrize("given", [[], ["client_secret", "certificate"]])
-def test_the_app_has_exactly_one_credential(tmp_path: Path, given: list[str]) -> None:
-    graph = {"client_id": "6f0", **{name: {"env": GRAPH_SECRET} for name in given}}
-    (problem,) = problems_of(tmp_path, graph=graph)
-    assert "give exactly one of client_secret and certificate" in problem
+# ---------------------------------------------------------------- the app registrations
+
+
+FILE = {"file": "graph.bin"}
+WAYS_IN: list[dict[str, Any]] = [
+    {"client_secret": {"env": GRAPH_SECRET}, "client_secret_expires": "2027-05-01"},
+    {"certificate": {"env": GRAPH_SECRET}, "certificate_passphrase": {"env": GRAPH_SECRET}},
+    {"certificate_pfx": FILE},
+    {"certificate_pfx": {"file": "graph.bin", "passphrase": {"env": GRAPH_SECRET}}},
+    {"federated": FILE},
+    {"federated": {"callable": "contoso.tokens:Source.assertion"}},
+]
+
+
+@pytest.mark.parametrize("way", WAYS_IN)
+@pytest.mark.parametrize("of_mfa", [False, True])
+def test_every_way_to_sign_in_is_taken_for_both_apps(tmp_path: Path, way: dict[str, Any], of_mfa: bool) -> None:
+    graph: dict[str, Any] = {"client_id": "6f0", **way}
+    if of_mfa:
+        graph = {"client_id": "6f0", "client_secret": {"env": GRAPH_SECRET}, "mfa": {"client_id": "7a1", **way}}
+    read = load(tmp_path, graph=graph).graph
+    section = read.mfa if of_mfa else read
+    assert section is not None
+    for name in way:
+        assert getattr(section, name) is not None
+    if section.certificate_pfx:
+        assert section.certificate_pfx.file == tmp_path / "graph.bin", "a relative path counts from the file's folder"
+    if section.federated and section.federated.file:
+        assert section.federated.file == tmp_path / "graph.bin"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[], ["client_secret", "federated"], ["certificate", "certificate_pfx"], ["certificate_pfx", "federated"],
+     ["client_secret", "certificate", "certificate_pfx", "federated"]],
+)  # fmt: skip
+@pytest.mark.parametrize("of_mfa", [False, True])
+def test_an_app_has_exactly_one_credential(tmp_path: Path, given: list[str], of_mfa: bool) -> None:
+    known = {"client_secret": {"env": GRAPH_SECRET}, "certificate": {"env": GRAPH_SECRET}, "certificate_pfx": FILE,
+             "federated": FILE}  # fmt: skip
+    section: dict[str, Any] = {"client_id": "7a1", **{name: known[name] for name in given}}
+    place = "graph.mfa" if of_mfa else "graph"
+    (problem,) = problems_of(tmp_path, **{place: section})
+    assert problem == (
+        f"connector.yaml: {place}: give exactly one of client_secret, certificate, certificate_pfx and federated."
+    )
+
+
+@pytest.mark.parametrize("given", [{}, {"file": "token", "callable": "contoso.tokens:assertion"}])
+def test_a_federated_token_comes_from_one_place(tmp_path: Path, given: dict[str, str]) -> None:
+    (problem,) = problems_of(tmp_path, graph={"client_id": "6f0", "federated": given})
+    assert problem == "connector.yaml: graph.federated: give exactly one of file and callable."
+
+
+@pytest.mark.parametrize("name", ["contoso.tokens", ":f", "a:", "a b:c", "a:b()", "../x:y", "a:b:c", "os;x:y", ""])
+def test_what_names_no_function_is_refused(tmp_path: Path, name: str) -> None:
+    (problem,) = problems_of(tmp_path, graph={"client_id": "6f0", "federated": {"callable": name}})
+    assert problem.endswith("names no function: write package.module:function.")
+
+
+@pytest.mark.parametrize("path", ["", " ", 7, ["a"], {"env": "X"}])
+def test_what_is_no_path_is_refused(tmp_path: Path, path: object) -> None:
+    (problem,) = problems_of(tmp_path, graph={"client_id": "6f0", "certificate_pfx": {"file": path}})
+    assert problem == "connector.yaml: graph.certificate_pfx.file: write the path of a file."
+
+
+def test_a_passphrase_is_never_written_into_the_file(tmp_path: Path) -> None:
+    secret = secrets.token_hex(12)
+    pfx = {"file": "graph.pfx", "passphrase": secret}
+    (problem,) = problems_of(tmp_path, graph={"client_id": "6f0", "certificate_pfx": pfx})
+    assert problem.startswith("connector.yaml: graph.certificate_pfx.passphrase: a secret is never written here")
+    assert secret not in problem
+
+
+@pytest.mark.parametrize(
+    ("extra", "of"), [("client_secret_expires", "client_secret"), ("certificate_passphrase", "certificate")]
+)
+def test_a_companion_without_its_credential_is_refused(tmp_path: Path, extra: str, of: str) -> None:
+    value = "2027-05-01" if extra.endswith("expires") else {"env": GRAPH_SECRET}
+    (problem,) = problems_of(tmp_path, graph={"client_id": "6f0", "federated": FILE, extra: value})
+    assert f"{extra} belongs to {of}, which is not there" in problem
+
+
+@pytest.mark.parametrize("written", ["2027-05-01", '"2027-05-01"'])
+def test_the_end_of_a_secret_is_a_day(tmp_path: Path, written: str) -> None:
+    text = yaml.safe_dump(a_configuration(**{"graph.client_secret_expires": "HERE"})).replace("HERE", written)
+    settings, _ = load_connector(write(tmp_path, text), environ={GRAPH_SECRET: secrets.token_hex()})
+    assert settings.graph.client_secret_expires == date(2027, 5, 1)
+
+
+@pytest.mark.parametrize("value", ["2027-13-01", "1 May 2027", "", 20270501, 1, "2027-05-01T10:00:00", True])
+def test_what_is_no_day_is_refused(tmp_path: Path, value: object) -> None:
+    (problem,) = problems_of(tmp_path, **{"graph.client_secret_expires": value})
+    assert problem.startswith("connector.yaml: graph.client_secret_expires: ")
+    assert problem.endswith("is not a day: write it as 2027-05-01.")
+
+
+def test_two_registrations_are_two_apps(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, **{"graph.mfa": {"client_id": "6F0", "federated": FILE}})
+    assert problem.startswith("connector.yaml: graph: mfa has the same client_id")
+
+
+@pytest.mark.parametrize("key", ["authority", "url", "cloud", "mfa"])
+def test_the_second_app_lives_in_the_cloud_of_the_first(tmp_path: Path, key: str) -> None:
+    (problem,) = problems_of(tmp_path, **{"graph.mfa": {"client_id": "7a1", "federated": FILE, key: "x"}})
+    assert problem.startswith(f"connector.yaml: graph.mfa.{key}: unknown key")
+
+
+# ---------------------------------------------------------------- clouds
+
+
+@pytest.mark.parametrize(
+    ("name", "authority", "url"),
+    [
+        ("global", "https://login.microsoftonline.com", "https://graph.microsoft.com"),
+        ("GCC", "https://login.microsoftonline.com", "https://graph.microsoft.com"),
+        ("usgov", "https://login.microsoftonline.us", "https://graph.microsoft.us"),
+        ("GCC High", "https://login.microsoftonline.us", "https://graph.microsoft.us"),
+        ("gcc-high", "https://login.microsoftonline.us", "https://graph.microsoft.us"),
+        ("dod", "https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+        ("DoD", "https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+        ("china", "https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
+        ("21Vianet", "https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
+    ],
+)
+def test_a_cloud_by_its_name_gives_both_addresses(tmp_path: Path, name: str, authority: str, url: str) -> None:
+    graph = load(tmp_path, **{"graph.cloud": name}).graph
+    assert (graph.authority, graph.url) == (authority, url)
+
+
+def test_without_a_cloud_it_is_the_global_one(tmp_path: Path) -> None:
+    graph = load(tmp_path).graph
+    assert (graph.cloud, graph.authority, graph.url) == (
+        "global", "https://login.microsoftonline.com", "https://graph.microsoft.com",
+    )  # fmt: skip
+
+
+def test_an_address_that_is_written_beats_the_clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = load(tmp_path, **{"graph.cloud": "usgov", "graph.url": "https://graph.example.com"}).graph
+    assert (graph.authority, graph.url) == ("https://login.microsoftonline.us", "https://graph.example.com")
+    monkeypatch.setenv("CONNECTOR_GRAPH__CLOUD", "china")
+    monkeypatch.setenv("CONNECTOR_GRAPH__AUTHORITY", "https://login.example.com")
+    graph = load(tmp_path).graph
+    assert (graph.authority, graph.url) == ("https://login.example.com", "https://microsoftgraph.chinacloudapi.cn")
+
+
+@pytest.mark.parametrize("name", ["mars", "germany", "", 1, None, ["usgov"]])
+def test_a_cloud_that_nobody_knows_is_refused_with_the_list(tmp_path: Path, name: object) -> None:
+    data = a_configuration()
+    data["graph"]["cloud"] = name
+    (problem,) = problems_of(tmp_path, data)
+    assert problem.startswith("connector.yaml: graph.cloud: ")
+    assert "write one of global, usgov, dod, china" in problem
+
+
+@pytest.mark.parametrize("name", ["bleu", "Delos", "GovSG"])
+def test_a_cloud_whose_graph_is_not_known_for_certain_is_never_guessed(tmp_path: Path, name: str) -> None:
+    (problem,) = problems_of(tmp_path, **{"graph.cloud": name})
+    assert "leave cloud out and set graph.authority and graph.url" in problem
 
 
 # ---------------------------------------------------------------- addresses
@@ -607,6 +761,13 @@ def test_an_environment_variable_beats_the_file(tmp_path: Path, monkeypatch: pyt
     assert settings.graph.url == "https://graph.example.com"
     assert settings.graph.client_id == "6f0", "the rest of the section stays"
     assert settings.workers == 3
+
+
+def test_a_key_deep_inside_a_section_can_be_set_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_GRAPH__FEDERATED__FILE", "token")
+    settings = load(tmp_path, **{"graph.client_secret": None})
+    assert settings.graph.federated is not None
+    assert settings.graph.federated.file == tmp_path / "token"
 
 
 def test_an_environment_variable_is_checked_like_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

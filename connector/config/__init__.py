@@ -9,10 +9,14 @@ The sections of adapters (`psa.<name>`, `links`, `mail`) are validated by the ad
 
 from __future__ import annotations
 
+from connector.config.clouds import CLOUDS, Cloud
 from connector.config.graph import (
     METHOD_NAMES,
+    FederatedSection,
     GraphSection,
     MfaSection,
+    PfxSection,
+    RegistrationSection,
 )
 from connector.config.reading import (
     load_connector,
@@ -39,6 +43,7 @@ from connector.config.values import (
     BrakeLimit,
     Database,
     Duration,
+    FilePath,
     Listen,
     Place,
     SecretValue,
@@ -52,13 +57,17 @@ from connector.config.values import (
 )
 
 __all__ = [
+    "CLOUDS",
     "METHOD_NAMES",
     "Address",
     "BrakeLimit",
     "BrakeSection",
+    "Cloud",
     "ConnectorSettings",
     "Database",
     "Duration",
+    "FederatedSection",
+    "FilePath",
     "GraphSection",
     "HttpSection",
     "InboundSection",
@@ -68,8 +77,10 @@ __all__ = [
     "LogSection",
     "MfaSection",
     "PasswordsSection",
+    "PfxSection",
     "Place",
     "ProtectedSection",
+    "RegistrationSection",
     "SecretValue",
     "Section",
     "SentrySection",

@@ -92,6 +92,15 @@ def _read_secret(value: object, info: ValidationInfo) -> Secret:
     return Secret(text)
 
 
+def _read_path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("write the path of a file")
+    place: Place | None = info.context
+    return place.folder / value if place else Path(value)
+
+
 def _check_url(value: str, info: ValidationInfo) -> str:
     place: Place | None = info.context
     parts = urlsplit(value)
@@ -144,6 +153,7 @@ def _check_database(value: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Url = Annotated[str, AfterValidator(_check_url)]
 SecretValue = Annotated[InstanceOf[Secret], BeforeValidator(_read_secret)]
+FilePath = Annotated[Path, BeforeValidator(_read_path)]
 Listen = Annotated[str, AfterValidator(_check_listen)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Database = Annotated[str, AfterValidator(_check_database)]
