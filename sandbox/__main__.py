@@ -69,6 +69,8 @@ def ready_document(world: World, addresses: Addresses) -> dict[str, Any]:
         "halo_client_secret": known.halo_client_secret,
         "graph_client_id": known.graph_client_id,
         "graph_client_secret": known.graph_client_secret,
+        "graph_mfa_client_id": known.graph_mfa_client_id,
+        "graph_mfa_client_secret": known.graph_mfa_client_secret,
         "tenants": {
             tenant.key: {
                 "tenant_id": tenant.id,

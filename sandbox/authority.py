@@ -6,7 +6,7 @@ of MSAL for Python against a real authority, read 2026-11-22.
 
 from __future__ import annotations
 
-import secrets
+import contextlib
 import uuid
 from datetime import timedelta
 from urllib.parse import parse_qsl
@@ -16,14 +16,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox.applications import Application
 from sandbox.directory import Tenant
 from sandbox.tokens import GRAPH, Issuer, assertion_problem
 from sandbox.world import World
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-# AADSTS number -> (status, OAuth error, text)
+# AADSTS number -> (status, OAuth error, text). Where no answer to a client-credentials request was found on record,
+# the status is the one that the same OAuth error has elsewhere; README.md says which.
 ERRORS = {
+    7000112: (400, "unauthorized_client", "The application is disabled."),
     7000215: (
         401,
         "invalid_client",
@@ -35,18 +38,31 @@ ERRORS = {
         "invalid_client",
         "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
     ),
+    7000222: (401, "invalid_client", "The provided client secret keys for the application are expired."),
+    7000229: (401, "invalid_client", "The client application is missing service principal in the tenant."),
     700016: (400, "unauthorized_client", "Application with this identifier was not found in the directory."),
     700024: (401, "invalid_client", "Client assertion is not within its valid time range."),
     700027: (401, "invalid_client", "The certificate that signed the assertion is not registered on the application."),
-    7000229: (401, "invalid_client", "The client application is missing service principal in the tenant."),
+    700211: (401, "invalid_client", "No matching federated identity record found for presented assertion issuer."),
+    700212: (401, "invalid_client", "No matching federated identity record found for presented assertion audience."),
+    700213: (401, "invalid_client", "No matching federated identity record found for presented assertion subject."),
+    65001: (400, "invalid_grant", "The user or administrator has not consented to use the application."),
+    53003: (400, "invalid_grant", "Access has been blocked by Conditional Access policies."),
+    530032: (400, "invalid_grant", "Access has been blocked by a security policy of the tenant."),
     500011: (400, "invalid_resource", "The resource principal was not found in the tenant."),
     70003: (400, "unsupported_grant_type", "The app requested an unsupported grant type."),
+    900023: (400, "invalid_request", "The specified tenant identifier is neither a DNS name nor an external domain."),
+    900382: (400, "invalid_request", "A confidential client is not supported in a cross-cloud request."),
     90002: (
         400,
         "invalid_tenant",
         "Tenant not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.",
     ),
+    90033: (503, "temporarily_unavailable", "A transient error has occurred. Please try again."),
+    90038: (400, "invalid_request", "The specified tenant belongs to another national cloud."),
+    90055: (429, "temporarily_unavailable", "The tenant is throttled because of too many requests."),
 }
+RETRY_AFTER = {90055: "10"}
 
 
 class Authority:
@@ -68,7 +84,7 @@ class Authority:
     async def discovery(self, request: Request) -> Response:
         tenant = self.world.directory.tenant(request.path_params["tenant"])
         if tenant is None:
-            return self._error(90002)
+            return self._unknown_tenant(request)
         base = f"{str(request.base_url).rstrip('/')}/{tenant.id}"
         return JSONResponse(
             {
@@ -91,43 +107,71 @@ class Authority:
         form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
         tenant = self.world.directory.tenant(request.path_params["tenant"])
         if tenant is None:
-            return self._error(90002)
+            return self._unknown_tenant(request)
         audience = form.get("scope", "").removesuffix("/.default")
         endpoint = str(request.url).partition("?")[0]
-        problem = self._problem(form, tenant, endpoint, audience)
-        if problem:
-            return self._error(problem)
+        application = self.world.directory.application(form.get("client_id", ""))
+        problem = self._problem(form, tenant, application, endpoint, audience)
+        if problem or application is None:
+            return self._error(problem or 700016)
         lifetime = timedelta(seconds=self.world.limits.graph_token_seconds)
         token = self.issuer.issue(
-            tenant, client_id=form["client_id"], audience=audience, now=self.world.now(), lifetime=lifetime
+            tenant.id,
+            client_id=application.client_id,
+            enrolment=tenant.enrolments[application.key],
+            audience=audience,
+            now=self.world.now(),
+            lifetime=lifetime,
         )
         seconds = int(lifetime.total_seconds())
         return JSONResponse(
             {"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token}
         )
 
-    def _problem(self, form: dict[str, str], tenant: Tenant, endpoint: str, audience: str) -> int | None:
-        known = self.world.credentials
+    def _problem(
+        self, form: dict[str, str], tenant: Tenant, application: Application | None, endpoint: str, audience: str
+    ) -> int | None:
+        """The AADSTS number that refuses this request, or None. Which of two mistakes Microsoft names is not known."""
         if form.get("grant_type") != "client_credentials":
             return 70003
-        if form.get("client_id") != known.graph_client_id:
+        if tenant.refusal:
+            return tenant.refusal
+        if application is None:
             return 700016
-        if not tenant.consented:
+        enrolment = tenant.enrolments[application.key]
+        if not enrolment.consented:
             return 7000229
+        if enrolment.disabled:
+            return 7000112
         if audience not in self.issuer.audiences and audience != GRAPH:
             return 500011
+        # Conditional Access decides about those who proved who they are.
+        return self._credential_problem(form, application, endpoint) or enrolment.refusal
+
+    def _credential_problem(self, form: dict[str, str], application: Application, endpoint: str) -> int | None:
+        now = self.world.now()
         if "client_secret" in form:
-            fits = secrets.compare_digest(form["client_secret"].encode(), known.graph_client_secret.encode())
-            return None if fits else 7000215
+            if not application.knows(form["client_secret"]):
+                return 7000215
+            expires = application.secret_expires_at
+            return 7000222 if expires is not None and expires <= now else None
         if form.get("client_assertion_type") == ASSERTION_TYPE:
             return assertion_problem(
                 form.get("client_assertion", ""),
-                certificates=self.world.directory.certificates,
-                client_id=known.graph_client_id,
-                audience=endpoint,
-                now=self.world.now(),
+                application,
+                endpoint=endpoint,
+                federation=self.world.federation,
+                now=now,
             )
         return 7000218
+
+    def _unknown_tenant(self, request: Request) -> Response:
+        """Neither a GUID nor a domain is a malformed name; anything else is unknown."""
+        name = request.path_params["tenant"]
+        with contextlib.suppress(ValueError):
+            uuid.UUID(name)
+            return self._error(90002)
+        return self._error(90002 if "." in name else 900023)
 
     def _error(self, number: int) -> Response:
         status, error, text = ERRORS[number]
@@ -145,4 +189,5 @@ class Authority:
                 "error_uri": f"https://login.microsoftonline.com/error?code={number}",
             },
             status_code=status,
+            headers={"Retry-After": RETRY_AFTER[number]} if number in RETRY_AFTER else None,
         )

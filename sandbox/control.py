@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography import x509
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -20,10 +19,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.control_call import Handler, careful_with, object_of
+from sandbox.control_customers import Customers
 from sandbox.control_tickets import Tickets
-from sandbox.control_view import shown_account, shown_tenant, shown_ticket
+from sandbox.control_view import shown_account, shown_ticket
 from sandbox.desk_records import NotThere
-from sandbox.directory import Account, Tenant
 from sandbox.faults import Fault
 from sandbox.world import World
 
@@ -71,13 +70,7 @@ class Control:
             ("GET", "/control/mails", self.list_mails),
             ("DELETE", "/control/mails", self.delete_mails),
             ("GET", "/control/mails/{id:int}/html", self.mail_html),
-            ("GET", "/control/accounts", self.list_accounts),
-            ("GET", "/control/accounts/{upn}", self.get_account),
-            ("PATCH", "/control/accounts/{upn}", self.patch_account),
-            ("POST", "/control/accounts/{upn}/check-password", self.check_password),
-            ("GET", "/control/tenants", self.list_tenants),
-            ("PATCH", "/control/tenants/{key}", self.patch_tenant),
-            ("POST", "/control/certificates", self.add_certificate),
+            *Customers(self.world).routes(),
             ("POST", "/control/expire-tokens", self.expire_tokens),
             ("GET", "/control/calls", self.calls),
             ("DELETE", "/control/calls", self.delete_calls),
@@ -152,66 +145,12 @@ class Control:
         self.world.mails.clear()
         return JSONResponse({})
 
-    # -- accounts and tenants -----------------------------------------------------------------------------------
-
-    async def list_accounts(self, _request: Request) -> Response:
-        return JSONResponse([shown_account(tenant, account) for tenant, account in self.world.directory.accounts()])
-
-    async def get_account(self, request: Request) -> Response:
-        return JSONResponse(shown_account(*self._found(request)))
-
-    async def patch_account(self, request: Request) -> Response:
-        """Change Graph's `properties`, the administrator `roles`, or which kinds of `methods` are kept."""
-        body = await object_of(request)
-        tenant, account = self._found(request)
-        account.properties |= body.get("properties") or {}
-        if "roles" in body:
-            tenant.direct_roles[account.id] = [str(name) for name in body["roles"]]
-        if "methods" in body:
-            kept = set(body["methods"]) | {"passwordAuthenticationMethod"}
-            account.methods = [method for method in account.methods if method.kind in kept]
-        return JSONResponse(shown_account(tenant, account))
-
-    async def check_password(self, request: Request) -> Response:
-        """Whether this password opens the account now; the only thing that can be asked about a password."""
-        _, account = self._found(request)
-        fits = account.password.opens_with(str((await object_of(request)).get("password", "")))
-        enabled = bool(account.properties["accountEnabled"])
-        return JSONResponse({"opens": fits and enabled, "must_change": account.must_change})
-
-    def _found(self, request: Request) -> tuple[Tenant, Account]:
-        found = self.world.directory.find(request.path_params["upn"])
-        if found is None:
-            raise NotThere(f"account {request.path_params['upn']!r}")
-        return found
-
-    async def list_tenants(self, _request: Request) -> Response:
-        return JSONResponse([shown_tenant(tenant) for tenant in self.world.directory.tenants.values()])
-
-    async def patch_tenant(self, request: Request) -> Response:
-        """What the tenant's administrator granted: `{permissions: […], application_roles: […], consented: bool}`."""
-        body = await object_of(request)
-        tenant = self.world.directory.tenant(request.path_params["key"])
-        if tenant is None:
-            raise NotThere(f"tenant {request.path_params['key']!r}")
-        tenant.permissions = set(body.get("permissions", tenant.permissions))
-        tenant.application_roles = set(body.get("application_roles", tenant.application_roles))
-        tenant.consented = bool(body.get("consented", tenant.consented))
-        return JSONResponse(shown_tenant(tenant))
-
-    async def add_certificate(self, request: Request) -> Response:
-        """Register a certificate (PEM) with which the connector's application may sign assertions."""
-        pem = str((await object_of(request))["pem"]).encode()
-        x509.load_pem_x509_certificate(pem)
-        self.world.directory.certificates.append(pem)
-        return JSONResponse({}, status_code=201)
+    # -- calls, faults, limits ----------------------------------------------------------------------------------
 
     async def expire_tokens(self, _request: Request) -> Response:
         """Forget every HaloPSA token; the next call with one answers 401."""
         self.world.halo_tokens.clear()
         return JSONResponse({})
-
-    # -- calls, faults, limits ----------------------------------------------------------------------------------
 
     async def calls(self, _request: Request) -> Response:
         record = self.world.record

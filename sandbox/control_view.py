@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from sandbox.applications import RESET, Enrolment
 from sandbox.desk import Desk
 from sandbox.desk_records import Ticket
 from sandbox.directory import Account, Tenant
@@ -65,9 +66,23 @@ def shown_tenant(tenant: Tenant) -> dict[str, Any]:
         "id": tenant.id,
         "domains": [domain.name for domain in tenant.domains],
         "groups": {group.name: group.id for group in tenant.groups.values()},
-        "permissions": sorted(tenant.permissions),
-        "application_roles": sorted(tenant.application_roles),
-        "consented": tenant.consented,
+        "licences": sorted(tenant.licences),
+        "pass_policy": tenant.pass_policy,
+        "mail_scope": tenant.mail_scope,
+        "tenant_refusal": tenant.refusal,
+        **_shown_enrolment(tenant.enrolments[RESET]),
+        "applications": {key: _shown_enrolment(one) for key, one in tenant.enrolments.items()},
+    }
+
+
+def _shown_enrolment(enrolment: Enrolment) -> dict[str, Any]:
+    return {
+        "object_id": enrolment.object_id,
+        "permissions": sorted(enrolment.permissions),
+        "application_roles": sorted(enrolment.roles),
+        "consented": enrolment.consented,
+        "disabled": enrolment.disabled,
+        "refusal": enrolment.refusal,
     }
 
 

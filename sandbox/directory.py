@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.applications import RESET, Application, Enrolment, enrolments
+from sandbox.roles import reaches
+
 PASSWORD_METHOD_ID = "28c10230-6103-485e-b985-444c60001490"
 """The id of everybody's password method. Source: learn.microsoft.com passwordAuthenticationMethod, read 2026-11-22."""
 
@@ -36,8 +39,13 @@ METHOD_SEGMENTS = {
     "externalAuthenticationMethod": "externalAuthenticationMethods",
     "qrCodePinAuthenticationMethod": "qrCodePinMethod",
     "resourceAccountKeyAuthenticationMethod": "resourceAccountKeyAuthenticationMethods",
+    "hardwareOathAuthenticationMethod": "hardwareOathMethods",
+    "passwordlessMicrosoftAuthenticatorAuthenticationMethod": "passwordlessMicrosoftAuthenticatorMethods",
 }
 """Where each type of method is read and deleted. The password method has no DELETE and so is not here."""
+
+BETA_ONLY = frozenset({"hardwareOathMethods", "passwordlessMicrosoftAuthenticatorMethods"})
+"""Addresses that v1.0 does not know. Source: the v1.0 metadata has neither type, read 2026-11-22."""
 
 METHOD_PERMISSIONS = {
     "phoneMethods": "UserAuthMethod-Phone.ReadWrite.All",
@@ -51,32 +59,20 @@ METHOD_PERMISSIONS = {
     "externalAuthenticationMethods": "UserAuthMethod-External.ReadWrite.All",
     "qrCodePinMethod": "UserAuthMethod-QR.ReadWrite.All",
     "resourceAccountKeyAuthenticationMethods": "UserAuthMethod-ResourceKey.ReadWrite.All",
+    "hardwareOathMethods": "UserAuthMethod-HardwareOATH.ReadWrite.All",
+    "passwordlessMicrosoftAuthenticatorMethods": "UserAuthMethod-MicrosoftAuthApp.ReadWrite.All",
 }
 """The narrow permission that may delete each type; `UserAuthenticationMethod.ReadWrite.All` covers all."""
 
-ROLE_TEMPLATES = {
-    "Global Administrator": "62e90394-69f5-4237-9190-012177145e10",
-    "Privileged Authentication Administrator": "7be44c8a-adaf-4e2a-84d6-ab2649e08a13",
-    "User Administrator": "fe930be7-5e62-47db-91af-98c3a49a38b1",
-    "Helpdesk Administrator": "729827e3-9c14-49f7-bb1b-9608f156bbb8",
-    "Directory Readers": "88d8e3e3-8f55-4a1e-953a-9b9898b8876b",
+PASS_POLICY = {
+    "state": "enabled",
+    "defaultLength": 8,
+    "defaultLifetimeInMinutes": 60,
+    "isUsableOnce": False,
+    "maximumLifetimeInMinutes": 480,
+    "minimumLifetimeInMinutes": 60,
 }
-
-# Which roles a User Administrator may reset. Source: learn.microsoft.com/graph/api/resources/users
-# "Who can reset passwords", read 2026-11-22. Any role that is not named needs Privileged Authentication Administrator.
-USER_ADMINISTRATOR_MAY_RESET = {"Directory Readers", "Helpdesk Administrator", "User Administrator"}
-PRIVILEGED_RESETTERS = {"Privileged Authentication Administrator", "Global Administrator"}
-
-DEFAULT_PERMISSIONS = frozenset(
-    {
-        "User.Read.All",
-        "User-PasswordProfile.ReadWrite.All",
-        "User.RevokeSessions.All",
-        "UserAuthenticationMethod.ReadWrite.All",
-        "Domain.Read.All",
-        "Mail.Send",
-    }
-)
+"""A new tenant's. Source: learn.microsoft.com howto-authentication-temporary-access-pass, read 2026-11-22."""
 
 
 class Password:
@@ -98,15 +94,37 @@ class Password:
 
 @dataclass
 class Method:
-    """One registered sign-in method. `kind` is Microsoft's type name without `#microsoft.graph.`."""
+    """One registered sign-in method. `kind` is Microsoft's type name without `#microsoft.graph.`.
+
+    `stuck`: listed, but refused whenever it is to be deleted.
+    """
 
     id: str
     kind: str
     properties: dict[str, Any] = field(default_factory=dict)
+    stuck: bool = False
 
     @property
     def phone_type(self) -> str | None:
         return self.properties.get("phoneType")
+
+
+@dataclass(frozen=True)
+class Past:
+    """A property's former value, which reads may still show until then."""
+
+    name: str
+    value: Any
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A method that is gone since `at`; lists may still show it until `until`."""
+
+    method: Method
+    at: datetime
+    until: datetime
 
 
 @dataclass
@@ -114,7 +132,8 @@ class Account:
     """A directory account. `properties` hold what Graph answers, in Graph's words.
 
     `sessions_revoked_at` is the same instant as `signInSessionsValidFromDateTime`; `writes` names every
-    change that Graph carried out on this account, in order, without values.
+    change that Graph carried out on this account, in order, without values. `past` and `removed` are what a slow
+    replica still knows.
     """
 
     id: str
@@ -127,6 +146,9 @@ class Account:
     password_set_at: datetime | None = None
     sessions_revoked_at: datetime | None = None
     writes: list[str] = field(default_factory=list)
+    self_service: bool = False
+    past: list[Past] = field(default_factory=list)
+    removed: list[Removed] = field(default_factory=list)
 
     @property
     def upn(self) -> str:
@@ -138,6 +160,30 @@ class Account:
 
     def method(self, method_id: str) -> Method | None:
         return next((method for method in self.methods if method.id == method_id), None)
+
+    def write(self, name: str, value: Any, *, shown_from: datetime) -> None:
+        """Change a property; reads before `shown_from` still get the former value."""
+        self.past.append(Past(name, self.properties[name], shown_from))
+        self.properties[name] = value
+
+    def properties_at(self, now: datetime) -> dict[str, Any]:
+        shown = dict(self.properties)
+        # The oldest value that may still be shown wins.
+        for past in reversed(self.past):
+            if past.until > now:
+                shown[past.name] = past.value
+        return shown
+
+    def remove(self, method: Method, *, now: datetime, shown_until: datetime) -> None:
+        self.methods.remove(method)
+        self.removed.append(Removed(method, now, shown_until))
+        if method.id == self.default_method:
+            self.default_method = None
+
+    def methods_at(self, now: datetime) -> list[Method]:
+        """The methods as a list may show them: with those that are gone already."""
+        kept = {method.id for method in self.methods}
+        return [*self.methods, *(one.method for one in self.removed if one.until > now and one.method.id not in kept)]
 
 
 @dataclass
@@ -164,7 +210,9 @@ class Domain:
 class Tenant:
     """One customer's directory, with what its administrator has consented to.
 
-    `application_roles` are the administrator roles that the connector's service principal holds here.
+    `eligible_roles` wait for activation (PIM); `unit_roles` are held for a restricted management administrative unit
+    only. `refusal` is the AADSTS number that every token request for this tenant gets. `mail_scope` are the mailboxes
+    that the application may send from; None means all of them.
     """
 
     key: str
@@ -174,9 +222,21 @@ class Tenant:
     accounts: dict[str, Account] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     direct_roles: dict[str, list[str]] = field(default_factory=dict)
-    permissions: set[str] = field(default_factory=lambda: set(DEFAULT_PERMISSIONS))
-    application_roles: set[str] = field(default_factory=lambda: {"User Administrator"})
-    consented: bool = True
+    unit_roles: dict[str, list[str]] = field(default_factory=dict)
+    eligible_roles: dict[str, list[str]] = field(default_factory=dict)
+    licences: set[str] = field(default_factory=lambda: {"P1", "P2"})
+    pass_policy: dict[str, Any] = field(default_factory=lambda: dict(PASS_POLICY))
+    mail_scope: list[str] | None = None
+    refusal: int | None = None
+    enrolments: dict[str, Enrolment] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.enrolments = enrolments(self.id)
+
+    @property
+    def permissions(self) -> set[str]:
+        """What the main application has been granted."""
+        return self.enrolments[RESET].permissions
 
     def find(self, id_or_upn: str) -> Account | None:
         """The account with this object id or user principal name; case does not matter."""
@@ -200,27 +260,26 @@ class Tenant:
 
     def roles_of(self, account_id: str) -> list[str]:
         """Names of the active administrator roles, held directly or through a group."""
-        names = list(self.direct_roles.get(account_id, []))
+        names = [*self.direct_roles.get(account_id, []), *self.unit_roles.get(account_id, [])]
         for group in self.groups_of(account_id):
             names.extend(role for role in group.roles if role not in names)
         return names
 
-    def may_be_reset(self, account: Account) -> bool:
+    def may_be_reset(self, account: Account, caller: Enrolment) -> bool:
         """Whether the application's own roles reach this target.
 
-        Microsoft's page asks for User Administrator, an open pull request to that page says that no role is
-        needed for ordinary users; both are true here. Protected targets need a privileged role.
+        A member of a restricted management unit is out of reach of every role that is held for the whole directory.
+        Source: learn.microsoft.com admin-units-restricted-management, read 2026-11-22.
         """
-        if self.application_roles & PRIVILEGED_RESETTERS:
-            return True
         if account.properties.get("isManagementRestricted"):
             return False
         in_protected_group = any(group.role_assignable for group in self.groups_of(account.id))
         owns_protected_group = any(g.role_assignable and account.id in g.owners for g in self.groups.values())
-        roles = self.roles_of(account.id)
-        if "User Administrator" in self.application_roles and roles:
-            return not owns_protected_group and set(roles) <= USER_ADMINISTRATOR_MAY_RESET and not in_protected_group
-        return not (roles or in_protected_group or owns_protected_group)
+        return reaches(
+            caller.roles,
+            target=self.roles_of(account.id),
+            shielded=in_protected_group or owns_protected_group or bool(self.unit_roles.get(account.id)),
+        )
 
     def is_federated(self, account: Account) -> bool:
         return any(domain.federated and domain.name == account.domain for domain in self.domains)
@@ -228,10 +287,13 @@ class Tenant:
 
 @dataclass
 class Directory:
-    """All tenants, and the certificates with which the connector's application may sign."""
+    """All tenants, and the connector's app registrations."""
 
     tenants: dict[str, Tenant] = field(default_factory=dict)
-    certificates: list[bytes] = field(default_factory=list)
+    applications: dict[str, Application] = field(default_factory=dict)
+
+    def application(self, client_id: str) -> Application | None:
+        return next((one for one in self.applications.values() if one.client_id == client_id), None)
 
     def tenant(self, id_or_domain: str) -> Tenant | None:
         wanted = id_or_domain.lower()

@@ -20,8 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import graph_batch
-from sandbox.directory import Tenant
-from sandbox.graph_call import Call, GraphError, Handler, Reply
+from sandbox.graph_call import Call, Caller, GraphError, Handler, Reply, no_segment
 from sandbox.graph_methods import Methods
 from sandbox.graph_query import UnsupportedQuery
 from sandbox.graph_users import Users
@@ -38,7 +37,7 @@ class Graph:
         self.shuffle = random.Random(world.seed)
         user = r"/users/(?P<user>[^/]+)"
         routes: list[tuple[str, str, Handler]] = [
-            *Users().routes(user),
+            *Users(world).routes(user),
             *Writes(world).routes(user),
             *Methods(world).routes(user),
         ]
@@ -58,8 +57,9 @@ class Graph:
         raw = request.scope.get("raw_path", request.scope["path"].encode()).decode("latin-1")
         body = await request.body()
         headers = {key.lower(): value for key, value in request.headers.items()}
-        reply = self._admitted(headers, lambda tenant, permissions: self.answer(
-            request.method, _target(raw, request.url.query), headers, _json(body), tenant, permissions, _root(request)
+        version, url = _target(raw, request.url.query)
+        reply = self._admitted(request, lambda caller: self.answer(
+            request.method, url, headers, _json(body), caller, version=version
         ))  # fmt: skip
         return self._response(reply, headers)
 
@@ -67,32 +67,26 @@ class Graph:
         """Up to 20 calls in one. Source: learn.microsoft.com/graph/json-batching, read 2026-11-22."""
         body = _json(await request.body())
         headers = {key.lower(): value for key, value in request.headers.items()}
-        reply = self._admitted(headers, lambda tenant, permissions: graph_batch.run(
-            self, body, tenant=tenant, permissions=permissions, root=_root(request)
-        ))  # fmt: skip
+        reply = self._admitted(request, lambda caller: graph_batch.run(self, body, caller=caller))
         return self._response(reply, headers)
 
-    def _admitted(self, headers: dict[str, str], then: Callable[[Tenant, frozenset[str]], Reply]) -> Reply:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+    def _admitted(self, request: Request, then: Callable[[Caller], Reply]) -> Reply:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         claims = self.issuer.claims_of(token, now=self.world.now()) if scheme.lower() == "bearer" else None
         tenant = self.world.directory.tenant(claims["tid"]) if claims else None
-        if claims is None or tenant is None:
+        application = self.world.directory.application(claims["appid"]) if claims else None
+        if claims is None or tenant is None or application is None:
             message = "Access token is missing, has expired or is not yet valid."
             return self.error_reply(GraphError(401, "InvalidAuthenticationToken", message))
+        root = f"{str(request.base_url).rstrip('/')}/v1.0"
+        caller = Caller(tenant, tenant.enrolments[application.key], frozenset(claims.get("roles", ())), root)
         try:
-            return then(tenant, frozenset(claims["roles"]))
+            return then(caller)
         except GraphError as error:
             return self.error_reply(error)
 
     def answer(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        body: Any,
-        tenant: Tenant,
-        permissions: frozenset[str],
-        root: str,
+        self, method: str, url: str, headers: dict[str, str], body: Any, caller: Caller, *, version: str = "v1.0"
     ) -> Reply:
         """Answer one call; never raises for what a caller can do wrong.
 
@@ -101,7 +95,7 @@ class Graph:
         """
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        call = Call(method, parts.path.rstrip("/"), query, headers, body, tenant, permissions, root)
+        call = Call(method, parts.path.rstrip("/"), query, headers, body, caller, version)
         try:
             known = False
             for verb, pattern, handler in self.routes:
@@ -113,7 +107,7 @@ class Graph:
                 raise GraphError(
                     405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target."
                 )
-            raise GraphError(400, "BadRequest", f"Resource not found for the segment '{call.path.rsplit('/', 1)[-1]}'.")
+            raise no_segment(call.path.rsplit("/", 1)[-1])
         except GraphError as error:
             return self.error_reply(error)
         except UnsupportedQuery as error:
@@ -156,12 +150,16 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _target(raw_path: str, query: str) -> str:
-    """Path and query behind `/v1.0`; a path of another version becomes one that no route knows."""
+def _target(raw_path: str, query: str) -> tuple[str, str]:
+    """The version, and path and query behind it.
+
+    Of beta only the authentication methods are known here, so that any other use of it shows; such a path becomes one
+    that no route has.
+    """
     path = raw_path.partition("?")[0]
-    inner = path.removeprefix("/v1.0") if path.lower().startswith("/v1.0/") else "/unknown-version"
-    return f"{inner}?{query}" if query else inner
-
-
-def _root(request: Request) -> str:
-    return f"{str(request.base_url).rstrip('/')}/v1.0"
+    version, inner = "v1.0", "/unknown-version"
+    if path.lower().startswith("/v1.0/"):
+        inner = path[len("/v1.0") :]
+    elif path.lower().startswith("/beta/users/") and "/authentication/" in path:
+        version, inner = "beta", path[len("/beta") :]
+    return version, f"{inner}?{query}" if query else inner

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.directory import Tenant
-from sandbox.graph_call import GraphError, Reply
+from sandbox.graph_call import Caller, GraphError, Reply
 from sandbox.record import template_of
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 MOST_ITEMS = 20
 
 
-def run(graph: Graph, body: Any, *, tenant: Tenant, permissions: frozenset[str], root: str) -> Reply:
+def run(graph: Graph, body: Any, *, caller: Caller) -> Reply:
     """Answer a batch. Items are carried out in order; the answers come shuffled by the world's seed.
 
     Raises:
@@ -34,13 +33,13 @@ def run(graph: Graph, body: Any, *, tenant: Tenant, permissions: frozenset[str],
             error = GraphError(424, "FailedDependency", "A dependency of this request failed.")
             answers[number] = _answer(item, graph.error_reply(error))
         else:
-            answers[number] = _answer(item, _carry_out(graph, item, tenant, permissions, root))
+            answers[number] = _answer(item, _carry_out(graph, item, caller))
     shuffled = list(answers.values())
     graph.shuffle.shuffle(shuffled)
     return Reply(200, {"responses": shuffled})
 
 
-def _carry_out(graph: Graph, item: dict[str, Any], tenant: Tenant, permissions: frozenset[str], root: str) -> Reply:
+def _carry_out(graph: Graph, item: dict[str, Any], caller: Caller) -> Reply:
     method, url = item["method"].upper(), item["url"]
     path = url.partition("?")[0]
     headers = {key.lower(): value for key, value in (item.get("headers") or {}).items()}
@@ -53,7 +52,7 @@ def _carry_out(graph: Graph, item: dict[str, Any], tenant: Tenant, permissions: 
     if item.get("body") is not None and "content-type" not in headers:
         message = "Write request id : " + item["id"] + " does not contain Content-Type header or body."
         return graph.error_reply(GraphError(400, "BadRequest", message))
-    return graph.answer(method, url, headers, item.get("body"), tenant, permissions, root)
+    return graph.answer(method, url, headers, item.get("body"), caller)
 
 
 def _failed(graph: Graph, status: int, headers: dict[str, str]) -> Reply:

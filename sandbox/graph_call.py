@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.applications import Enrolment
 from sandbox.directory import Account, Tenant
 
 CONTEXT = "https://graph.microsoft.com/v1.0/$metadata#"
@@ -21,6 +22,19 @@ class GraphError(Exception):
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who calls: an application in a tenant, with the permissions that its token carries.
+
+    `root` is Graph's own address with the version, for links in answers.
+    """
+
+    tenant: Tenant
+    enrolment: Enrolment
+    permissions: frozenset[str]
+    root: str
+
+
+@dataclass(frozen=True)
 class Call:
     """One request to Graph, alone or from a $batch. `path` starts behind the version and is decoded per segment."""
 
@@ -29,9 +43,16 @@ class Call:
     query: dict[str, str]
     headers: dict[str, str]
     body: Any
-    tenant: Tenant
-    permissions: frozenset[str]
-    root: str
+    caller: Caller
+    version: str = "v1.0"
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.caller.tenant
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        return self.caller.permissions
 
     def require(self, *any_of: str) -> None:
         """Refuse unless the token carries one of these application permissions."""
@@ -57,6 +78,11 @@ class Reply:
 
 Handler = Callable[..., Reply]
 """Takes a `Call` and the named parts of its path."""
+
+
+def no_segment(name: str) -> GraphError:
+    """What an address that does not exist is answered."""
+    return GraphError(400, "BadRequest", f"Resource not found for the segment '{name}'.")
 
 
 def account_of(call: Call, user: str) -> Account:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from sandbox.directory import ROLE_TEMPLATES, Account, Group
+from sandbox.directory import Account, Group
 from sandbox.graph_call import CONTEXT, MISSING, Call, GraphError, Handler, Reply, account_of
 from sandbox.graph_query import (
     DEFAULT_USER_PROPERTIES,
@@ -16,6 +17,8 @@ from sandbox.graph_query import (
     search_test,
     selected,
 )
+from sandbox.roles import ROLE_TEMPLATES, is_built_in
+from sandbox.world import World
 
 READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 READ_GROUPS = ("GroupMember.Read.All", "Group.Read.All", "Directory.Read.All", "Directory.ReadWrite.All")
@@ -24,6 +27,9 @@ READ_ROLES = ("RoleManagement.Read.Directory", "Directory.Read.All", "Directory.
 
 class Users:
     """The handlers that change nothing."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     def routes(self, user: str) -> list[tuple[str, str, Handler]]:
         objects = r"(?:/(?:microsoft\.)?graph\.(?P<cast>\w+))?"
@@ -85,7 +91,7 @@ class Users:
 
     def list_users(self, call: Call) -> Reply:
         call.require(*READ_USERS)
-        rows = [user_record(account) for account in call.tenant.accounts.values()]
+        rows = [user_record(account, self.world.now()) for account in call.tenant.accounts.values()]
         if "$search" in call.query:
             if call.headers.get("consistencylevel", "").lower() != "eventual":
                 raise UnsupportedQuery("A request with $search needs the header 'ConsistencyLevel: eventual'.")
@@ -100,7 +106,7 @@ class Users:
         skip = int(call.query.get("$skiptoken") or 0)
 
         def link(next_skip: int) -> str:
-            return f"{call.root}{call.path}?{urlencode(call.query | {'$skiptoken': str(next_skip)})}"
+            return f"{call.caller.root}{call.path}?{urlencode(call.query | {'$skiptoken': str(next_skip)})}"
 
         shown = [selected(row, call.query.get("$select"), default) for row in rows]
         answer = {"@odata.context": f"{CONTEXT}{name}"} | page(shown, top=top, skip=skip, link=link)
@@ -110,7 +116,7 @@ class Users:
 
     def get_user(self, call: Call, user: str) -> Reply:
         call.require(*READ_USERS)
-        record = user_record(account_of(call, user))
+        record = user_record(account_of(call, user), self.world.now())
         return Reply(
             200,
             {"@odata.context": f"{CONTEXT}users/$entity"}
@@ -125,14 +131,15 @@ class Users:
         return Reply(
             200,
             {"@odata.type": "#microsoft.graph.user"}
-            | selected(user_record(manager), call.query.get("$select"), DEFAULT_USER_PROPERTIES),
+            | selected(user_record(manager, self.world.now()), call.query.get("$select"), DEFAULT_USER_PROPERTIES),
         )
 
     def transitive_member_of(self, call: Call, user: str, cast: str | None = None) -> Reply:
         call.require(*READ_USERS, *READ_GROUPS)
         account = account_of(call, user)
         groups = [self._group(call, group) for group in call.tenant.groups_of(account.id)]
-        roles = [self._role(call, name) for name in call.tenant.roles_of(account.id)]
+        # A custom role is no directoryRole object; only roleAssignments tell of it.
+        roles = [self._role(call, name) for name in call.tenant.roles_of(account.id) if is_built_in(name)]
         return self._objects(call, groups, roles, cast)
 
     def owned_objects(self, call: Call, user: str, cast: str | None = None) -> Reply:
@@ -206,5 +213,6 @@ class Users:
         )
 
 
-def user_record(account: Account) -> dict[str, Any]:
-    return {"id": account.id} | account.properties | {"signInActivity": None}
+def user_record(account: Account, now: datetime) -> dict[str, Any]:
+    """What a read shows now, which may be older than the truth."""
+    return {"id": account.id} | account.properties_at(now) | {"signInActivity": None}

@@ -59,7 +59,7 @@ class Writes:
         return Reply(204)
 
     def require_reachable(self, call: Call, account: Account) -> None:
-        if not call.tenant.may_be_reset(account):
+        if not call.tenant.may_be_reset(account, call.caller.enrolment):
             raise GraphError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
     def _refuse_foreign_passwords(self, tenant: Tenant, account: Account) -> None:

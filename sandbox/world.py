@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from sandbox.applications import MFA, RESET, Application
 from sandbox.desk import Desk
 from sandbox.directory import Directory
 from sandbox.faults import Faults
 from sandbox.record import Record
+from sandbox.tokens import Federation
 
 
 def utc_now() -> datetime:
@@ -47,6 +49,8 @@ class Credentials:
     halo_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     graph_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     graph_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    graph_mfa_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    graph_mfa_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     smtp_user: str = "connector"
     smtp_password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
@@ -85,6 +89,7 @@ class World:
     now: Callable[[], datetime] = utc_now
     latency_seconds: float = 0.0
     credentials: Credentials = field(default_factory=Credentials)
+    federation: Federation = field(default_factory=Federation, repr=False)
     limits: Limits = field(init=False)
     desk: Desk = field(init=False)
     directory: Directory = field(init=False)
@@ -104,6 +109,13 @@ class World:
 
         self.limits = Limits(**vars(GENTLE_LIMITS)) if self.gentle else Limits()
         self.directory = seed.directory(self.seed, now=self.now)
+        known = self.credentials
+        for key, client_id, secret in (
+            (RESET, known.graph_client_id, known.graph_client_secret),
+            (MFA, known.graph_mfa_client_id, known.graph_mfa_client_secret),
+        ):
+            federated = [self.federation.credential]
+            self.directory.applications[key] = Application(key, client_id, secret, federated=federated)
         self.desk = seed.desk(self.directory, now=self.now)
         self.faults = Faults(seed=self.seed, gentle=self.gentle)
         self.record = Record()
