@@ -7,59 +7,28 @@ minute. Source: MSAL Python 1.39, read and run 2026-11-22.
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import msal
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from connector.config import GraphSection
 from connector.core.ports import Clock
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConfigError, TemporaryError
+from connector.errors import AuthenticationError, TemporaryError
+from connector.graph.aadsts import ADVICE, PASSING_CODES, codes_of
+from connector.graph.credential import Credential as Credential
+from connector.graph.credential import days_left as days_left
+from connector.graph.credential import read_credential as read_credential
+from connector.graph.tokens import permissions_of as permissions_of
 from connector.http import TEMPORARY, Http, MsalTransport, read_retry_after
 
 RENEW_AT_MOST_EVERY = timedelta(minutes=5)
 """A refusal makes us take a new token (consent may be new) at most this often: not once per refused call."""
-
-CODE = re.compile(r"AADSTS(\d+)")
-CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-PRIVATE_KEY = re.compile(r"-----BEGIN ((?:[A-Z]+ )*)PRIVATE KEY-----.+?-----END \1PRIVATE KEY-----", re.DOTALL)
-
-# Microsoft's own trouble; nothing to mend here. Source: learn.microsoft.com reference-error-codes, read 2026-11-22.
-PASSING_CODES = frozenset({90006, 90012, 90024, 90033, 90055, 90090})
-
-# What an admin can do. Same source; 7000229 and 900023 from public reports, read 2026-11-22. {place} is the tenant
-# in our configuration.
-ADVICE: Mapping[int, str] = {
-    7000215: "graph.client_secret is wrong: paste the secret's Value, not its ID",
-    7000222: "The client secret has expired: make a new one and put it into graph.client_secret",
-    700027: "The certificate does not belong to this app: upload it to the app registration, or correct "
-    "graph.certificate",
-    700024: "The assertion is outside its time: set this machine's clock",
-    700016: "The app is not known in that tenant: correct graph.client_id, make the app multi-tenant, or have the "
-    "customer's admin consent",
-    7000229: "The app is not in that tenant yet: have the customer's admin open the consent link",
-    65001: "Nobody has consented for that tenant: have the customer's admin open the consent link",
-    7000112: "The app is disabled in that tenant: have the customer's admin enable the enterprise application",
-    90002: "There is no such tenant: correct {place}.tenant_id, or graph.authority for a national cloud",
-    900023: "{place}.tenant_id is malformed: write the tenant's id as Entra shows it",
-    90038: "The tenant lives in another national cloud: set graph.authority and graph.url to that cloud",
-    900382: "The tenant lives in another national cloud: set graph.authority and graph.url to that cloud",
-    53003: "The customer's Conditional Access blocks the app: exclude its service principal or allow this address",
-    530032: "A security policy of the customer blocks the app: have the customer's admin allow it",
-    90099: "The app is not authorised for that customer: consent to it there",
-    9001023: "{place}.tenant_id must be one tenant's id, not common or consumers",
-    700229: "This kind of token cannot sign the app in: use a client secret or a certificate",
-}
 
 
 class Registration(Protocol):
@@ -89,57 +58,16 @@ class App:
     url: str
 
 
-@dataclass(frozen=True)
-class Credential:
-    """What the app proves itself with, checked before the first call.
+def consent_link(settings: Registration, tenant_id: str, client_id: str | None = None) -> str:
+    """Where an admin of a tenant lets an app in. Opening it needs a sign-in as that admin and a click.
 
-    Attributes:
-        expires_at: Of the certificate; `None` for a secret, whose end only Microsoft knows.
+    Args:
+        client_id: Of another app in the same cloud; default: that of `settings`.
+
+    Source: learn.microsoft.com/entra/identity-platform/v2-admin-consent, read 2026-11-22.
     """
-
-    for_msal: Callable[[], object] = field(repr=False)
-    expires_at: datetime | None = None
-
-
-def read_credential(settings: GraphSection) -> Credential:
-    """The secret, or key and certificate out of one PEM text.
-
-    Raises:
-        ConfigError: The PEM is not what it should be.
-    """
-    if settings.certificate is not None:
-        return _certificate(settings.certificate)
-    if settings.client_secret is not None:
-        return Credential(settings.client_secret.reveal)
-    raise ConfigError("graph: neither client_secret nor certificate is there. Give exactly one of them.")
-
-
-def _certificate(pem: Secret) -> Credential:
-    where = "graph.certificate"
-    text = pem.reveal()
-    found_key, found_certificate = PRIVATE_KEY.search(text), CERTIFICATE.search(text)
-    if not (found_key and found_certificate):
-        lacks = "a private key" if not found_key else "a certificate"
-        raise ConfigError(f"{where}: {lacks} is missing in it. Write key and certificate into one PEM file.")
-    if "ENCRYPTED" in found_key[1] or "Proc-Type: 4,ENCRYPTED" in found_key[0]:
-        raise ConfigError(
-            f"{where}: the private key is encrypted. Decrypt it (openssl pkey -in key.pem -out plain.pem) and protect "
-            "the file by its rights."
-        )
-    try:
-        key = load_pem_private_key(found_key[0].encode(), password=None)
-        certificate = x509.load_pem_x509_certificate(found_certificate[0].encode())
-    except (ValueError, TypeError):  # their texts may quote the key
-        raise ConfigError(f"{where}: key or certificate is damaged. Export both again as PEM.") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ConfigError(f"{where}: Entra takes RSA keys only. Make a certificate with an RSA key.")
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
-        raise ConfigError(f"{where}: the certificate is not that of the private key. Put the pair into one file.")
-    return Credential(
-        lambda: {"private_key": found_key[0], "public_certificate": found_certificate[0]},
-        expires_at=certificate.not_valid_after_utc,
-    )
+    app = settings.client_id if client_id is None else client_id
+    return f"{settings.authority}/{quote(tenant_id, safe='')}/adminconsent?client_id={quote(app, safe='')}"
 
 
 class SignIn:
@@ -181,6 +109,9 @@ class SignIn:
             application = self._application or self._new_application()
             try:
                 answer = application.acquire_token_for_client([f"{self._settings.url}/.default"])
+            except AuthenticationError as failure:
+                # Of the platform that makes our assertion: it does not know whom it stops.
+                raise AuthenticationError(str(failure), scope=self.scope) from None
             except (msal.exceptions.MsalError, ValueError, KeyError):
                 # Their texts may hold the answer's body.
                 raise self._passing("sent something that is not a token") from None
@@ -228,53 +159,37 @@ class SignIn:
             raise self._passing("sent no usable description of the tenant") from None
 
     def _refusal(self, answer: Mapping[str, Any]) -> AuthenticationError | TemporaryError:
-        codes = _codes(answer)
+        codes = codes_of(answer)
         if any(code in PASSING_CODES for code in codes) or answer.get("error") == "temporarily_unavailable":
             return self._passing(f"has trouble of its own (AADSTS{codes[0]})" if codes else "has trouble of its own")
         known = next((code for code in codes if code in ADVICE), None)
         name = f"AADSTS{known or codes[0]}" if codes else "no AADSTS code"
-        advice = (
-            ADVICE[known].format(place=self.place) if known else "Look the code up at login.microsoftonline.com/error"
-        )
+        whose = "the app's sign-in" if self._credential.section == "graph" else f"the sign-in of {self._app}"
         return AuthenticationError(
-            f"Microsoft refused the app's sign-in for {self.place} ({name}). {advice}. Then run: connector check",
+            f"Microsoft refused {whose} for {self.place} ({name}). {self._advice(known)}. Then run: connector check",
             scope=self.scope,
         )
+
+    @property
+    def _app(self) -> str:
+        return f"the app of {self._credential.section}"
+
+    def _advice(self, code: int | None) -> str:
+        if code is None:
+            return "Look the code up at login.microsoftonline.com/error"
+        advice = ADVICE[code].format(
+            place=self.place,
+            app=self._credential.section,
+            credential=self._credential.place,
+            link=consent_link(self._settings, self._tenant_id),
+        )
+        return f"{self._credential.out_of_date(self._clock())} {advice}".strip()
 
     def _passing(self, what: str) -> TemporaryError:
         return TemporaryError(
             f"Microsoft's sign-in service for {self.place} {what}. It is tried again by itself; check graph.authority "
             "and the network if it lasts."
         )
-
-
-def permissions_of(token: Secret) -> frozenset[str] | None:
-    """The application permissions in a token's `roles`; `None` when it cannot be looked into.
-
-    For explaining only, never for allowing: Microsoft calls Graph's tokens opaque, and nothing is verified here.
-    """
-    parts = token.reveal().split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return None
-    if not isinstance(claims, dict):
-        return None
-    roles = claims.get("roles", [])  # Entra leaves the claim out where nothing was consented to
-    return frozenset(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else None
-
-
-def days_left(credential: Credential, now: datetime) -> int | None:
-    """Whole days until the certificate ends; negative afterwards; `None` for a secret."""
-    return (credential.expires_at - now.astimezone(UTC)).days if credential.expires_at else None
-
-
-def _codes(answer: Mapping[str, Any]) -> list[int]:
-    listed = answer.get("error_codes")
-    codes = [code for code in listed if isinstance(code, int)] if isinstance(listed, list) else []
-    return codes or [int(found) for found in CODE.findall(str(answer.get("error_description", "")))[:3]]
 
 
 class _JsonTransport:

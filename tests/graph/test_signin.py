@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -15,7 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from connector.config import GraphSection
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
-from connector.graph.signin import ADVICE, PASSING_CODES, SignIn, permissions_of, read_credential
+from connector.graph.aadsts import ADVICE, PASSING_CODES
+from connector.graph.credential import read_credential
+from connector.graph.signin import SignIn
+from connector.graph.tokens import permissions_of
 from connector.http import Http
 from connector.passwords import new_password
 from tests.graph.border import GRAPH, ID, LOGIN, PERMISSIONS, TENANT, UPN, Back, Border, refused, token_of
@@ -28,6 +32,20 @@ def aadsts(code: int, *, status: int = 400, error: str = "unauthorized_client") 
     return Back(
         status, {"error": error, "error_description": f"AADSTS{code}: text of Microsoft", "error_codes": [code]}
     )
+
+
+def sign_in_of(border: Border, **changes: Any) -> SignIn:
+    """The sign-in of one tenant by itself; `changes` replace what it is built with."""
+    section = GraphSection(client_id="app", client_secret=border.secret, authority=LOGIN, url=GRAPH)
+    given: dict[str, Any] = {
+        "tenant": "contoso",
+        "tenant_id": TENANT,
+        "settings": section,
+        "credential": read_credential(section),
+        "http": Http(system="Microsoft sign-in", scope="tenant.contoso", sleep=border.time.sleep),
+        "clock": border.time.clock,
+    }
+    return SignIn(**(given | changes))
 
 
 def test_nothing_is_sent_before_the_first_call(border: Border) -> None:
@@ -65,7 +83,11 @@ def test_each_known_refusal_says_what_to_do(border: Border, code: int) -> None:
     with pytest.raises(AuthenticationError) as refusal:
         border.directory().read("contoso", ID)
     assert f"AADSTS{code}" in str(refusal.value)
-    assert ADVICE[code].format(place="tenants.contoso") in str(refusal.value)
+    filled = {"place": "tenants.contoso", "app": "graph", "credential": "graph.client_secret"}
+    tenant_id = f"{TENANT[:-2]}00"
+    link = f"{LOGIN}/{tenant_id}/adminconsent?client_id=app"
+    assert ADVICE[code].format(**filled, link=link) in str(refusal.value)
+    assert "{" not in str(refusal.value)
     assert "text of Microsoft" not in str(refusal.value)
     assert refusal.value.scope == "tenant.contoso"
 
@@ -154,23 +176,19 @@ def test_a_description_without_a_token_address_is_waited_out(border: Border) -> 
 
 def test_what_was_mended_works_at_once_for_a_running_connector_too(border: Border) -> None:
     short = {"access_token": token_of(PERMISSIONS), "expires_in": 1, "token_type": "Bearer"}
-    border.token_answers = [Back(200, short), Back(200, short), aadsts(700016)]
-    directory = border.directory()
-    directory.read("contoso", ID)  # looks into one token and sends another: each has ended before it is used again
+    border.token_answers = [Back(200, short), aadsts(700016)]
+    sign_in = sign_in_of(border)
+    sign_in.token()
     with pytest.raises(AuthenticationError):
-        directory.read("contoso", ID)
-    assert directory.read("contoso", ID).id == ID  # MSAL alone would repeat the refusal for a minute
+        sign_in.token()
+    assert sign_in.token().reveal() == border.tokens[-1]  # MSAL alone would repeat the refusal for a minute
 
 
 # ---------------------------------------------------------------- a token that has become too old
 
 
 def test_a_token_that_another_thread_has_replaced_is_not_thrown_away(border: Border) -> None:
-    section = GraphSection(client_id="app", client_secret=border.secret, authority=LOGIN, url=GRAPH)
-    sign_in = SignIn(
-        tenant="contoso", tenant_id=TENANT, settings=section, credential=read_credential(section),
-        http=Http(system="Microsoft sign-in", scope="tenant.contoso", sleep=border.time.sleep), clock=border.time.clock,
-    )  # fmt: skip
+    sign_in = sign_in_of(border)
     old = sign_in.token()
     assert sign_in.renew(old)
     new = sign_in.token()
