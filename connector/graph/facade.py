@@ -8,17 +8,18 @@ from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from connector.adapter import Surroundings
-from connector.config import GraphSection, TenantSection
+from connector.config import GraphSection, RegistrationSection, TenantSection
 from connector.core.case import fold
 from connector.core.ports import Account, Clock, Finding, Level, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
 from connector.graph.client import Ask, GraphClient
+from connector.graph.credential import Credential, days_left, read_credential
 from connector.graph.directory import READ_USERS, Lookup
 from connector.graph.facts import object_id
 from connector.graph.methods import KINDS
 from connector.graph.reset import ANY_METHOD, REVOKE_SESSIONS, SET_PASSWORD, Resetter
-from connector.graph.signin import SignIn, days_left, read_credential
+from connector.graph.signin import App, Registration, SignIn
 from connector.http import Http, Pace
 
 METHOD_CALLS = 5
@@ -66,31 +67,42 @@ class GraphDirectory:
     ) -> None:
         self._clock = clock
         problems = list(_problems(graph, tenants))
-        try:
-            self._credential = read_credential(graph)
-        except ConfigError as failure:
-            problems.extend(failure.problems)
+        apps: list[tuple[Registration, Credential]] = []
+        for registration, registered, place in _apps(graph):
+            try:
+                apps.append((registration, read_credential(registered, section=place)))
+            except ConfigError as failure:
+                problems.extend(failure.problems)
         if problems:
             raise ConfigError(problems)
+        self._credential = apps[0][1]
+        self._methods_credential = apps[-1][1]
         self._tenants: dict[str, _Tenant] = {}
         for name, section in tenants.items():
-            sign_in = SignIn(
-                tenant=name,
-                tenant_id=section.tenant_id,
-                settings=graph,
-                credential=self._credential,
-                http=http_for(system="Microsoft sign-in", scope=f"tenant.{name}"),
-                clock=clock,
-            )
-            client = GraphClient(
-                url=graph.url, sign_in=sign_in, http=http_for(system="Microsoft Graph", scope=f"tenant.{name}")
-            )
+            # Each app of each tenant signs in by itself: own cache, own connections, own turns.
+            clients = [
+                GraphClient(
+                    url=graph.url,
+                    sign_in=SignIn(
+                        tenant=name,
+                        tenant_id=section.tenant_id,
+                        settings=registration,
+                        credential=credential,
+                        http=http_for(system="Microsoft sign-in", scope=f"tenant.{name}"),
+                        clock=clock,
+                    ),
+                    http=http_for(system="Microsoft Graph", scope=f"tenant.{name}"),
+                )
+                for registration, credential in apps
+            ]
+            client, methods_client = clients[0], clients[-1]
             pace = Pace(METHOD_CALLS, METHOD_WINDOW, now=now, sleep=sleep)
             self._tenants[name] = _Tenant(
                 client,
                 Lookup(tenant=name, client=client, protected=section.protected),
                 Resetter(
                     client=client,
+                    methods_client=methods_client,
                     pace=pace,
                     now=now,
                     sleep=sleep,
@@ -197,6 +209,13 @@ class _Tenant:
             domains = frozenset()
         self._domains = (domains, now)
         return domains
+
+
+def _apps(graph: GraphSection) -> Iterable[tuple[Registration, RegistrationSection, str]]:
+    """The apps that sign in: the one that does everything, or two; the one for sign-in methods comes last."""
+    yield graph, graph, "graph"
+    if graph.mfa is not None:
+        yield App(graph.mfa.client_id, graph.authority, graph.url), graph.mfa, "graph.mfa"
 
 
 def _problems(graph: GraphSection, tenants: Mapping[str, TenantSection]) -> Iterable[str]:

@@ -47,6 +47,8 @@ class Resetter:
     Args:
         pace: Of this tenant's calls for sign-in methods: Microsoft allows 5 in 10 s for an app in a tenant
             (learn.microsoft.com/graph/throttling-limits, read 2026-11-22).
+        methods_client: Of another app, for listing and removing methods; default: `client`. Microsoft counts calls for
+            each app by itself, so the pace is that of the app which makes them.
         keep: Methods that stay, by Graph's name of their type without `AuthenticationMethod`: `fido2`.
         now, sleep: Monotonic seconds and how to wait; fakes in tests.
     """
@@ -56,11 +58,13 @@ class Resetter:
         *,
         client: GraphClient,
         pace: Pace,
+        methods_client: GraphClient | None = None,
         keep: Collection[str] = (),
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
+        self._methods_client = methods_client or client
         self._pace = pace
         self._keep = frozenset(keep)
         self._now = now
@@ -138,16 +142,16 @@ class Resetter:
                 "time. It goes on by itself.",
                 retry_after=GO_ON_AFTER,
             )
-        return self._client.call(http_method, path, version=version, repeatable=False, timeout=METHODS_TIMEOUT)
+        return self._methods_client.call(http_method, path, version=version, repeatable=False, timeout=METHODS_TIMEOUT)
 
     def pause(self, length: timedelta) -> None:
         self._sleep(length.total_seconds())
 
     def refusal(self, reply: Reply, doing: str, needs: tuple[str, ...]) -> ConnectorError:
-        return self._refusal(reply, doing, needs)
+        return self._refusal(reply, doing, needs, self._methods_client)
 
     def permissions(self) -> frozenset[str] | None:
-        return self._client.permissions()
+        return self._methods_client.permissions()
 
     def _user(self, account_id: str) -> str:
         checked = object_id(account_id)
@@ -157,13 +161,15 @@ class Resetter:
             )
         return f"/users/{checked}"
 
-    def _refusal(self, reply: Reply, doing: str, needs: tuple[str, ...]) -> ConnectorError:
+    def _refusal(
+        self, reply: Reply, doing: str, needs: tuple[str, ...], client: GraphClient | None = None
+    ) -> ConnectorError:
         if reply.meaning is Meaning.GONE:
             return NoSuchAccount(
                 f"Microsoft Graph found nothing for {doing} in {self._client.place}. The account may have been "
                 "deleted, or is only minutes old; look in Entra."
             )
-        return self._client.refusal(reply, doing, needs=needs)
+        return (client or self._client).refusal(reply, doing, needs=needs)
 
 
 class _Removal:
