@@ -28,6 +28,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from connector.adapter import Surroundings
 from connector.config import Duration, Place, SecretValue, Section, is_loopback, validate
+from connector.core.case import fold
 from connector.core.ports import Clock, Email, Finding, Level
 from connector.errors import ConfigError, PermanentError
 from connector.mail.address import Mailbox, checked_address, domain_of, has_control_characters
@@ -137,6 +138,11 @@ class SmtpMailer:
     def sender_domain(self) -> str:
         """The domain of the configured sender: what a Message-ID ends with."""
         return domain_of(self._settings.sender.address)
+
+    @property
+    def sender_address(self) -> str:
+        """The address that mails come from, folded: an account that answers to it is never reset."""
+        return fold(self._settings.sender.address)
 
     def ready(self) -> None:
         """Connect, encrypt, sign in, NOOP, leave. See `Mailer.ready`."""
