@@ -26,7 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"Cannot listen: {error} Use --host 127.0.0.1", file=sys.stderr)
         return 2
-    world = World(seed=options.seed, gentle=options.gentle, latency_seconds=options.latency / 1000)
+    world = World(
+        seed=options.seed,
+        gentle=options.gentle,
+        latency_seconds=options.latency / 1000,
+        extra_tenants=options.tenants,
+        extra_users=options.users,
+    )
     ports = Ports(**{name: getattr(options, f"{name}_port") for name in SERVERS})
     stop = threading.Event()
 
@@ -110,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ready-file", type=Path, help="where to write addresses and credentials as JSON")
     for name in SERVERS:
         parser.add_argument(f"--{name}-port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--tenants", type=int, default=0, help="more customers than Contoso and Fabrikam")
+    parser.add_argument("--users", type=int, default=25, help="users of each of them")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="added to every answer")
     return parser
 

@@ -5,7 +5,7 @@ It is the sandbox's own and imitates nobody. Demo, end-to-end tests and benchmar
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +81,7 @@ class Control:
             ("GET", "/control/faults", self.list_faults),
             ("DELETE", "/control/faults", self.delete_faults),
             ("POST", "/control/limits", self.limits),
+            ("POST", "/control/habits", self.habits),
         ]
         routes = [
             Route("/", self.console),
@@ -155,7 +156,12 @@ class Control:
     async def calls(self, _request: Request) -> Response:
         record = self.world.record
         return JSONResponse(
-            {"systems": dict(record.by_system), "calls": dict(record.by_call), "batch_items": dict(record.batch_items)}
+            {
+                "systems": dict(record.by_system),
+                "calls": dict(record.by_call),
+                "batch_items": dict(record.batch_items),
+                "throttled": dict(record.throttled),
+            }
         )
 
     async def delete_calls(self, _request: Request) -> Response:
@@ -199,3 +205,8 @@ class Control:
         for name, value in body.items():
             setattr(self.world.limits, name, int(value))
         return JSONResponse(asdict(self.world.limits))
+
+    async def habits(self, request: Request) -> Response:
+        """Set any of `world.Habits`."""
+        self.world.habits = replace(self.world.habits, **await object_of(request))
+        return JSONResponse(asdict(self.world.habits))

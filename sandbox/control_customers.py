@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from sandbox.applications import RESET, Application
 from sandbox.authority import ERRORS
 from sandbox.control_call import Handler, object_of
 from sandbox.control_view import shown_account, shown_tenant
+from sandbox.crowd import add_customers
 from sandbox.desk_records import NotThere
-from sandbox.directory import Account, Tenant
+from sandbox.directory import Account, Tenant, graph_time
+from sandbox.methods import new_method
 from sandbox.world import World
 
 
@@ -29,8 +32,11 @@ class Customers:
             ("GET", "/control/accounts", self.list_accounts),
             ("GET", "/control/accounts/{upn}", self.get_account),
             ("PATCH", "/control/accounts/{upn}", self.patch_account),
+            ("DELETE", "/control/accounts/{upn}", self.delete_account),
+            ("POST", "/control/accounts/{upn}/methods", self.add_method),
             ("POST", "/control/accounts/{upn}/check-password", self.check_password),
             ("GET", "/control/tenants", self.list_tenants),
+            ("POST", "/control/tenants", self.add_tenants),
             ("PATCH", "/control/tenants/{key}", self.patch_tenant),
             ("PATCH", "/control/applications/{app}", self.patch_application),
             ("POST", "/control/certificates", self.add_certificate),
@@ -46,16 +52,49 @@ class Customers:
         return JSONResponse(shown_account(*self._found(request)))
 
     async def patch_account(self, request: Request) -> Response:
-        """Change Graph's `properties`, the administrator `roles`, or which kinds of `methods` are kept."""
+        """Change Graph's `properties`, the administrator roles, or which kinds of `methods` are kept."""
         body = await object_of(request)
         tenant, account = self._found(request)
         account.properties |= body.get("properties") or {}
-        if "roles" in body:
-            tenant.direct_roles[account.id] = [str(name) for name in body["roles"]]
+        for key, held in (
+            ("roles", tenant.direct_roles),
+            ("unit_roles", tenant.unit_roles),
+            ("eligible_roles", tenant.eligible_roles),
+        ):
+            if key in body:
+                held[account.id] = [str(name) for name in body[key]]
+        account.self_service = bool(body.get("self_service", account.self_service))
         if "methods" in body:
             kept = set(body["methods"]) | {"passwordAuthenticationMethod"}
             account.methods = [method for method in account.methods if method.kind in kept]
         return JSONResponse(shown_account(tenant, account))
+
+    async def delete_account(self, request: Request) -> Response:
+        """Gone as after a deletion in Entra."""
+        tenant, account = self._found(request)
+        tenant.forget(account)
+        return JSONResponse({})
+
+    async def add_method(self, request: Request) -> Response:
+        """Register a method: `{kind, id, default, stuck, properties}`; everything but `kind` is optional.
+
+        `kind` is Microsoft's type name, or one that does not exist yet.
+        """
+        body = await object_of(request)
+        tenant, account = self._found(request)
+        method = new_method(
+            str(body["kind"]),
+            method_id=str(body.get("id") or uuid.uuid4()),
+            created=graph_time(self.world.now()),
+            stuck=bool(body.get("stuck", False)),
+            **(body.get("properties") or {}),
+        )
+        if account.method(method.id):
+            raise ValueError(f"{account.upn} has a method with the id {method.id} already")
+        account.methods.append(method)
+        if body.get("default"):
+            account.default_method = method.id
+        return JSONResponse(shown_account(tenant, account), status_code=201)
 
     async def check_password(self, request: Request) -> Response:
         """Whether this password opens the account now; the only thing that can be asked about a password."""
@@ -74,6 +113,20 @@ class Customers:
 
     async def list_tenants(self, _request: Request) -> Response:
         return JSONResponse([shown_tenant(tenant) for tenant in self.world.directory.tenants.values()])
+
+    async def add_tenants(self, request: Request) -> Response:
+        """`{count, users}`: that many more customers with so many users each; see `crowd`."""
+        body = await object_of(request)
+        world = self.world
+        added = add_customers(
+            world.directory,
+            world.desk,
+            world.seed,
+            count=int(body.get("count", 1)),
+            users=int(body.get("users", 25)),
+            now=world.now(),
+        )
+        return JSONResponse([shown_tenant(tenant) for tenant in added], status_code=201)
 
     async def patch_tenant(self, request: Request) -> Response:
         """What the tenant's administrator decided; see `sandbox/README.md` for the keys.

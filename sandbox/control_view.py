@@ -46,6 +46,8 @@ def shown_account(tenant: Tenant, account: Account) -> dict[str, Any]:
         "federated": tenant.is_federated(account),
         "guest": account.properties["userType"] == "Guest",
         "roles": tenant.roles_of(account.id),
+        "eligible_roles": tenant.eligible_roles.get(account.id, []),
+        "self_service": account.self_service,
         "groups": [group.name for group in tenant.groups_of(account.id)],
         "methods": [
             {"id": method.id, "kind": method.kind, "default": method.id == account.default_method}
@@ -66,6 +68,7 @@ def shown_tenant(tenant: Tenant) -> dict[str, Any]:
         "id": tenant.id,
         "domains": [domain.name for domain in tenant.domains],
         "groups": {group.name: group.id for group in tenant.groups.values()},
+        "deleted": tenant.deleted,
         "licences": sorted(tenant.licences),
         "pass_policy": tenant.pass_policy,
         "mail_scope": tenant.mail_scope,

@@ -15,54 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.applications import RESET, Application, Enrolment, enrolments
+from sandbox.methods import Method
 from sandbox.roles import reaches
-
-PASSWORD_METHOD_ID = "28c10230-6103-485e-b985-444c60001490"
-"""The id of everybody's password method. Source: learn.microsoft.com passwordAuthenticationMethod, read 2026-11-22."""
-
-PHONE_METHOD_IDS = {
-    "mobile": "3179e48a-750b-4051-897c-87b9720928f7",
-    "alternateMobile": "b6332ec1-7057-4abe-9331-3d72feddfe41",
-    "office": "e37fc753-ff3b-4958-9484-eaa9425c82bc",
-}
-"""A phone's id depends on its type only. Source: learn.microsoft.com phoneAuthenticationMethod, read 2026-11-22."""
-
-METHOD_SEGMENTS = {
-    "phoneAuthenticationMethod": "phoneMethods",
-    "emailAuthenticationMethod": "emailMethods",
-    "microsoftAuthenticatorAuthenticationMethod": "microsoftAuthenticatorMethods",
-    "fido2AuthenticationMethod": "fido2Methods",
-    "softwareOathAuthenticationMethod": "softwareOathMethods",
-    "windowsHelloForBusinessAuthenticationMethod": "windowsHelloForBusinessMethods",
-    "platformCredentialAuthenticationMethod": "platformCredentialMethods",
-    "temporaryAccessPassAuthenticationMethod": "temporaryAccessPassMethods",
-    "externalAuthenticationMethod": "externalAuthenticationMethods",
-    "qrCodePinAuthenticationMethod": "qrCodePinMethod",
-    "resourceAccountKeyAuthenticationMethod": "resourceAccountKeyAuthenticationMethods",
-    "hardwareOathAuthenticationMethod": "hardwareOathMethods",
-    "passwordlessMicrosoftAuthenticatorAuthenticationMethod": "passwordlessMicrosoftAuthenticatorMethods",
-}
-"""Where each type of method is read and deleted. The password method has no DELETE and so is not here."""
-
-BETA_ONLY = frozenset({"hardwareOathMethods", "passwordlessMicrosoftAuthenticatorMethods"})
-"""Addresses that v1.0 does not know. Source: the v1.0 metadata has neither type, read 2026-11-22."""
-
-METHOD_PERMISSIONS = {
-    "phoneMethods": "UserAuthMethod-Phone.ReadWrite.All",
-    "emailMethods": "UserAuthMethod-Email.ReadWrite.All",
-    "microsoftAuthenticatorMethods": "UserAuthMethod-MicrosoftAuthApp.ReadWrite.All",
-    "fido2Methods": "UserAuthMethod-Passkey.ReadWrite.All",
-    "softwareOathMethods": "UserAuthMethod-SoftwareOATH.ReadWrite.All",
-    "windowsHelloForBusinessMethods": "UserAuthMethod-WindowsHello.ReadWrite.All",
-    "platformCredentialMethods": "UserAuthMethod-PlatformCred.ReadWrite.All",
-    "temporaryAccessPassMethods": "UserAuthMethod-TAP.ReadWrite.All",
-    "externalAuthenticationMethods": "UserAuthMethod-External.ReadWrite.All",
-    "qrCodePinMethod": "UserAuthMethod-QR.ReadWrite.All",
-    "resourceAccountKeyAuthenticationMethods": "UserAuthMethod-ResourceKey.ReadWrite.All",
-    "hardwareOathMethods": "UserAuthMethod-HardwareOATH.ReadWrite.All",
-    "passwordlessMicrosoftAuthenticatorMethods": "UserAuthMethod-MicrosoftAuthApp.ReadWrite.All",
-}
-"""The narrow permission that may delete each type; `UserAuthenticationMethod.ReadWrite.All` covers all."""
 
 PASS_POLICY = {
     "state": "enabled",
@@ -90,23 +44,6 @@ class Password:
 
     def __repr__(self) -> str:
         return "Password(***)"
-
-
-@dataclass
-class Method:
-    """One registered sign-in method. `kind` is Microsoft's type name without `#microsoft.graph.`.
-
-    `stuck`: listed, but refused whenever it is to be deleted.
-    """
-
-    id: str
-    kind: str
-    properties: dict[str, Any] = field(default_factory=dict)
-    stuck: bool = False
-
-    @property
-    def phone_type(self) -> str | None:
-        return self.properties.get("phoneType")
 
 
 @dataclass(frozen=True)
@@ -212,7 +149,7 @@ class Tenant:
 
     `eligible_roles` wait for activation (PIM); `unit_roles` are held for a restricted management administrative unit
     only. `refusal` is the AADSTS number that every token request for this tenant gets. `mail_scope` are the mailboxes
-    that the application may send from; None means all of them.
+    that the application may send from; None means all of them. `deleted` keeps the ids of accounts that are gone.
     """
 
     key: str
@@ -228,6 +165,7 @@ class Tenant:
     pass_policy: dict[str, Any] = field(default_factory=lambda: dict(PASS_POLICY))
     mail_scope: list[str] | None = None
     refusal: int | None = None
+    deleted: dict[str, str] = field(default_factory=dict)
     enrolments: dict[str, Enrolment] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,6 +176,11 @@ class Tenant:
         """What the main application has been granted."""
         return self.enrolments[RESET].permissions
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything that it is called in an address."""
+        return frozenset({self.id, self.key, *(domain.name for domain in self.domains)})
+
     def find(self, id_or_upn: str) -> Account | None:
         """The account with this object id or user principal name; case does not matter."""
         wanted = id_or_upn.lower()
@@ -245,6 +188,14 @@ class Tenant:
             if wanted in (account.id, account.upn.lower()):
                 return account
         return None
+
+    def forget(self, account: Account) -> None:
+        """Delete an account, with its memberships; Graph answers 404 for its id from then on."""
+        del self.accounts[account.id]
+        self.deleted[account.upn] = account.id
+        for group in self.groups.values():
+            group.members = [one for one in group.members if one != account.id]
+            group.owners = [one for one in group.owners if one != account.id]
 
     def groups_of(self, member_id: str) -> list[Group]:
         """Every group that holds this account or group, directly or through other groups."""
@@ -298,7 +249,7 @@ class Directory:
     def tenant(self, id_or_domain: str) -> Tenant | None:
         wanted = id_or_domain.lower()
         for tenant in self.tenants.values():
-            if wanted in (tenant.id, tenant.key) or any(domain.name == wanted for domain in tenant.domains):
+            if wanted in tenant.names:
                 return tenant
         return None
 

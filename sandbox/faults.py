@@ -12,6 +12,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from sandbox import odd_answers
+
 SYSTEMS = ("halo", "graph", "authority", "smtp")
 KINDS = ("status", "cut_before", "cut_after", "slow", "not_json", "timeout")
 
@@ -23,7 +25,9 @@ class Fault:
     `match` is a regular expression searched in "METHOD /path" (for SMTP: "MAIL from", "RCPT to" or "DATA subject").
     `cut_before` drops the connection instead of doing anything; `cut_after` does it and then drops the
     connection; `timeout` does nothing and answers nothing for `delay` seconds (default 90); `slow` answers after
-    `delay` seconds (default 0.5).
+    `delay` seconds (default 0.5). `shape` gives a `status` of Graph one of the odd bodies in `odd_answers`. `tenant`
+    (a key, an id or a domain) limits a fault of Graph or the token endpoint to one customer. `times` 0 means until
+    cleared.
     """
 
     system: str
@@ -34,12 +38,18 @@ class Fault:
     body: str | None = None
     times: int = 1
     delay: float | None = None
+    tenant: str | None = None
+    shape: str | None = None
 
     def __post_init__(self) -> None:
         if self.system not in SYSTEMS:
             raise ValueError(f"system is one of {', '.join(SYSTEMS)}, not {self.system!r}")
         if self.kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.shape is not None and self.shape not in odd_answers.NAMES:
+            raise ValueError(f"shape is one of {', '.join(odd_answers.NAMES)}, not {self.shape!r}")
+        if self.tenant is not None and self.system not in ("graph", "authority"):
+            raise ValueError("only graph and authority can tell one tenant from another")
         try:
             re.compile(self.match)
         except re.error as error:
@@ -68,18 +78,24 @@ class Faults:
     def clear(self) -> None:
         self.waiting.clear()
 
-    def next_for(self, system: str, call: str, *, chance: bool = True) -> Fault | None:
+    def next_for(
+        self, system: str, call: str, *, chance: bool = True, tenant: frozenset[str] = frozenset()
+    ) -> Fault | None:
         """The fault that hits this call, if any; using it up counts.
 
         Args:
             call: "METHOD /path" without the query.
             chance: Whether random unkindness may hit too.
+            tenant: The names of the customer that it is made for, where that is known.
         """
         for fault in self.waiting:
+            if fault.tenant is not None and fault.tenant.lower() not in tenant:
+                continue
             if fault.system == system and re.search(fault.match, call):
-                fault.times -= 1
-                if fault.times <= 0:
-                    self.waiting.remove(fault)
+                if fault.times:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self.waiting.remove(fault)
                 return fault
         if self.gentle or not chance:
             return None

@@ -23,8 +23,10 @@ from sandbox import graph_batch
 from sandbox.graph_call import Call, Caller, GraphError, Handler, Reply, no_segment
 from sandbox.graph_methods import Methods
 from sandbox.graph_query import UnsupportedQuery
+from sandbox.graph_reports import Reports
 from sandbox.graph_users import Users
 from sandbox.graph_writes import Writes
+from sandbox.outside import SPOILT
 from sandbox.tokens import Issuer
 from sandbox.world import World
 
@@ -40,6 +42,7 @@ class Graph:
             *Users(world).routes(user),
             *Writes(world).routes(user),
             *Methods(world).routes(user),
+            *Reports(world).routes(),
         ]
         self.routes = [(method, re.compile(f"^{path}$", re.IGNORECASE), handler) for method, path, handler in routes]
 
@@ -68,6 +71,8 @@ class Graph:
         body = _json(await request.body())
         headers = {key.lower(): value for key, value in request.headers.items()}
         reply = self._admitted(request, lambda caller: graph_batch.run(self, body, caller=caller))
+        if reply.spoilt:
+            request.scope[SPOILT] = "status"
         return self._response(reply, headers)
 
     def _admitted(self, request: Request, then: Callable[[Caller], Reply]) -> Reply:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.graph_call import Caller, GraphError, Reply
+from sandbox.odd_answers import odd_item
 from sandbox.record import template_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def run(graph: Graph, body: Any, *, caller: Caller) -> Reply:
     """
     items = _items(body)
     answers: dict[str, dict[str, Any]] = {}
+    spoilt = False
     for item in items:
         number = item["id"].lower()
         failed = [
@@ -33,10 +35,12 @@ def run(graph: Graph, body: Any, *, caller: Caller) -> Reply:
             error = GraphError(424, "FailedDependency", "A dependency of this request failed.")
             answers[number] = _answer(item, graph.error_reply(error))
         else:
-            answers[number] = _answer(item, _carry_out(graph, item, caller))
+            reply = _carry_out(graph, item, caller)
+            spoilt = spoilt or reply.spoilt
+            answers[number] = _answer(item, reply)
     shuffled = list(answers.values())
     graph.shuffle.shuffle(shuffled)
-    return Reply(200, {"responses": shuffled})
+    return Reply(200, {"responses": shuffled}, spoilt=spoilt)
 
 
 def _carry_out(graph: Graph, item: dict[str, Any], caller: Caller) -> Reply:
@@ -44,8 +48,12 @@ def _carry_out(graph: Graph, item: dict[str, Any], caller: Caller) -> Reply:
     path = url.partition("?")[0]
     headers = {key.lower(): value for key, value in (item.get("headers") or {}).items()}
     graph.world.record.batch_items[f"{method} {template_of(path)}"] += 1
-    fault = graph.world.faults.next_for("graph", f"{method} /v1.0{path} in $batch", chance=False)
+    fault = graph.world.faults.next_for(
+        "graph", f"{method} /v1.0{path} in $batch", chance=False, tenant=caller.tenant.names
+    )
     if fault is not None and fault.kind == "status":
+        if fault.shape is not None:
+            return Reply(fault.status, odd_item(fault.shape, fault.status), fault.headers, spoilt=True)
         return _failed(graph, fault.status, fault.headers)
     if graph.world.faults.chance("a batch item is throttled", 0.01):
         return _failed(graph, 429, {"Retry-After": "1"})

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from sandbox.applications import Enrolment
 from sandbox.directory import Account, Tenant
+from sandbox.graph_query import page, selected
+from sandbox.world import World
 
 CONTEXT = "https://graph.microsoft.com/v1.0/$metadata#"
 MISSING = "Resource '{}' does not exist or one of its queried reference-property objects are not present."
@@ -69,11 +72,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a `Call`; `body` None means an empty answer."""
+    """The answer to a `Call`; `body` None means an empty answer, `spoilt` that a fault shaped a part of it."""
 
     status: int
     body: Any = None
     headers: dict[str, str] | None = None
+    spoilt: bool = False
 
 
 Handler = Callable[..., Reply]
@@ -91,3 +95,41 @@ def account_of(call: Call, user: str) -> Account:
     if account is None:
         raise GraphError(404, "Request_ResourceNotFound", MISSING.format(user))
     return account
+
+
+def collection(call: Call, rows: list[dict[str, Any]], name: str, default: tuple[str, ...] = ()) -> Reply:
+    """A page of rows, with `$select`, `$top`, `$count` and skip tokens. Without `default` all properties are shown."""
+    top = min(int(call.query.get("$top") or 100), 999)
+    skip = int(call.query.get("$skiptoken") or 0)
+
+    def link(next_skip: int) -> str:
+        return f"{call.caller.root}{call.path}?{urlencode(call.query | {'$skiptoken': str(next_skip)})}"
+
+    shown = [selected(row, call.query.get("$select"), default or tuple(row)) for row in rows]
+    answer = {"@odata.context": f"{CONTEXT}{name}"} | page(shown, top=top, skip=skip, link=link)
+    if call.query.get("$count", "").lower() == "true":
+        answer["@odata.count"] = len(rows)
+    return Reply(200, answer)
+
+
+def enter_reports_row(world: World, call: Call) -> None:
+    """Count one request of what Microsoft throttles together: authentication methods and the registration report.
+
+    5 requests in 10 seconds for one application in one tenant; refused ones count too. That they share the five is the
+    strict reading of one row in the table. Source: learn.microsoft.com throttling-limits, read 2026-11-22.
+    """
+    limits = world.limits
+    wait = world.throttled(
+        f"methods {call.tenant.key} {call.caller.enrolment.key}",
+        requests=limits.methods_requests,
+        window_seconds=limits.methods_window_seconds,
+    )
+    if wait is not None:
+        raise GraphError(429, "tooManyRequests", "Too many requests.", {"Retry-After": str(wait)})
+
+
+def require_premium(call: Call) -> None:
+    """Reports and sign-in dates need Entra ID P1."""
+    if not call.tenant.licences:
+        message = "Neither tenant is B2C or tenant doesn't have premium license"
+        raise GraphError(403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", message)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.directory import METHOD_PERMISSIONS, METHOD_SEGMENTS, PASSWORD_METHOD_ID, Account, Method
-from sandbox.graph_call import Call, GraphError, Handler, Reply, account_of
+from sandbox.directory import Account
+from sandbox.graph_call import Call, GraphError, Handler, Reply, account_of, enter_reports_row, no_segment
+from sandbox.methods import BETA_ONLY, METHOD_PERMISSIONS, METHOD_SEGMENTS, PASSWORD_METHOD_ID, Method
 from sandbox.world import World
 
 READ_METHODS = ("UserAuthenticationMethod.Read.All", "UserAuthenticationMethod.ReadWrite.All")
@@ -41,20 +42,23 @@ class Methods:
 
     def list_all(self, call: Call, user: str) -> Reply:
         account = self._entered(call, user, *READ_METHODS)
-        return _ok({"value": [_shown(method, typed=True) for method in account.methods]})
+        return _ok({"value": [_shown(method, typed=True) for method in account.methods_at(self.world.now())]})
 
     def get_any(self, call: Call, user: str, method_id: str) -> Reply:
         account = self._entered(call, user, *READ_METHODS)
-        return _ok(_shown(self._found(account, method_id), typed=True))
+        return _ok(_shown(_found(account.methods_at(self.world.now()), method_id), typed=True))
 
     def list_typed(self, call: Call, user: str, segment: str) -> Reply:
         account = self._entered(call, user, *READ_METHODS)
-        kind = _kind(segment)
-        return _ok({"value": [_shown(method, typed=False) for method in account.methods if method.kind == kind]})
+        kind = self._kind(call, segment)
+        listed = account.methods_at(self.world.now())
+        return _ok({"value": [_shown(method, typed=False) for method in listed if method.kind == kind]})
 
     def get_typed(self, call: Call, user: str, segment: str, method_id: str | None = None) -> Reply:
         account = self._entered(call, user, *READ_METHODS)
-        return _ok(_shown(self._found(account, method_id, _kind(segment)), typed=False))
+        return _ok(
+            _shown(_found(account.methods_at(self.world.now()), method_id, self._kind(call, segment)), typed=False)
+        )
 
     def refuse_untyped_delete(self, call: Call, user: str, method_id: str) -> Reply:
         """The MFA service's own answer. Source: GitHub msgraph-sdk-powershell#937, read 2026-11-22."""
@@ -64,51 +68,61 @@ class Methods:
 
     def delete(self, call: Call, user: str, segment: str, method_id: str | None = None) -> Reply:
         """204 when it is gone; the default method is refused while another is left, mobile before alternateMobile."""
-        kind = _kind(segment)
+        kind = self._kind(call, segment)
         if kind == "passwordAuthenticationMethod":
             raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
         permission = METHOD_PERMISSIONS[METHOD_SEGMENTS[kind]]
         account = self._entered(call, user, "UserAuthenticationMethod.ReadWrite.All", permission)
         # No check of the target's roles: Microsoft states none for applications, so the connector must protect them.
-        method = self._found(account, method_id, kind)
+        method = _found(account.methods, method_id, kind)
         others = [
             other for other in account.methods if other.id not in (method.id, PASSWORD_METHOD_ID) and _is_mfa(other)
         ]
         if method.id == account.default_method and others:
-            message = (
-                f"The requested authentication method id of [{method.id}] matches the user's current default"
-                " authentication method, and cannot be deleted until the default authentication method is changed"
-            )
+            message = self._default_refusal(method)
             raise GraphError(400, "badRequest", message)
         if method.phone_type == "mobile" and any(other.phone_type == "alternateMobile" for other in account.methods):
             message = "Cannot delete mobile phone number without first deleting alternate mobile number."
             raise GraphError(400, "badRequest", message)
-        account.methods.remove(method)
-        if method.id == account.default_method:
-            account.default_method = None
+        if method.stuck:
+            raise GraphError(400, "badRequest", "This authentication method cannot be deleted.")
+        account.remove(method, now=self.world.now(), shown_until=self.world.shown_from())
         account.writes.append(f"delete {method.kind}")
         return Reply(204)
 
-    def _entered(self, call: Call, user: str, *any_of: str) -> Account:
-        """The throttle comes first and counts refused calls too: 5 requests in 10 seconds for one app in one tenant."""
-        limits = self.world.limits
-        wait = self.world.throttled(
-            f"methods {call.tenant.id}", requests=limits.methods_requests, window_seconds=limits.methods_window_seconds
+    def _default_refusal(self, method: Method) -> str:
+        """One of the two wordings on record. Sources: microsoft-graph-docs#14470 of 2021 and #18091 of 2022."""
+        wording = self.world.habits.default_wording
+        if wording == 1 or (not wording and self.world.faults.chance("the older wording", 0.5)):
+            return (
+                "Cannot delete default method with other methods configured."
+                " Please change default method before deletion."
+            )
+        return (
+            f"The requested authentication method id of [{method.id}] matches the user's current default"
+            " authentication method, and cannot be deleted until the default authentication method is changed"
         )
-        if wait is not None:
-            raise GraphError(429, "tooManyRequests", "Too many requests.", {"Retry-After": str(wait)})
+
+    def _kind(self, call: Call, segment: str) -> str:
+        """The type behind an address; some addresses exist in beta only, one perhaps."""
+        known, kind = next(pair for pair in SEGMENT_KINDS.items() if pair[0].lower() == segment.lower())
+        absent = known in BETA_ONLY or (known == SINGLETON and not self.world.habits.qr_code_in_v1)
+        if absent and call.version != "beta":
+            raise no_segment(segment)
+        return kind
+
+    def _entered(self, call: Call, user: str, *any_of: str) -> Account:
+        """The throttle comes first, and counts refused calls too."""
+        enter_reports_row(self.world, call)
         call.require(*any_of)
         return account_of(call, user)
 
-    def _found(self, account: Account, method_id: str | None, kind: str | None = None) -> Method:
-        for method in account.methods:
-            if (method_id is None or method.id == method_id.lower()) and kind in (None, method.kind):
-                return method
-        raise GraphError(404, "resourceNotFound", "The requested authentication method was not found for this user.")
 
-
-def _kind(segment: str) -> str:
-    return next(kind for name, kind in SEGMENT_KINDS.items() if name.lower() == segment.lower())
+def _found(methods: list[Method], method_id: str | None, kind: str | None = None) -> Method:
+    for method in methods:
+        if (method_id is None or method.id == method_id.lower()) and kind in (None, method.kind):
+            return method
+    raise GraphError(404, "resourceNotFound", "The requested authentication method was not found for this user.")
 
 
 def _is_mfa(method: Method) -> bool:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from sandbox.directory import Account, Group
-from sandbox.graph_call import CONTEXT, MISSING, Call, GraphError, Handler, Reply, account_of
+from sandbox.graph_call import (
+    CONTEXT,
+    MISSING,
+    Call,
+    GraphError,
+    Handler,
+    Reply,
+    account_of,
+    collection,
+    require_premium,
+)
 from sandbox.graph_query import (
     DEFAULT_USER_PROPERTIES,
     UnsupportedQuery,
     filter_test,
-    page,
     search_test,
     selected,
 )
@@ -91,6 +99,7 @@ class Users:
 
     def list_users(self, call: Call) -> Reply:
         call.require(*READ_USERS)
+        self._admit_activity(call)
         rows = [user_record(account, self.world.now()) for account in call.tenant.accounts.values()]
         if "$search" in call.query:
             if call.headers.get("consistencylevel", "").lower() != "eventual":
@@ -99,29 +108,23 @@ class Users:
         if "$filter" in call.query:
             test = filter_test(call.query["$filter"])
             rows = [row for row in rows if test(row)]
-        return self._collection(call, rows, "users", DEFAULT_USER_PROPERTIES)
-
-    def _collection(self, call: Call, rows: list[dict[str, Any]], name: str, default: tuple[str, ...]) -> Reply:
-        top = min(int(call.query.get("$top") or 100), 999)
-        skip = int(call.query.get("$skiptoken") or 0)
-
-        def link(next_skip: int) -> str:
-            return f"{call.caller.root}{call.path}?{urlencode(call.query | {'$skiptoken': str(next_skip)})}"
-
-        shown = [selected(row, call.query.get("$select"), default) for row in rows]
-        answer = {"@odata.context": f"{CONTEXT}{name}"} | page(shown, top=top, skip=skip, link=link)
-        if call.query.get("$count", "").lower() == "true":
-            answer["@odata.count"] = len(rows)
-        return Reply(200, answer)
+        return collection(call, rows, "users", DEFAULT_USER_PROPERTIES)
 
     def get_user(self, call: Call, user: str) -> Reply:
         call.require(*READ_USERS)
+        self._admit_activity(call)
         record = user_record(account_of(call, user), self.world.now())
         return Reply(
             200,
             {"@odata.context": f"{CONTEXT}users/$entity"}
             | selected(record, call.query.get("$select"), DEFAULT_USER_PROPERTIES),
         )
+
+    def _admit_activity(self, call: Call) -> None:
+        """The date of the last sign-in needs a permission and a licence; without them the whole call is refused."""
+        if "signinactivity" in call.query.get("$select", "").lower():
+            call.require("AuditLog.Read.All")
+            require_premium(call)
 
     def manager(self, call: Call, user: str) -> Reply:
         call.require(*READ_USERS)

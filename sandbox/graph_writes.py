@@ -49,7 +49,8 @@ class Writes:
                 raise GraphError(400, "Request_BadRequest", TOO_SIMPLE)
             account.password = Password(password)
             account.password_set_at = self.world.now()
-            account.properties["lastPasswordChangeDateTime"] = graph_time(self.world.now())
+            changed_at = graph_time(self.world.microsofts_now())
+            account.write("lastPasswordChangeDateTime", changed_at, shown_from=self.world.shown_from())
             account.writes.append("password")
         # A password without the flag must be changed too. Source: learn.microsoft.com passwordProfile, read 2026-11-22.
         account.must_change = bool(
@@ -76,7 +77,8 @@ class Writes:
         account = account_of(call, user)
         self.require_reachable(call, account)
         account.sessions_revoked_at = self.world.now()
-        account.properties["signInSessionsValidFromDateTime"] = graph_time(self.world.now())
+        valid_from = graph_time(self.world.microsofts_now())
+        account.write("signInSessionsValidFromDateTime", valid_from, shown_from=self.world.shown_from())
         account.writes.append("revoke")
         return Reply(200, {"@odata.context": f"{CONTEXT}Edm.Boolean", "value": True})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sandbox.builder import identifier
 from sandbox.desk import Desk
 from sandbox.desk_records import (
     Action,
@@ -22,7 +23,6 @@ from sandbox.desk_records import (
     Ticket,
     TicketType,
 )
-from sandbox.seed import identifier
 
 NO_DATE = "1900-01-01T00:00:00"
 

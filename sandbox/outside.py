@@ -15,15 +15,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+import jwt
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import Fault
+from sandbox.odd_answers import odd_text
 from sandbox.record import Exchange, masked, template_of
 from sandbox.world import World
 
 Connections = MutableMapping[tuple[str, int, int], asyncio.Transport]
 """Open connections by the client's address and the server's port; filled by the server, used to cut one."""
+
+SPOILT = "sandbox.spoilt"
+"""Where an application tells in the scope that it spoilt a part of its answer on purpose."""
 
 _NOT_RECORDED = {"authorization", "cookie", "proxy-authorization"}
 
@@ -64,7 +69,9 @@ class Outside:
         body = await _whole_body(receive)
         if self.world.latency_seconds:
             await asyncio.sleep(self.world.latency_seconds)
-        fault = self.world.faults.next_for(self.system, f"{scope['method']} {scope['path']}", chance=self.unkind)
+        fault = self.world.faults.next_for(
+            self.system, f"{scope['method']} {scope['path']}", chance=self.unkind, tenant=self._tenant(scope)
+        )
         answer: _Answer | None = await self._answer(scope, body, fault)
         cut = fault is not None and fault.kind in ("cut_before", "cut_after", "timeout")
         if cut:
@@ -100,6 +107,16 @@ class Outside:
         # Let the server notice, so that it does not complain about a missing answer.
         await asyncio.sleep(0.01)
 
+    def _tenant(self, scope: Scope) -> frozenset[str]:
+        """What the customer is called for whom this call is made; nothing where the call does not say."""
+        named = ""
+        if self.system == "authority":
+            named = scope["path"].split("/")[1]
+        elif self.system == "graph":
+            named = _tenant_in_token(scope)
+        tenant = self.world.directory.tenant(named)
+        return tenant.names if tenant else frozenset()
+
     def _template(self, path: str) -> str:
         # HaloPSA's routes work in any case; counted they are one.
         return template_of(path.lower() if self.system == "halo" else path)
@@ -124,7 +141,7 @@ class Outside:
                 response_body=parsed(answer.body, answer_headers.get("content-type", "")) if answer else None,
                 at=self.world.now().isoformat(),
                 milliseconds=round((time.perf_counter() - started) * 1000, 1),
-                fault=fault.kind if fault else None,
+                fault=fault.kind if fault else scope.get(SPOILT),
             )
         )
 
@@ -141,6 +158,16 @@ def parsed(body: bytes, content_type: str) -> Any:
     return body.decode(errors="replace")
 
 
+def _tenant_in_token(scope: Scope) -> str:
+    """The tenant that a token claims; whether the token is any good is decided elsewhere."""
+    for name, value in scope["headers"]:
+        if name.lower() == b"authorization":
+            with contextlib.suppress(jwt.PyJWTError):
+                claims = jwt.decode(value.decode("latin-1").partition(" ")[2], options={"verify_signature": False})
+                return str(claims.get("tid", ""))
+    return ""
+
+
 def _faulty_response(system: str, fault: Fault) -> Response:
     if fault.kind == "not_json":
         page = fault.body or "<html><body><h1>Bad Gateway</h1></body></html>"
@@ -150,6 +177,9 @@ def _faulty_response(system: str, fault: Fault) -> Response:
     if fault.body is not None:
         media_type = "application/json" if fault.body.lstrip().startswith(("{", "[")) else "text/plain"
         return Response(fault.body, status_code=fault.status, media_type=media_type, headers=fault.headers)
+    if fault.shape is not None:
+        text, media_type = odd_text(fault.shape, fault.status)
+        return Response(text, status_code=fault.status, media_type=media_type, headers=fault.headers)
     if system == "graph":
         codes = {429: "TooManyRequests", 503: "serviceUnavailable", 404: "Request_ResourceNotFound"}
         code = codes.get(fault.status, "UnknownError")

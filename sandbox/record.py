@@ -53,10 +53,13 @@ class Exchange:
 
 @dataclass
 class Record:
+    """What was said. `throttled` counts the requests that were over a limit, by limit, tenant and application."""
+
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=5000))
     by_system: Counter[str] = field(default_factory=Counter)
     by_call: Counter[str] = field(default_factory=Counter)
     batch_items: Counter[str] = field(default_factory=Counter)
+    throttled: Counter[str] = field(default_factory=Counter)
 
     def add(self, exchange: Exchange) -> None:
         self.exchanges.append(exchange)
@@ -67,6 +70,7 @@ class Record:
         self.by_system.clear()
         self.by_call.clear()
         self.batch_items.clear()
+        self.throttled.clear()
 
     def clear(self) -> None:
         self.exchanges.clear()

@@ -5,12 +5,10 @@ Ids are derived from the seed, so that a test or a configuration file can rely o
 
 from __future__ import annotations
 
-import secrets
-import uuid
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
 
+from sandbox.builder import Builder, identifier
 from sandbox.desk import Desk
 from sandbox.desk_records import (
     ApprovalProcess,
@@ -22,18 +20,8 @@ from sandbox.desk_records import (
     Status,
     TicketType,
 )
-from sandbox.directory import (
-    PASSWORD_METHOD_ID,
-    PHONE_METHOD_IDS,
-    Account,
-    Directory,
-    Domain,
-    Group,
-    Method,
-    Password,
-    Tenant,
-    graph_time,
-)
+from sandbox.directory import Directory, Domain, Tenant, graph_time
+from sandbox.methods import Method
 
 NEW, IN_PROGRESS, CLOSED = 1, 2, 9
 AWAITING, APPROVED, REJECTED, NEEDS_TECHNICIAN, RETRY = 31, 32, 33, 34, 35
@@ -85,104 +73,6 @@ PROCESSES = (
 )
 
 
-def identifier(seed: int, name: str) -> str:
-    """A GUID that depends on seed and name only."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox:{seed}:{name}"))
-
-
-class _Builder:
-    """Makes one tenant's accounts and groups with derived ids."""
-
-    def __init__(self, seed: int, tenant: Tenant, now: datetime) -> None:
-        self.seed, self.tenant, self.now = seed, tenant, now
-
-    def id_of(self, name: str) -> str:
-        return identifier(self.seed, f"{self.tenant.key}:{name}")
-
-    def account(
-        self,
-        name: str,
-        display_name: str,
-        *,
-        methods: Iterable[Method] = (),
-        domain: str | None = None,
-        **properties: Any,
-    ) -> Account:
-        given, _, surname = display_name.partition(" ")
-        upn = properties.pop("userPrincipalName", f"{name}@{domain or self.tenant.domains[0].name}")
-        mail = properties.pop("mail", upn)
-        created = graph_time(self.now - timedelta(days=400))
-        account = Account(
-            id=self.id_of(name),
-            properties={
-                "userPrincipalName": upn,
-                "displayName": display_name,
-                "givenName": given,
-                "surname": surname or None,
-                "mail": mail,
-                "otherMails": [],
-                "proxyAddresses": [f"SMTP:{mail}"],
-                "businessPhones": [],
-                "mobilePhone": None,
-                "jobTitle": None,
-                "officeLocation": None,
-                "preferredLanguage": "en-GB",
-                "accountEnabled": True,
-                "userType": "Member",
-                "creationType": None,
-                "externalUserState": None,
-                "identities": [
-                    {"signInType": "userPrincipalName", "issuer": self.tenant.domains[-1].name, "issuerAssignedId": upn}
-                ],
-                "onPremisesSyncEnabled": None,
-                "onPremisesImmutableId": None,
-                "onPremisesSamAccountName": None,
-                "onPremisesDomainName": None,
-                "isManagementRestricted": None,
-                "passwordPolicies": None,
-                "assignedLicenses": [],
-                "usageLocation": "GB",
-                "createdDateTime": created,
-                "lastPasswordChangeDateTime": created,
-                "signInSessionsValidFromDateTime": created,
-            }
-            | properties,
-            # Nobody knows the first password; a reset replaces it.
-            password=Password(secrets.token_urlsafe(24)),
-            methods=[
-                Method(
-                    PASSWORD_METHOD_ID, "passwordAuthenticationMethod", {"createdDateTime": created, "password": None}
-                ),
-                *methods,
-            ],
-        )
-        self.tenant.accounts[account.id] = account
-        return account
-
-    def group(self, name: str, members: Iterable[Account | Group], **options: Any) -> Group:
-        group = Group(self.id_of(name), name, members=[member.id for member in members], **options)
-        self.tenant.groups[group.id] = group
-        return group
-
-    def method(self, owner: str, kind: str, **properties: Any) -> Method:
-        phone_type = properties.get("phoneType")
-        method_id = PHONE_METHOD_IDS[phone_type] if phone_type else self.id_of(f"{owner}:{kind}:{properties}")
-        created = graph_time(self.now - timedelta(days=90))
-        return Method(method_id, f"{kind}AuthenticationMethod", {"createdDateTime": created} | properties)
-
-    def authenticator(self, owner: str) -> Method:
-        return self.method(
-            owner,
-            "microsoftAuthenticator",
-            displayName="Phone",
-            deviceTag="SoftwareTokenActivated",
-            phoneAppVersion="6.2511.1",
-        )
-
-    def phone(self, owner: str, number: str, phone_type: str = "mobile") -> Method:
-        return self.method(owner, "phone", phoneNumber=number, phoneType=phone_type, smsSignInState="notEnabled")
-
-
 def _contoso(seed: int, now: datetime) -> Tenant:
     tenant = Tenant(
         "contoso",
@@ -194,7 +84,7 @@ def _contoso(seed: int, now: datetime) -> Tenant:
             Domain("contoso.onmicrosoft.com", initial=True),
         ],
     )
-    make = _Builder(seed, tenant, now)
+    make = Builder(seed, tenant, now)
     anna = make.account("anna", "Anna Approver", jobTitle="Head of Operations", methods=[make.authenticator("anna")])
     sam = make.account("sam", "Sam Security", jobTitle="Security lead", methods=[make.authenticator("sam")])
     ben = make.account("ben", "Ben Requester", jobTitle="Team lead", methods=[make.authenticator("ben")])
@@ -284,7 +174,7 @@ def _fabrikam(seed: int, now: datetime) -> Tenant:
         "Fabrikam",
         [Domain("fabrikam.com", default=True), Domain("fabrikam.onmicrosoft.com", initial=True)],
     )
-    make = _Builder(seed, tenant, now)
+    make = Builder(seed, tenant, now)
     make.account("fatima", "Fatima Approver", methods=[make.authenticator("fatima")])
     make.account("gus", "Gus Requester", methods=[make.authenticator("gus")])
     hana_app = make.authenticator("hana")
@@ -322,15 +212,15 @@ def desk(directory: Directory, *, now: Callable[[], datetime]) -> Desk:
     }
     for client_id, key in ((12, "contoso"), (21, "fabrikam")):
         for account in directory.tenants[key].accounts.values():
-            _contact(
+            contact(
                 desk, client_id, str(account.properties["displayName"]), str(account.properties["mail"]), account.id
             )
-    _contact(desk, 13, "Rita Retail", "rita@contoso.com")
-    _contact(desk, 30, "Nora Approver", "nora@northwind.example")
-    _contact(desk, 30, "Otis Requester", "otis@northwind.example")
+    contact(desk, 13, "Rita Retail", "rita@contoso.com")
+    contact(desk, 30, "Nora Approver", "nora@northwind.example")
+    contact(desk, 30, "Otis Requester", "otis@northwind.example")
     return desk
 
 
-def _contact(desk: Desk, client_id: int, name: str, email: str, azure_id: str | None = None) -> None:
+def contact(desk: Desk, client_id: int, name: str, email: str, azure_id: str | None = None) -> None:
     number = 100 + len(desk.contacts)
     desk.contacts[number] = Contact(number, client_id, name, email, azure_id)

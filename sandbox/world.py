@@ -75,11 +75,29 @@ GENTLE_LIMITS = Limits(halo_requests=0, methods_requests=0)
 
 
 @dataclass
+class Habits:
+    """How Microsoft behaves where it is not always the same, or where nobody knows how.
+
+    `stale_seconds`: how long reads after a write show the former state; None leaves it to chance (never in a gentle
+    world). `skew_seconds`: how far Microsoft's clock is ahead. `report_late_seconds`: how old the registration report
+    is. `qr_code_in_v1`: whether v1.0 knows the address of QR code PINs. `default_wording`: which of the two
+    refusals of a default method is given, 1 or 2; 0 leaves it to chance.
+    """
+
+    stale_seconds: float | None = None
+    skew_seconds: float = 0
+    report_late_seconds: float = 4 * 3600
+    qr_code_in_v1: bool = True
+    default_wording: int = 0
+
+
+@dataclass
 class World:
     """The state behind all imitated systems.
 
     Args:
         seed: Decides ids and bad luck; the same seed gives the same world.
+        extra_tenants: How many customers there are besides Contoso and Fabrikam, with `extra_users` users each.
         gentle: No random unkindness and no throttling; targeted faults still work.
         now: The clock, so that tests can move it.
     """
@@ -88,9 +106,12 @@ class World:
     gentle: bool = False
     now: Callable[[], datetime] = utc_now
     latency_seconds: float = 0.0
+    extra_tenants: int = 0
+    extra_users: int = 25
     credentials: Credentials = field(default_factory=Credentials)
     federation: Federation = field(default_factory=Federation, repr=False)
     limits: Limits = field(init=False)
+    habits: Habits = field(init=False)
     desk: Desk = field(init=False)
     directory: Directory = field(init=False)
     faults: Faults = field(init=False)
@@ -105,9 +126,10 @@ class World:
 
     def reset(self) -> None:
         """Start over: same credentials and seed, everything else as on the first day."""
-        from sandbox import seed  # a seeded world imports this module's classes
+        from sandbox import crowd, people, seed  # a seeded world imports this module's classes
 
         self.limits = Limits(**vars(GENTLE_LIMITS)) if self.gentle else Limits()
+        self.habits = Habits()
         self.directory = seed.directory(self.seed, now=self.now)
         known = self.credentials
         for key, client_id, secret in (
@@ -117,6 +139,10 @@ class World:
             federated = [self.federation.credential]
             self.directory.applications[key] = Application(key, client_id, secret, federated=federated)
         self.desk = seed.desk(self.directory, now=self.now)
+        people.settle(self.directory, self.seed, now=self.now())
+        crowd.add_customers(
+            self.directory, self.desk, self.seed, count=self.extra_tenants, users=self.extra_users, now=self.now()
+        )
         self.faults = Faults(seed=self.seed, gentle=self.gentle)
         self.record = Record()
         self.mails = []
@@ -133,9 +159,21 @@ class World:
         while window and now - window[0] >= timedelta(seconds=window_seconds):
             window.popleft()
         if len(window) >= requests:
+            self.record.throttled[key] += 1
             return max(1, round((window[0] + timedelta(seconds=window_seconds) - now).total_seconds()))
         window.append(now)
         return None
+
+    def microsofts_now(self) -> datetime:
+        """What Microsoft writes down as the time of a change."""
+        return self.now() + timedelta(seconds=self.habits.skew_seconds)
+
+    def shown_from(self) -> datetime:
+        """From when reads show what is written now."""
+        stale = self.habits.stale_seconds
+        if stale is None:
+            stale = 2.0 if self.faults.chance("a slow replica", 0.15) else 0.0
+        return self.now() + timedelta(seconds=stale)
 
     def deliver(
         self,

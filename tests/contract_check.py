@@ -36,6 +36,7 @@ NOT_DESCRIBED = {
         r"/users/[^/]+/ownedObjects(/graph\.\w+)?",
         r"/users/[^/]+/transitiveMemberOf/graph\.group",
         r"/users/[^/]+/authentication/methods/[^/]+",
+        r"/roleManagement/directory/roleEligibilityScheduleInstances",
     ),
     "halo": (),
 }
