@@ -19,7 +19,6 @@ from connector.errors import AuthenticationError, ConfigError, ConnectorError, T
 from connector.graph.aadsts import ADVICE, PASSING_CODES
 from connector.graph.credential import read_credential
 from connector.graph.signin import SignIn
-from connector.graph.tokens import permissions_of
 from connector.http import Http
 from connector.passwords import new_password
 from tests.graph.border import GRAPH, ID, LOGIN, PERMISSIONS, TENANT, UPN, Back, Border, refused, token_of
@@ -339,18 +338,6 @@ def test_every_problem_of_the_configuration_is_told_at_once(border: Border) -> N
             authority="http://127.0.0.1:1", certificate=Secret("nothing"), groups=["Do not reset"], url=GRAPH
         )
     assert len(refusal.value.problems) == 3
-
-
-# ---------------------------------------------------------------- looking into a token
-
-
-def test_permissions_are_read_from_a_token() -> None:
-    assert permissions_of(Secret(token_of(["A", "B"]))) == frozenset({"A", "B"})
-
-
-@pytest.mark.parametrize("token", ["opaque", "a.b.c", "a..c", "a.bnVsbA.c", "a.eyJyb2xlcyI6MX0.c", "a.%%%.c"])
-def test_a_token_that_cannot_be_looked_into_tells_nothing(token: str) -> None:
-    assert permissions_of(Secret(token)) is None
 
 
 # ---------------------------------------------------------------- what the logs hold
