@@ -744,6 +744,20 @@ def test_a_tenant_is_named_once(tmp_path: Path) -> None:
     assert "have the same tenant_id" in problem
 
 
+@pytest.mark.parametrize(
+    "tenant_id", ["common", "Organizations", "consumers", "", "a/b", "..", "a b", "a?b", "a#b", "-"]
+)
+def test_what_is_not_one_tenant_is_refused(tmp_path: Path, tenant_id: str) -> None:
+    (problem,) = problems_of(tmp_path, **{"tenants.contoso.tenant_id": tenant_id})
+    assert problem.startswith("connector.yaml: tenants.contoso.tenant_id: ")
+    assert "is not one tenant: write its id" in problem
+
+
+@pytest.mark.parametrize("tenant_id", ["8a1f0c52-0000-4000-8000-000000000001", "contoso.onmicrosoft.com"])
+def test_a_tenant_goes_by_its_id_or_its_domain(tmp_path: Path, tenant_id: str) -> None:
+    assert load(tmp_path, **{"tenants.contoso.tenant_id": tenant_id}).tenants["contoso"].tenant_id == tenant_id
+
+
 def test_clients_of_a_psa_that_is_not_there_are_refused(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, **{"tenants.contoso.clients": {"hallo": ["12"]}})
     assert "names the PSA 'hallo', but psa has only halo" in problem

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connector.config.graph import GraphSection, MfaSection
 from connector.config.values import (
@@ -23,6 +24,15 @@ from connector.config.values import (
 )
 from connector.core.brake import Limit
 from connector.passwords import Policy
+
+TENANT_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def _check_tenant_id(value: str) -> str:
+    # The id becomes a part of addresses; the three names stand for any tenant, so that a token would be of any.
+    if value.casefold() in ("common", "organizations", "consumers") or not TENANT_ID.fullmatch(value):
+        raise ValueError(f"{value!r} is not one tenant: write its id as Entra shows it, or one of its domains")
+    return value
 
 
 def _read_client(value: object) -> str:
@@ -63,7 +73,7 @@ class TenantSection(Section):
         time_zone: For times in mails and on the link page; default: `support.time_zone`.
     """
 
-    tenant_id: str
+    tenant_id: Annotated[str, AfterValidator(_check_tenant_id)]
     clients: dict[str, tuple[Annotated[str, BeforeValidator(_read_client)], ...]] = Field(default_factory=dict)
     approvers: tuple[Address, ...] = ()
     protected: ProtectedSection = ProtectedSection()
