@@ -186,6 +186,9 @@ class GraphMailer:
             PermanentError: Also for an address, a subject or a message id that is more than one line, or an address
                 that could be read as several. Nothing was sent.
             TemporaryError: After no answer, or an unclear one, the mail may be on its way: here it is never repeated.
+                Only a 429 or 503 that names a short wait is, as `Http` does with every call: it means "not done"
+                (learn.microsoft.com/graph/throttling; a public report of mails that arrived after a 429 was read on
+                2026-11-22 too, so a mail may come twice).
         """
         reply = self._post(self._message(email))
         if reply.fine:

@@ -314,6 +314,13 @@ def test_a_throttle_is_passed_on_with_its_wait_and_not_tried_again_here(border: 
     assert len(border.asked("sendMail")) == 1
 
 
+def test_a_throttle_that_names_a_short_wait_was_not_done_and_is_tried_again(border: Border) -> None:
+    border.on(SEND, refused(429, "ApplicationThrottled", **{"Retry-After": "3"}), ACCEPTED)
+    mailer_at(border).send(an_email())
+    assert len(border.asked("sendMail")) == 2
+    assert border.time.slept == [3]
+
+
 @pytest.mark.parametrize(
     "unclear",
     [Back(500), Back(503), Back(504), requests.exceptions.ReadTimeout(), requests.exceptions.ConnectionError()],
