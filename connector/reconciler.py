@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,9 +22,8 @@ from enum import StrEnum
 
 import structlog
 
-from connector.core import brake, notes, plan
-from connector.core.case import Action, Case, State, mailbox
-from connector.core.guard import Refusal
+from connector.core import brake, notes, plan, proof, refusals
+from connector.core.case import Action, Case, Proof, State, mailbox
 from connector.core.machine import Event, advance
 from connector.core.ports import (
     Account,
@@ -42,7 +41,9 @@ from connector.core.ports import (
     Note,
     OutboxRow,
     Psa,
+    Receipt,
     Reset,
+    SessionsReport,
     StatusTarget,
     Ticket,
 )
@@ -241,6 +242,8 @@ class Reconciler:
         if needs.fresh_link_events:
             self._link_events()
         events = self._store.link_events(case.id, after=case.link_seq)
+        if needs.proof:
+            return plan.Seen(link_events=events, account=self._account_for_proof(case))
         if not needs.ticket:
             return plan.Seen(link_events=events)
         try:
@@ -252,17 +255,39 @@ class Reconciler:
             return seen
         return self._with_account(seen, self._policy(case, ticket), ticket)
 
+    def _account_for_proof(self, case: Case) -> Account | None:
+        """The account, if it can be read now: the link's story must not wait for it."""
+        try:
+            return self._directory.read(case.tenant, case.subject_id)
+        except (TemporaryError, PermanentError, AuthenticationError) as failure:
+            log.info("not_confirmed_yet", case=case.id, error=str(failure))
+            return None
+
     def _with_account(self, seen: plan.Seen, policy: plan.Policy, ticket: Ticket) -> plan.Seen:
         subject = read_subject(ticket.subject_text)
         if subject.problem or not policy.tenant:
             return seen
         try:
             account = self._directory.find(policy.tenant, subject.address)
-            return replace(seen, account=account, requester_ids=self._requester_ids(policy.tenant, ticket))
         except NoSuchAccount:
-            return replace(seen, account_problem=_no_account(subject.address))
-        except AmbiguousAccount:
-            return replace(seen, account_problem=_ambiguous(subject.address))
+            home = self._foreign_home(policy.tenant, subject.address)
+            return replace(seen, account_problem=refusals.no_account(subject.address, home=home))
+        except AmbiguousAccount as failure:
+            return replace(seen, account_problem=refusals.ambiguous(subject.address, str(failure)))
+        foreign = account.guest or not account.domain_verified
+        password = ticket.action is not None and ticket.action.resets_password
+        return replace(
+            seen,
+            account=account,
+            requester_ids=self._requester_ids(policy.tenant, ticket),
+            home=self._foreign_home(policy.tenant, subject.address) if foreign else "",
+            helps_itself=self._directory.can_help_itself(policy.tenant, account.id) if password else None,
+        )
+
+    def _foreign_home(self, tenant: str, address: str) -> str:
+        """Another tenant of ours to which the address belongs, so that the agent sees what went wrong."""
+        home = self._directory.home_of(address)
+        return home if home != tenant else ""
 
     def _requester_ids(self, tenant: str, ticket: Ticket) -> frozenset[str]:
         """Every identity of the requester's own account: whoever asks by an alias must not approve by the name."""
@@ -270,8 +295,17 @@ class Reconciler:
             return frozenset()
         try:
             return self._directory.find(tenant, ticket.requester.email).person.identities
-        except (NoSuchAccount, AmbiguousAccount):
-            return frozenset()  # from elsewhere, or a shared address: nothing more is known
+        except NoSuchAccount:
+            return frozenset()  # from elsewhere: nothing more is known
+        except AmbiguousAccount as failure:
+            # A shared or alternate address: any of those accounts may be the one who asks.
+            return frozenset().union(*(self._identities_of(tenant, known) for known in failure.ids))
+
+    def _identities_of(self, tenant: str, account_id: str) -> frozenset[str]:
+        try:
+            return self._directory.read(tenant, account_id).person.identities
+        except NoSuchAccount:
+            return frozenset()
 
     # ------------------------------------------------------------ writing down
 
@@ -325,15 +359,8 @@ class Reconciler:
     def _give_up(self, held: _Held, why: str) -> None:
         """Hand the case to a person, where its state knows that way; else it stays and is looked at later."""
         case = held.case
-        refusal = Refusal(
-            "failed",
-            why,
-            "Mend the cause, then move this ticket to the retry status or run: connector retry "
-            f"{case.psa}:{case.number}",
-            "The reset could not be finished automatically. A colleague of the service desk takes over.",
-        )
         if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.LINK_OUT):
-            self._record(held, plan.hand_off(case, refusal))
+            self._record(held, plan.hand_off(case, refusals.failed(why, case.psa, case.number)))
             self._make_due(held)
         else:
             held.case = self._store.save(
@@ -389,7 +416,7 @@ class Reconciler:
         try:
             seen = replace(seen, account=self._directory.read(policy.tenant, case.subject_id))
         except NoSuchAccount:
-            seen = replace(seen, account_problem=_no_account(case.subject))
+            seen = replace(seen, account_problem=refusals.no_account(case.subject))
         now = self._clock()
         refusal = plan.judge_write(case, ticket, seen, policy, now=now)
         if refusal is not None:
@@ -426,13 +453,7 @@ class Reconciler:
                 audit=[AuditEntry(at=now, case_id=case.id, event="brake", facts={"reason": stop.reason})],
             )  # fmt: skip
         else:
-            refusal = Refusal(
-                "brake",
-                f"The brake refuses: {stop.reason}.",
-                "Check whether these requests are genuine; then move this ticket to the retry status.",
-                "There were unusually many requests. A colleague of the service desk looks at yours.",
-            )
-            self._record(held, plan.hand_off(case, refusal))
+            self._record(held, plan.hand_off(case, refusals.brake(stop.reason)))
         return None
 
     def _remove_methods(self, held: _Held) -> None:
@@ -453,7 +474,7 @@ class Reconciler:
         report = None
         try:
             report = self._directory.remove_methods(policy.tenant, account.id)
-            self._directory.revoke_sessions(policy.tenant, account.id)
+            sessions = self._directory.revoke_sessions(policy.tenant, account.id)
         except ConnectorError as failure:
             done = report.removed if report else failure.done
             # The next try will not see these any more, but the ticket is to name them.
@@ -466,7 +487,11 @@ class Reconciler:
                 lease=self._lease,
             )  # fmt: skip
             raise
-        self._record(held, plan.after_methods(held.case, report, policy, interrupted=interrupted, now=self._clock()))
+        record = plan.after_methods(
+            held.case, report, policy, shown=proof.shown(account, sessions, password=False), interrupted=interrupted,
+            now=self._clock(),
+        )  # fmt: skip
+        self._record(held, replace(record, facts={**record.facts, **_receipts(report.receipts, sessions)}))
 
     def _died_here(self, case: Case) -> bool:
         """Whether an earlier try at the methods ended without a report or a failure: nobody knows what it removed."""
@@ -500,9 +525,13 @@ class Reconciler:
         if mailed is not None:
             # 7. Dying before this line repeats the step: two mails, one living link, the true password. When the
             # database's answer is lost instead, the link stays: if it was saved, this is the link that counts.
-            self._record(held, plan.after_delivery(held.case, mailed, self._policy(held.case), now=self._clock()))
+            record = plan.after_delivery(
+                held.case, mailed.link, self._policy(held.case), open_proof=mailed.proof, shown=mailed.shown,
+                now=self._clock(),
+            )  # fmt: skip
+            self._record(held, record)
 
-    def _deliver_behind(self, held: _Held, link_id: str) -> Link | None:
+    def _deliver_behind(self, held: _Held, link_id: str) -> _Delivered | None:
         """The link whose mail was accepted; `None` when there is no yes, which has been written down."""
         policy = self._policy(held.case)
         for candidate in range(1, PASSWORD_CANDIDATES + 1):
@@ -538,19 +567,29 @@ class Reconciler:
             )
             # 5. The write. An unclear answer starts all of this again with a new password.
             try:
-                self._directory.set_password(policy.tenant, account.id, password)
+                receipt = self._directory.set_password(policy.tenant, account.id, password)
             except PasswordRejected:
                 log.info("password_rejected", case=held.case.id, candidate=candidate)
                 if candidate == PASSWORD_CANDIDATES:
                     raise
                 continue
-            self._directory.revoke_sessions(policy.tenant, account.id)
+            sessions = self._directory.revoke_sessions(policy.tenant, account.id)
+            now = self._clock()
+            held.case = self._store.save(
+                held.case, now=now, lease=self._lease,
+                audit=[AuditEntry(at=now, case_id=held.case.id, event="password_set",
+                                  facts={"account": account.id, **_receipts([receipt], sessions)})],
+            )  # fmt: skip
             # 6. Only now the mail: the link that it carries opens the password that is in force.
             letter = plan.password_letter(held.case, link_id, link.expires_at, policy)
             if letter is None:
                 raise PermanentError(f"Ticket {held.case.number} has no requester to mail the link to. Set one.")
             self._mailer.send(self._letters.write(letter, link=link.url))
-            return link
+            return _Delivered(
+                link,
+                proof=proof.open_proof(account, sessions, password=True, now=now),
+                shown=proof.shown(account, sessions, password=True),
+            )
         return None
 
     def _choose_link(self, held: _Held) -> str:
@@ -604,6 +643,20 @@ class _Held:
         self.case = case
 
 
+@dataclass(frozen=True)
+class _Delivered:
+    """A password behind a link that was mailed, and what the directory shows of it."""
+
+    link: Link
+    proof: Proof | None
+    shown: bool
+
+
+def _receipts(writes: Sequence[Receipt], sessions: SessionsReport) -> dict[str, str]:
+    """By which the calls are found again at Microsoft: `our id/their id`."""
+    return {"calls": " ".join(map(str, writes)), "sessions_call": str(sessions.receipt)}
+
+
 def _new_link_id() -> str:
     """Ours, before the link exists; no guess of it helps anybody, the link's token is another secret."""
     return f"lnk_{secrets.token_hex(12)}"
@@ -615,22 +668,4 @@ def _about_to(case: Case, event: str, account: Account, now: datetime) -> AuditE
         case_id=case.id,
         event=event,
         facts={"tenant": account.tenant, "account": account.id, "upn": account.upn},
-    )
-
-
-def _no_account(address: str) -> Refusal:
-    return Refusal(
-        "no_account",
-        f"No account of this customer's tenant has the address {address}.",
-        "Correct the subject field (user principal name or e-mail address), then move this ticket to the retry status.",
-        f"We found no account with the address {address}. A colleague of the service desk will ask you.",
-    )
-
-
-def _ambiguous(address: str) -> Refusal:
-    return Refusal(
-        "ambiguous",
-        f"More than one account answers to {address}.",
-        "Put the user principal name into the subject field, then move this ticket to the retry status.",
-        f"More than one account has the address {address}. A colleague of the service desk will ask you.",
     )

@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 
 
 class SendingMailer(Mailer, Protocol):
-    """A mailer that knows whom its mails come from; Message-IDs need the domain."""
+    """A mailer that knows whom its mails come from: Message-IDs need the domain, the guard the address."""
 
     @property
     def sender_domain(self) -> str: ...
+
+    @property
+    def sender_address(self) -> str: ...
 
 
 def present() -> datetime:
@@ -106,7 +109,9 @@ def build_adapters(settings: ConnectorSettings, place: Place, *, clock: Clock = 
     links_section = {"kind": settings.links.kind, **settings.links.rest}
     links = attempt(lambda: _adapter("links", "links", "links", links_section, surroundings))
     mailer = attempt(lambda: _adapter("mail", "mail", "mail", {"kind": "smtp", **settings.mail}, surroundings))
-    directory = attempt(lambda: GraphDirectory.from_settings(settings.graph, settings.tenants, surroundings))
+    directory = attempt(
+        lambda: GraphDirectory.from_settings(settings.graph, settings.tenants, surroundings, keep=settings.mfa.keep)
+    )
     brand = attempt(lambda: brand_of(settings))
     if problems:
         raise ConfigError(problems)
@@ -149,9 +154,9 @@ def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = presen
             per_tenant=settings.brake.per_tenant,
             overall=settings.brake.overall,
         ),
-        policy_for=policies(settings),
+        policy_for=policies(settings, sender=adapters.mailer.sender_address),
         link_events=polls.read_links_now,
-        new_password=new_password,
+        new_password=partial(new_password, settings.passwords.policy),
         clock=clock,
         zone_name=lambda tenant: zone_of(settings, tenant),
         report_bug=_report_bug,
@@ -159,8 +164,8 @@ def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = presen
     return Outfit(settings, adapters, store, reconciler, polls, clock)
 
 
-def policies(settings: ConnectorSettings) -> Callable[[Psa, str], Policy]:
-    """Which rules apply to a client of a PSA."""
+def policies(settings: ConnectorSettings, *, sender: str) -> Callable[[Psa, str], Policy]:
+    """Which rules apply to a client of a PSA. `sender`: the address that our mails come from."""
     tenants = {
         (psa, client): name
         for name, section in settings.tenants.items()
@@ -179,6 +184,7 @@ def policies(settings: ConnectorSettings) -> Callable[[Psa, str], Policy]:
             lifetime=settings.links.lifetime,
             views=settings.links.views,
             zone=ZoneInfo(zone_of(settings, tenant)),
+            senders=frozenset({fold(sender)}) if sender else frozenset(),
         )
 
     return policy_for

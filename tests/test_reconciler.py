@@ -15,7 +15,7 @@ from connector.reconciler import Result
 from tests.fakes.directory import FakeAccount, FakeDirectory
 from tests.fakes.links import FakeLinks, LinkGone
 from tests.fakes.mailer import FakeMailer
-from tests.fakes.psa import CLOSED, HAND_OFF, FakePsa
+from tests.fakes.psa import CLOSED, HAND_OFF, FakePsa, FakeTicket
 from tests.fakes.world import APPROVER, REQUESTER, SUBJECT, World, wide_limits
 
 Kind = MailKind
@@ -245,7 +245,7 @@ def test_a_closed_case_never_acts_again_whatever_happens_to_its_ticket(world: Wo
         (f"{SUBJECT}, tom@contoso.example.com", "names 2 addresses"),
         ("lea\u200b@contoso.example.com", "invisible characters"),
         ("nobody@contoso.example.com", "No account of this customer's tenant has the address"),
-        ("lea@fabrikam.example.com", "No account of this customer's tenant has the address"),
+        ("lea@fabrikam.example.com", "belongs to another customer: tenants.fabrikam"),
     ],
 )
 def test_a_subject_that_is_no_account_is_a_persons_business_before_any_approval(
@@ -295,6 +295,8 @@ def test_odd_but_right_ways_to_write_an_address_find_the_account(world: World, u
         ({"federated": True}, "federated domain"),
         ({"domain_verified": False}, "verified domain"),
         ({"admin_roles": ("User Administrator",)}, "administrator role"),
+        ({"eligible_roles": ("role 62e9",)}, "can activate an administrator role"),
+        ({"also": ("support@msp.example.com",)}, "from which this connector sends"),
         ({"privileged_groups": ("Helpdesk admins",)}, "can hold administrator roles"),
         ({"protected_by": "users: break-glass"}, "protected by the configuration"),
         ({"restricted": True}, "restricted management"),
@@ -1360,3 +1362,140 @@ def test_a_ticket_closed_between_the_password_and_its_mail_says_that_nobody_has_
     assert world.state_of(ticket) is State.CLOSED
     assert any("one that nobody was given" in note.text for _, note in world.psa.notes)
     assert world.links.alive() == []
+
+
+# ---------------------------------------------------------------- hints, kept methods, proof
+
+
+def test_a_lockout_in_the_reason_is_named_to_agent_and_requester(world: World) -> None:
+    ticket = world.ticket(reason="locked out after too many attempts")
+    world.run()
+    assert "reads like a lock-out" in world.note_with(ticket, "Recognised")
+    assert "You wrote of a lock-out" in world.mailer.sent[0].text
+    assert "You wrote of a lock-out" in world.mailer.sent[0].html
+
+
+@pytest.mark.parametrize("helps_itself", [True, False, None])
+def test_whoever_can_help_themselves_is_told_so_at_once(world: World, helps_itself: bool | None) -> None:
+    world.directory.account(SUBJECT).helps_itself = helps_itself
+    ticket = world.ticket()
+    world.run()
+    said = "https://passwordreset.microsoftonline.com" in world.mailer.sent[0].text
+    assert said is (helps_itself is True)
+    assert ("passwordreset" in world.note_with(ticket, "Recognised")) is said
+    assert world.state_of(ticket) is State.WAITING
+
+
+def test_an_mfa_request_gives_no_hint_about_passwords(world: World) -> None:
+    world.directory.account(SUBJECT).helps_itself = True
+    world.ticket(action=Action.MFA, reason="locked out")
+    world.run()
+    assert "passwordreset" not in world.mailer.sent[0].text
+    assert "lock-out" not in world.mailer.sent[0].text
+
+
+@pytest.mark.parametrize("action", [Action.MFA, Action.BOTH])
+def test_methods_that_are_kept_are_named_and_are_no_reason_to_hand_off(world: World, action: Action) -> None:
+    world.directory.keeps = ("fido2",)
+    ticket = world.ticket(action=action)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.directory.account(SUBJECT).methods == ["fido2"]
+    assert "Left in place on purpose (mfa.keep): fido2" in world.note_with(ticket, "MFA of Lea")
+    assert world.case_of(ticket).mfa_kept == ("fido2",)
+    assert "What was kept still signs them in" in world.mailer.sent[-1].text
+
+
+def test_the_audit_names_the_calls_by_which_an_account_was_written(world: World) -> None:
+    ticket = world.ticket(action=Action.BOTH)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    entries = {line.entry.event: line.entry.facts for line in world.store.audit_of(world.case_of(ticket).id)}
+    assert len(entries["methods_removed"]["calls"].split()) == 2
+    for event in ("methods_removed", "password_set"):
+        assert entries[event]["calls"].partition("/")[0]
+        assert all(entries[event]["sessions_call"].split("/"))
+
+
+def proof_events(world: World, ticket: FakeTicket) -> list[str]:
+    events = [line.entry.event for line in world.store.audit_of(world.case_of(ticket).id)]
+    return [event for event in events if event in ("confirmed", "not_confirmed")]
+
+
+def test_a_directory_that_shows_the_reset_at_once_is_not_asked_again(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert "Microsoft's directory shows it." in world.note_with(ticket, "Password of Lea")
+    reads = world.directory.calls.count(("read", "contoso"))
+    world.run_for(minutes=30, every=timedelta(seconds=30))
+    assert world.directory.calls.count(("read", "contoso")) == reads
+    assert proof_events(world, ticket) == []
+
+
+def test_a_directory_that_lags_is_looked_at_again_until_it_shows_the_reset(world: World) -> None:
+    world.directory.lagging = True
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert "directory shows it" not in world.note_with(ticket, "Password of Lea")
+    assert world.mails[-1] is Kind.PASSWORD_READY, "nobody waits for the directory"
+    world.run_for(minutes=1, every=timedelta(seconds=15))
+    assert proof_events(world, ticket) == ["not_confirmed"]
+    world.directory.catch_up()
+    world.run_for(minutes=3, every=timedelta(seconds=15))
+    assert proof_events(world, ticket) == ["not_confirmed", "confirmed"]
+    assert world.case_of(ticket).proof is None
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_what_the_directory_never_shows_is_told_to_the_agent_once_and_changes_nothing(world: World) -> None:
+    world.directory.lagging = True
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    writes = len(world.writes)
+    world.run_for(minutes=30, every=timedelta(seconds=30))
+    said = [note for note in world.notes_of(ticket) if "still does not show" in note]
+    assert len(said) == 1
+    assert "the new password and the end of the sessions" in said[0]
+    assert len(world.writes) == writes
+    assert world.open_newest_link() == world.password_in_force()
+    world.run_for(minutes=1)
+    assert world.case_of(ticket).outcome is Outcome.OPENED
+
+
+@pytest.mark.parametrize("failure", [TemporaryError("away"), AuthenticationError("no", scope="tenant.contoso"),
+                                     PermanentError("no")])  # fmt: skip
+def test_a_look_that_fails_holds_up_nothing(world: World, failure: Exception) -> None:
+    world.directory.lagging = True
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    world.directory.raise_before("read", *[failure] * 10)
+    world.run_for(minutes=20, every=timedelta(seconds=30))
+    assert world.state_of(ticket) is State.LINK_OUT
+    world.open_newest_link()
+    world.run_for(minutes=1)
+    assert world.case_of(ticket).outcome is Outcome.OPENED
+
+
+def test_a_requester_known_by_a_shared_address_is_taken_for_each_who_answers_to_it(world: World) -> None:
+    """The approver shares a mailbox with somebody, and asks by its address."""
+    shared = "reception@contoso.example.com"
+    world.directory.accounts += [
+        FakeAccount(upn=APPROVER.email or "", also=(shared,)),
+        FakeAccount(upn="other@contoso.example.com", also=(shared,)),
+    ]
+    ticket = world.ticket(requester=Person("Reception", shared, frozenset({"halo.user:77"})))
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    assert_nothing_was_done(world)

@@ -138,6 +138,25 @@ class Approval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What the directory has not shown yet of a write that it accepted.
+
+    Attributes:
+        missing: What is waited for, in words: `the new password`.
+        password_was, sessions_were: The directory's own times before the write; only compared with its later ones,
+            since its clock is not ours.
+        look_at: When to look again.
+        looks: How often that was done.
+    """
+
+    missing: tuple[str, ...]
+    look_at: datetime
+    password_was: datetime | None = None
+    sessions_were: datetime | None = None
+    looks: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """How far we are with one ticket. Holds no secret, and nothing that could be read again from its source.
 
@@ -159,7 +178,9 @@ class Case:
         link_seq: The newest link event that this case has taken in.
         mfa_removed: Kinds of the authentication methods removed so far, in order.
         mfa_left: `kind: reason` of each method left in place.
+        mfa_kept: Kinds left in place because the configuration says so.
         mfa_done: The MFA half is finished.
+        proof: What the directory has yet to show of the newest password; `None` when nothing is open.
         written_at: When an account was first changed for this case; `None` while nothing was changed.
         attempts: Failed tries of the present step.
         failing_since: When the present step began to fail; `None` while all is well.
@@ -199,7 +220,9 @@ class Case:
     link_seq: int = 0
     mfa_removed: tuple[str, ...] = ()
     mfa_left: tuple[str, ...] = ()
+    mfa_kept: tuple[str, ...] = ()
     mfa_done: bool = False
+    proof: Proof | None = None
     written_at: datetime | None = None
     attempts: int = 0
     failing_since: datetime | None = None

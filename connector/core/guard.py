@@ -41,11 +41,16 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class AccountFacts:
-    """What the account rules look at."""
+    """What the account rules look at.
+
+    Attributes:
+        senders: Folded addresses from which we send our own mails.
+    """
 
     action: Action
     account: Account
     requester: Person
+    senders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +158,30 @@ def account_holds_no_admin_role(facts: AccountFacts) -> Refusal | None:
     )
 
 
+def account_can_activate_no_admin_role(facts: AccountFacts) -> Refusal | None:
+    if not facts.account.eligible_roles:
+        return None
+    return Refusal(
+        "eligible_role",
+        f"The account {facts.account.upn} can activate an administrator role by itself "
+        f"({', '.join(facts.account.eligible_roles)}).",
+        BY_HAND,
+        TOLD_DESK,
+    )
+
+
+def account_is_not_our_own_mailbox(facts: AccountFacts) -> Refusal | None:
+    """Whoever holds the mailbox that our mails come from reads or forges all of them."""
+    if not facts.senders & facts.account.addresses:
+        return None
+    return Refusal(
+        "own_mailbox",
+        f"The account {facts.account.upn} owns the mailbox from which this connector sends its mails.",
+        BY_HAND,
+        TOLD_DESK,
+    )
+
+
 def account_is_in_no_privileged_group(facts: AccountFacts) -> Refusal | None:
     if not facts.account.privileged_groups:
         return None
@@ -208,7 +237,9 @@ ACCOUNT_RULES: tuple[Callable[[AccountFacts], Refusal | None], ...] = (
     account_is_no_guest,
     account_is_enabled,
     account_is_not_protected,
+    account_is_not_our_own_mailbox,
     account_holds_no_admin_role,
+    account_can_activate_no_admin_role,
     account_is_in_no_privileged_group,
     account_is_not_restricted,
     requester_is_not_the_subject,

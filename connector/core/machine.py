@@ -16,7 +16,8 @@ methods go first. A pass that dies here starts the step again from the top: the 
 made. When the mail with the link is accepted, the case is `LINK_OUT`; an MFA reset has no link and is done.
 
 In `LINK_OUT` the link service has the word: a reveal makes it `OPENED`, the end of the lifetime `EXPIRED`. Reveals come
-first: the service's events are read up to the present before anything is called expired.
+first: the service's events are read up to the present before anything is called expired. Meanwhile the directory is
+asked until it shows the new password (`CONFIRMED`); what it does not show is told to the agent and changes nothing.
 
 `REJECTED`, `TIMED_OUT`, `OPENED`, `EXPIRED` and `CANCELLED` say how it ended; the next pass makes each `CLOSED`.
 `CLOSED` is final for accounts: only a late reveal of a link is still written down. A reopened ticket starts nothing.
@@ -51,6 +52,8 @@ class Event(StrEnum):
     METHODS_REMOVED = "methods_removed"
     MFA_DONE = "mfa_reset"
     LINK_SENT = "link_sent"
+    CONFIRMED = "confirmed"
+    NOT_CONFIRMED = "not_confirmed"
     OPENED = "opened"
     EXPIRED = "expired"
     LATE_REVEAL = "late_reveal"
@@ -94,6 +97,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.CANCELLED: S.CANCELLED,
     },
     S.LINK_OUT: {
+        E.CONFIRMED: S.LINK_OUT,
+        E.NOT_CONFIRMED: S.LINK_OUT,
         E.OPENED: S.OPENED,
         E.EXPIRED: S.EXPIRED,
         E.HANDED_OFF: S.NEEDS_PERSON,

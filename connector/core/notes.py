@@ -54,7 +54,25 @@ def _lines(*lines: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def recognised(case: Case, *, lifetime: timedelta, views: int, approvers: Sequence[Person]) -> str:
+@dataclass(frozen=True)
+class Hints:
+    """What may make a password reset needless.
+
+    Attributes:
+        lockout: The reason reads like a lock-out by wrong attempts.
+        helps_itself: The account's owner is set up to reset the password alone.
+    """
+
+    lockout: bool = False
+    helps_itself: bool = False
+
+
+NO_HINTS = Hints()
+
+
+def recognised(
+    case: Case, *, lifetime: timedelta, views: int, approvers: Sequence[Person], hints: Hints = NO_HINTS
+) -> str:
     action = case.action
     waits_for = f" Asked: {', '.join(name(person) for person in approvers)}." if approvers else ""
     link = f" After it, a link to the new password is mailed ({span(lifetime)}, {views} views)."
@@ -62,6 +80,13 @@ def recognised(case: Case, *, lifetime: timedelta, views: int, approvers: Sequen
         f"Recognised: {action.words if action else 'reset'} for {case.subject_name} ({case.subject}).",
         f"Requester: {name(case.requester)}.",
         f"Reason: {quote(case.reason)}" if case.reason else "",
+        "The reason reads like a lock-out: after wrong attempts it ends by itself within minutes. A reset helps, too."
+        if hints.lockout
+        else "",
+        "The account's owner can reset the password alone, at https://passwordreset.microsoftonline.com; the requester "
+        "was told."
+        if hints.helps_itself
+        else "",
         f"Next: waits for the approval of this ticket.{waits_for}"
         + (link if action and action.resets_password else ""),
     )
@@ -109,10 +134,10 @@ def timed_out(waited: timedelta) -> str:
     return f"Nobody approved within {span(waited)}. Nothing was changed. The ticket is closed as timed out."
 
 
-def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> str:
+def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen, shown: bool = False) -> str:
     return _lines(
         f"Password of {case.subject_name} ({case.subject}) was reset; it must be changed at the next sign-in. "
-        "Sessions were revoked.",
+        f"Sessions were revoked.{_shown(shown)}",
         approved(case.approval, pen),
         f"A one-time link was mailed to {name(case.requester)}: valid until {pen.time(expires_at)}, {views} views. "
         "Nobody at the service desk has seen the password.",
@@ -120,14 +145,30 @@ def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen) -> s
     )
 
 
-def methods_removed(case: Case, *, last: bool, pen: Pen) -> str:
-    removed = ", ".join(case.mfa_removed) or "none were registered"
+def methods_removed(case: Case, *, last: bool, pen: Pen, shown: bool = False) -> str:
+    removed = ", ".join(case.mfa_removed) or ("none" if case.mfa_kept else "none were registered")
     return _lines(
-        f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked.",
+        f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked."
+        f"{_shown(shown)}",
+        f"Left in place on purpose (mfa.keep): {', '.join(case.mfa_kept)}." if case.mfa_kept else "",
         approved(case.approval, pen),
-        "The account is asked to register again at its next sign-in.",
+        "The account signs in with what was kept, or is asked to register again."
+        if case.mfa_kept
+        else "The account is asked to register again at its next sign-in.",
         "The ticket is closed." if last else "Next: the password.",
     )
+
+
+def not_confirmed(missing: Sequence[str]) -> str:
+    return _lines(
+        f"Microsoft accepted the reset, but its directory still does not show {' and '.join(missing)}.",
+        "To do: look at the account in Entra. If the new password does not work, move this ticket to the retry status "
+        "after its link has ended, or reset by hand.",
+    )
+
+
+def _shown(shown: bool) -> str:
+    return " Microsoft's directory shows it." if shown else ""
 
 
 def opened(event: LinkEvent, pen: Pen) -> str:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from connector.core import notes
-from connector.core.case import Action, Approval, Case, Outcome, Person, State
+from connector.core import notes, proof, refusals
+from connector.core.case import Action, Approval, Case, Outcome, Person, Proof, State
 from connector.core.guard import AccountFacts, ApprovalFacts, Refusal, judge_account, judge_approval
+from connector.core.lockout import reads_like_a_lockout
 from connector.core.machine import ENDING, Event
 from connector.core.ports import (
     Account,
@@ -63,6 +64,7 @@ class Policy:
     Attributes:
         tenant: The customer's tenant, or empty when no tenant is mapped to the ticket's client.
         approvers: Folded addresses, or `None` where the PSA's process names them.
+        senders: Folded addresses from which we send our own mails.
     """
 
     tenant: str
@@ -71,6 +73,7 @@ class Policy:
     lifetime: timedelta = timedelta(minutes=60)
     views: int = 2
     zone: tzinfo = UTC
+    senders: frozenset[str] = frozenset()
 
     @property
     def pen(self) -> notes.Pen:
@@ -85,6 +88,8 @@ class Seen:
         gone: Why the ticket cannot be read any more; empty when it can, or was not needed.
         account_problem: Why there is no account; a refusal ready to be used.
         requester_ids: Identities of the requester's own account in the customer's tenant, aliases included.
+        home: The tenant of ours that a foreign account belongs to, if any.
+        helps_itself: Whether the account's owner can reset the password alone; `None` where that is not known.
         link_events: New ones of this case, oldest first.
     """
 
@@ -93,16 +98,23 @@ class Seen:
     account: Account | None = None
     account_problem: Refusal | None = None
     requester_ids: frozenset[str] = frozenset()
+    home: str = ""
+    helps_itself: bool | None = None
     link_events: Sequence[LinkEvent] = ()
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be read before `next_step` can decide."""
+    """What must be read before `next_step` can decide.
+
+    Attributes:
+        proof: The account by its id, as far as it can be read: nothing waits for it.
+    """
 
     ticket: bool = False
     account: bool = False
     fresh_link_events: bool = False
+    proof: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,7 @@ def needs(case: Case, *, now: datetime) -> Needs:
             return Needs(ticket=True)
         case State.LINK_OUT:
             overdue = case.link_expires_at is not None and now >= case.link_expires_at + LATE_EXPIRY
-            return Needs(fresh_link_events=overdue)
+            return Needs(fresh_link_events=overdue, proof=case.proof is not None and now >= case.proof.look_at)
         case _:
             return Needs()
 
@@ -179,6 +191,8 @@ def next_step(case: Case, seen: Seen, policy: Policy, *, now: datetime) -> Step:
                 return Deliver()
             return RemoveMethods()
         case State.LINK_OUT:
+            if case.proof is not None and now >= case.proof.look_at:
+                return _look_for_proof(case, case.proof, seen, now)
             return _wait_for_link(case, now)
         case State.NEEDS_PERSON:
             return _wait_for_person(case, seen)
@@ -203,6 +217,9 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
         return hand_off(case, refusal, changes=copied)
     changes = {**copied, "waiting_since": now, "reminders": 0, "explanation": ""}
     case = replace(case, **changes)
+    password = case.action is not None and case.action.resets_password
+    hints = notes.Hints(lockout=password and reads_like_a_lockout(ticket.reason),
+                        helps_itself=password and seen.helps_itself is True)  # fmt: skip
     key = f"recognised:{case.round}"
     return Record(
         event=Event.RECOGNISED,
@@ -212,7 +229,11 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
                 case,
                 key,
                 notes.recognised(
-                    case, lifetime=policy.lifetime, views=policy.views, approvers=ticket.approval.approvers
+                    case,
+                    lifetime=policy.lifetime,
+                    views=policy.views,
+                    approvers=ticket.approval.approvers,
+                    hints=hints,
                 ),
             ),
             Message(key=f"working:{case.round}", body=StatusTarget.WORKING),
@@ -222,6 +243,8 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
                 MailKind.REQUEST_CONFIRMATION,
                 lifetime_minutes=_minutes(policy.lifetime),
                 views=str(policy.views),
+                lockout=_yes(hints.lockout),
+                helps_itself=_yes(hints.helps_itself),
             ),
         ),
         facts={
@@ -230,6 +253,7 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
             "subject_id": case.subject_id,
             "requester": notes.name(case.requester),
             "tenant": case.tenant,
+            **({"lockout": "yes"} if hints.lockout else {}),
         },
     )
 
@@ -384,19 +408,39 @@ def _wait_for_link(case: Case, now: datetime) -> Step:
         return Wait(None)
     overdue = now - case.link_expires_at
     if overdue < LATE_EXPIRY:
-        return Wait(case.link_expires_at + LATE_EXPIRY)
+        return Wait(_next_look(case))
     if overdue < LONGEST_SILENCE:
         return Wait(now + ASK_AGAIN)
     return hand_off(
         case,
-        Refusal(
-            "link_silent",
-            f"The link service has not told how the link ended, {notes.span(LONGEST_SILENCE)} after its time was over. "
-            "Whether it was opened is not known.",
-            "Look at the link service and its clock. Ask the requester whether the link was opened, then close this "
-            "ticket, or move it to the retry status for a new password.",
-            "We could not find out whether your link was used. A colleague of the service desk takes over.",
-        ),
+        refusals.link_silent(notes.span(LONGEST_SILENCE)),
+    )
+
+
+def _next_look(case: Case) -> datetime | None:
+    """When a case whose link is out is looked at, if nothing happens before."""
+    end = case.link_expires_at + LATE_EXPIRY if case.link_expires_at else None
+    look = case.proof.look_at if case.proof else None
+    return min((moment for moment in (end, look) if moment is not None), default=None)
+
+
+def _look_for_proof(case: Case, open_one: Proof, seen: Seen, now: datetime) -> Record:
+    """The directory's word on what it accepted. Nothing depends on it but what the agent is told."""
+    left = proof.look_again(open_one, seen.account, now=now)
+    if left is None:
+        changes = {"proof": None}
+        facts = {"shown": ", ".join(open_one.missing)}
+        return Record(event=Event.CONFIRMED, changes={**changes, "due_at": _next_look(replace(case, proof=None))},
+                      facts=facts)  # fmt: skip
+    if not proof.is_given_up(left):
+        due = _next_look(replace(case, proof=left))
+        return Record(event=Event.NOT_CONFIRMED, changes={"proof": left, "due_at": due},
+                      facts={"missing": ", ".join(left.missing), "look": str(left.looks)})  # fmt: skip
+    return Record(
+        event=Event.NOT_CONFIRMED,
+        changes={"proof": None, "due_at": _next_look(replace(case, proof=None))},
+        messages=(_note(case, f"unproven:{case.link_id}", notes.not_confirmed(left.missing)),),
+        facts={"missing": ", ".join(left.missing), "look": str(left.looks)},
     )
 
 
@@ -435,12 +479,7 @@ def _link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
         if any(e.link_id == case.link_id and e.kind is LinkEventKind.REVOKED for e in events):
             withdrawn = hand_off(
                 case,
-                Refusal(
-                    "link_revoked",
-                    "The link was revoked at the link service before it was opened.",
-                    "Ask who revoked it and why; then move this ticket to the retry status, or close it.",
-                    "Your link was withdrawn. A colleague of the service desk takes over.",
-                ),
+                refusals.link_revoked(),
                 changes=changes,
             )
             return replace(withdrawn, messages=(*messages, *withdrawn.messages))
@@ -460,12 +499,7 @@ def judge_write(case: Case, ticket: Ticket, seen: Seen, policy: Policy, *, now: 
     account = seen.account
     assert account is not None  # noqa: S101 - _refuse_request refuses a missing account
     if account.id != case.subject_id:
-        return Refusal(
-            "account_replaced",
-            f"The address {case.subject} stands for another account than when the request was recognised.",
-            "Find out what happened to the account, then move this ticket to the retry status.",
-            "The account has changed since you asked. A colleague of the service desk takes over.",
-        )
+        return refusals.account_replaced(case.subject)
     return _judge_approval(case, ticket, account.person, policy, now=now)
 
 
@@ -566,6 +600,7 @@ def _nothing_done(case: Case, ticket: Ticket) -> dict[str, Any]:
         "subject_name": "",
         "mfa_removed": (),
         "mfa_left": (),
+        "mfa_kept": (),
         "mfa_done": False,
     }
 
@@ -655,29 +690,29 @@ def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None 
 
 
 def after_methods(
-    case: Case, report: MethodsReport, policy: Policy, *, interrupted: bool = False, now: datetime
+    case: Case, report: MethodsReport, policy: Policy, *, shown: bool = False, interrupted: bool = False, now: datetime
 ) -> Record:
     """What to write down after the authentication methods were removed, wholly or in part.
 
     Args:
+        shown: The directory shows the end of the sessions.
         interrupted: An earlier try died before it could write down what it had removed.
     """
     removed = (*case.mfa_removed, *([BY_A_DEAD_TRY] if interrupted else []), *report.removed)
     left = tuple(f"{method.kind}: {method.reason}" for method in report.left)
-    changes: dict[str, Any] = {"mfa_removed": removed, "mfa_left": left, "written_at": case.written_at or now}
+    changes: dict[str, Any] = {
+        "mfa_removed": removed,
+        "mfa_left": left,
+        "mfa_kept": report.kept,
+        "written_at": case.written_at or now,
+    }
     case = replace(case, **changes)
-    facts = {"removed": ", ".join(removed), "left": ", ".join(left)}
+    facts = {"removed": ", ".join(removed), "left": ", ".join(left), "kept": ", ".join(report.kept)}
     if left:
-        refusal = Refusal(
-            "methods_left",
-            f"Not every authentication method could be removed. Removed: {', '.join(removed) or 'none'}; "
-            f"left: {'; '.join(left)}.",
-            "Remove the rest in the Entra admin centre, tell the requester, and close this ticket.",
-            "Part of the MFA reset has to be finished by a colleague of the service desk.",
-        )
+        refusal = refusals.methods_left(removed, left)
         return replace(hand_off(case, refusal, changes=changes), facts=facts)
     last = case.action is Action.MFA
-    note = _note(case, f"methods:{case.round}", notes.methods_removed(case, last=last, pen=policy.pen))
+    note = _note(case, f"methods:{case.round}", notes.methods_removed(case, last=last, shown=shown, pen=policy.pen))
     if not last:
         return Record(event=Event.METHODS_REMOVED, changes={**changes, "mfa_done": True}, messages=(note,), facts=facts)
     return Record(
@@ -697,6 +732,7 @@ def after_methods(
                 MailKind.MFA_RESET_DONE,
                 removed="\n".join(removed),
                 left="\n".join(left),
+                kept="\n".join(report.kept),
             ),
             _close(case),
         ),
@@ -704,16 +740,25 @@ def after_methods(
     )
 
 
-def after_delivery(case: Case, link: Link, policy: Policy, *, now: datetime) -> Record:
-    """What to write down after the mail with the link was accepted."""
+def after_delivery(
+    case: Case, link: Link, policy: Policy, *, open_proof: Proof | None = None, shown: bool = False, now: datetime
+) -> Record:
+    """What to write down after the mail with the link was accepted.
+
+    Args:
+        open_proof: What the directory has not shown yet.
+        shown: It shows everything already.
+    """
+    case = replace(case, link_expires_at=link.expires_at, proof=open_proof)
     changes = {
         "link_expires_at": link.expires_at,
         "views_allowed": link.views,
         "views_used": 0,
         "written_at": case.written_at or now,
-        "due_at": link.expires_at + LATE_EXPIRY,
+        "proof": open_proof,
+        "due_at": _next_look(case),
     }
-    text = notes.password_set(case, expires_at=link.expires_at, views=link.views, pen=policy.pen)
+    text = notes.password_set(case, expires_at=link.expires_at, views=link.views, shown=shown, pen=policy.pen)
     return Record(
         event=Event.LINK_SENT,
         changes=changes,
@@ -731,6 +776,7 @@ def password_letter(case: Case, link_id: str, expires_at: datetime, policy: Poli
         expires_at=expires_at.isoformat(),
         lifetime_minutes=_minutes(policy.lifetime),
         views=str(policy.views),
+        kept="\n".join(case.mfa_kept),
     )
 
 
@@ -759,47 +805,26 @@ def _refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | Non
     """What is wrong with the request itself or its account."""
     subject = read_subject(ticket.subject_text)
     if subject.problem:
-        return Refusal(
-            "bad_subject",
-            f"It is not clear whose account is meant: {subject.problem}.",
-            "Put exactly one address into the subject field, then move this ticket to the retry status.",
-            "It is not clear whose account is meant. A colleague of the service desk will ask you.",
-        )
+        return refusals.bad_subject(subject.problem)
     if ticket.action is None:
-        return Refusal(
-            "unknown_action",
-            "The ticket does not say what is to be reset (password, MFA or both).",
-            "Fill in what is to be reset, then move this ticket to the retry status.",
-            "It is not clear what is to be reset. A colleague of the service desk will ask you.",
-        )
+        return refusals.unknown_action()
     if ticket.requester is None or not ticket.requester.email:
-        return Refusal(
-            "no_requester",
-            "The ticket has no requester with an e-mail address, so nobody could be given the link.",
-            "Set the requester, then move this ticket to the retry status.",
-            "",
-        )
+        return refusals.no_requester()
     if not policy.tenant:
-        return Refusal(
-            "unmapped_client",
-            f"The customer {ticket.client_name or ticket.client_id} (id {ticket.client_id}) is not mapped to a tenant.",
-            "Add it under tenants.<name>.clients in the configuration, then move this ticket to the retry status.",
-            "Your organisation is not set up for automatic resets yet. A colleague takes over.",
-        )
+        return refusals.unmapped_client(ticket.client_name or ticket.client_id, ticket.client_id)
     if seen.account_problem is not None:
         return seen.account_problem
     if seen.account is None:
-        return Refusal("no_account", "The account was not looked up.", "Move this ticket to the retry status.", "")
+        return refusals.not_looked_up()
     if subject.address not in seen.account.addresses:
         # The account was read by its id; the approver knows only the address. It may have been renamed meanwhile.
-        return Refusal(
-            "account_replaced",
-            f"The address {subject.address} in the ticket is not (or no longer) one of the account "
-            f"{seen.account.upn} that it stood for.",
-            "Find out what happened to the account, then move this ticket to the retry status.",
-            "The account has changed since you asked. A colleague of the service desk takes over.",
-        )
-    return judge_account(AccountFacts(action=ticket.action, account=seen.account, requester=ticket.requester))
+        return refusals.account_renamed(subject.address, seen.account.upn)
+    refusal = judge_account(
+        AccountFacts(action=ticket.action, account=seen.account, requester=ticket.requester, senders=policy.senders)
+    )
+    if refusal is not None and seen.home:
+        refusal = replace(refusal, reason=f"{refusal.reason} Its home is another customer: tenants.{seen.home}.")
+    return refusal
 
 
 def _taken_over(case: Case, ticket: Ticket, policy: Policy) -> dict[str, Any]:
@@ -891,6 +916,10 @@ def _approval_facts(approval: Approval) -> dict[str, str]:
         "evidence": approval.evidence,
         "comment": notes.quote(approval.comment),
     }
+
+
+def _yes(so: bool) -> str:
+    return "yes" if so else ""
 
 
 def _minutes(length: timedelta) -> str:

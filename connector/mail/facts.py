@@ -53,6 +53,7 @@ class Form(Enum):
     INSTANT = "a point in time"
     COUNT = "a whole number"
     LINES = "several short texts, one a line"
+    FLAG = "yes or nothing"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ _LINES: Final = Fact(Form.LINES, may_be_empty=True)
 _MAYBE_NAME: Final = Fact(Form.NAME, may_be_empty=True)
 _MAYBE_TEXT: Final = Fact(Form.TEXT, may_be_empty=True)
 _EXTRA_COUNT: Final = Fact(Form.COUNT, required=False, may_be_empty=True)
+_EXTRA_FLAG: Final = Fact(Form.FLAG, required=False, may_be_empty=True)
+_EXTRA_LINES: Final = Fact(Form.LINES, required=False, may_be_empty=True)
 _EXTRA_INSTANT: Final = Fact(Form.INSTANT, required=False, may_be_empty=True)
 
 COMMON: Final[Mapping[str, Fact]] = MappingProxyType(
@@ -88,7 +91,13 @@ COMMON: Final[Mapping[str, Fact]] = MappingProxyType(
 FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
     {
         # The link's lifetime and views are shown when a password is to be reset, and ignored otherwise.
-        MailKind.REQUEST_CONFIRMATION: {"lifetime_minutes": _COUNT, "views": _COUNT},
+        # lockout: the reason reads like one; helps_itself: the owner can reset alone. `yes` or empty.
+        MailKind.REQUEST_CONFIRMATION: {
+            "lifetime_minutes": _COUNT,
+            "views": _COUNT,
+            "lockout": _EXTRA_FLAG,
+            "helps_itself": _EXTRA_FLAG,
+        },
         # reminder_number counts from 1; closes_at: when the request is given up, if nobody answers.
         MailKind.APPROVAL_PENDING: {
             "waiting_since": _INSTANT,
@@ -105,7 +114,13 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
         MailKind.REQUEST_APPROVED: {"approver_name": _MAYBE_NAME, "lifetime_minutes": _EXTRA_COUNT},
         MailKind.REQUEST_DECLINED: {"approver_name": _MAYBE_NAME, "approver_comment": _MAYBE_TEXT},
         # With the link, which is no fact: it comes beside the letter, as a Secret.
-        MailKind.PASSWORD_READY: {"expires_at": _INSTANT, "lifetime_minutes": _COUNT, "views": _COUNT},
+        # kept: authentication methods left in place on purpose, where those were reset too.
+        MailKind.PASSWORD_READY: {
+            "expires_at": _INSTANT,
+            "lifetime_minutes": _COUNT,
+            "views": _COUNT,
+            "kept": _EXTRA_LINES,
+        },
         # view: which reveal this was, counted from 1.
         MailKind.LINK_ACCESSED: {
             "opened_at": _INSTANT,
@@ -116,8 +131,8 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
             "views_left": _COUNT,
         },
         MailKind.LINK_EXPIRED: {"expired_at": _INSTANT},
-        # Kinds of methods, one a line; left: `kind: reason`.
-        MailKind.MFA_RESET_DONE: {"removed": _LINES, "left": _LINES},
+        # Kinds of methods, one a line; left: `kind: reason`; kept: left in place on purpose.
+        MailKind.MFA_RESET_DONE: {"removed": _LINES, "left": _LINES, "kept": _EXTRA_LINES},
         # The ticket may not have said what is to be reset; that may be the very reason.
         MailKind.HANDED_TO_PERSON: {"reason": _MAYBE_TEXT, "action": Fact(Form.ACTION, may_be_empty=True)},
         MailKind.TIMED_OUT: {"waited_days": _COUNT},
@@ -181,6 +196,10 @@ def _read(text: str, form: Form, zone: tzinfo) -> Shown:
             if not (text.isascii() and text.isdigit()):
                 raise ValueError
             return int(text)
+        case Form.FLAG:
+            if text != "yes":
+                raise ValueError
+            return text
         case Form.LINES:
             return tuple(harmless(line, LONGEST_NAME * 2) for line in text.splitlines() if line.strip())[:MOST_LINES]
 

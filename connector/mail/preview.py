@@ -26,6 +26,11 @@ _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
     ("request_confirmation", MailKind.REQUEST_CONFIRMATION, {"action": "password", **_LINK_FACTS}),
     ("request_confirmation_mfa", MailKind.REQUEST_CONFIRMATION, {"action": "mfa", **_LINK_FACTS}),
     (
+        "request_confirmation_hints",
+        MailKind.REQUEST_CONFIRMATION,
+        {"action": "password", **_LINK_FACTS, "lockout": "yes", "helps_itself": "yes"},
+    ),
+    (
         "approval_pending",
         MailKind.APPROVAL_PENDING,
         {
@@ -103,6 +108,11 @@ _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
         "mfa_reset_done_left",
         MailKind.MFA_RESET_DONE,
         {"action": "mfa", "removed": "phone (mobile)", "left": "Windows Hello: the directory refused its removal"},
+    ),
+    (
+        "mfa_reset_done_kept",
+        MailKind.MFA_RESET_DONE,
+        {"action": "mfa", "removed": "phone (mobile)", "left": "", "kept": "fido2\nWindows Hello for Business"},
     ),
     (
         "handed_to_person",

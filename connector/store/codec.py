@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from connector.core.case import Action, Approval, Case, Outcome, Person, State
+from connector.core.case import Action, Approval, Case, Outcome, Person, Proof, State
 from connector.core.ports import Letter, MailKind, Message, MessageKind, Note, StatusTarget
 
 Json = dict[str, Any]
@@ -86,6 +86,31 @@ def _to_approval(json_: Json | None) -> Approval | None:
     )
 
 
+def _from_proof(proof: Proof | None) -> Json | None:
+    if proof is None:
+        return None
+    return {
+        "missing": list(proof.missing),
+        "look_at": instant_text(proof.look_at),
+        "password_was": _from_instant(proof.password_was),
+        "sessions_were": _from_instant(proof.sessions_were),
+        "looks": proof.looks,
+    }
+
+
+def _to_proof(json_: Json | None) -> Proof | None:
+    look_at = _to_instant(json_["look_at"]) if json_ is not None else None
+    if json_ is None or look_at is None:
+        return None
+    return Proof(
+        missing=tuple(json_["missing"]),
+        look_at=look_at,
+        password_was=_to_instant(json_.get("password_was")),
+        sessions_were=_to_instant(json_.get("sessions_were")),
+        looks=json_.get("looks", 0),
+    )
+
+
 def case_details(case: Case) -> str:
     """Everything of a case that has no column of its own."""
     return to_text(
@@ -110,7 +135,9 @@ def case_details(case: Case) -> str:
             "link_seq": case.link_seq,
             "mfa_removed": list(case.mfa_removed),
             "mfa_left": list(case.mfa_left),
+            "mfa_kept": list(case.mfa_kept),
             "mfa_done": case.mfa_done,
+            "proof": _from_proof(case.proof),
             "written_at": _from_instant(case.written_at),
             "attempts": case.attempts,
             "failing_since": _from_instant(case.failing_since),
@@ -156,7 +183,9 @@ def case_from(columns: Mapping[str, Any]) -> Case:
         link_seq=details.get("link_seq", 0),
         mfa_removed=tuple(details.get("mfa_removed", ())),
         mfa_left=tuple(details.get("mfa_left", ())),
+        mfa_kept=tuple(details.get("mfa_kept", ())),
         mfa_done=details.get("mfa_done", False),
+        proof=_to_proof(details.get("proof")),
         written_at=_to_instant(details.get("written_at")),
         attempts=details.get("attempts", 0),
         failing_since=_to_instant(details.get("failing_since")),

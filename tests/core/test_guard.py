@@ -41,7 +41,8 @@ BO = Person("Bo", "bo@contoso.example.com", frozenset({"halo.user:3"}))
 
 
 def account_facts(*, action: Action = Action.PASSWORD, requester: Person = RITA, **account: object) -> AccountFacts:
-    return AccountFacts(action=action, account=replace(LEA, **account), requester=requester)  # type: ignore[arg-type]
+    lea = replace(LEA, **account)  # type: ignore[arg-type]
+    return AccountFacts(action=action, account=lea, requester=requester, senders=frozenset({"support@msp.example.com"}))
 
 
 def a_yes(approver: Person = ANNA, *, at: datetime = NOW - MINUTE, **more: object) -> Approval:
@@ -79,6 +80,8 @@ REFUSED_ACCOUNTS = {
     "a disabled account": ({"enabled": False}, "disabled"),
     "a protected account": ({"protected_by": "users: VIP"}, "protected"),
     "an administrator": ({"admin_roles": ("User Administrator",)}, "admin_role"),
+    "somebody who can activate a role": ({"eligible_roles": ("Helpdesk Administrator",)}, "eligible_role"),
+    "the mailbox that our mails come from": ({"addresses": frozenset({"support@msp.example.com"})}, "own_mailbox"),
     "a member of a role-assignable group": ({"privileged_groups": ("Admins",)}, "privileged_group"),
     "a member of a restricted unit": ({"restricted": True}, "restricted"),
 }

@@ -11,6 +11,7 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from connector.core.case import fold
@@ -20,6 +21,7 @@ from connector.errors import AmbiguousAccount, ConnectorError, NoSuchAccount, Pa
 
 Call = Literal["find", "read", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"]
 Moment = Literal["before", "after"]
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 @dataclass(kw_only=True)
@@ -56,6 +58,8 @@ class FakeAccount:
     stubborn: dict[str, str] = field(default_factory=dict)
     must_change: bool = False
     sessions_revoked: int = 0
+    password_set_at: datetime | None = LONG_AGO
+    sessions_valid_from: datetime | None = LONG_AGO
 
     def __post_init__(self) -> None:
         self.id = self.id or str(uuid.uuid5(uuid.NAMESPACE_URL, f"fake:{self.tenant}:{fold(self.upn)}"))
@@ -83,6 +87,8 @@ class FakeAccount:
             protected_by=self.protected_by,
             restricted=self.restricted,
             eligible_roles=self.eligible_roles,
+            password_set_at=self.password_set_at,
+            sessions_valid_from=self.sessions_valid_from,
             unknown=self.unknown,
         )
 
@@ -107,6 +113,8 @@ class FakeDirectory:
         calls: Every call in order, refused ones too: its name and the tenant.
         on_call: Called before and after the effect of each call (for `remove_methods` also around each method);
             what it raises is what the caller of the directory sees.
+        lagging: Its times of the last reset and the last sign-out stay as they were; `catch_up` ends that.
+        keeps: Kinds of methods that a removal leaves in place on purpose.
         reject_passwords: How many of the coming candidates are refused as banned.
         findings: What `check` yields instead of "all is well".
     """
@@ -117,7 +125,10 @@ class FakeDirectory:
         self.passwords: dict[str, Secret] = {}
         self.calls: list[tuple[Call, str]] = []
         self.on_call: Callable[[Call, Moment], None] | None = None
+        self.lagging = False
+        self.keeps: tuple[str, ...] = ()
         self.reject_passwords = 0
+        self._times: dict[tuple[str, str], datetime] = {}
         self.findings: list[Finding] = []
         self._ordered: dict[tuple[Call, Moment], deque[Exception]] = defaultdict(deque)
         self._lock = threading.Lock()
@@ -135,6 +146,12 @@ class FakeDirectory:
     def account(self, upn_or_id: str) -> FakeAccount:
         """The account itself, for looking at or changing it in a test."""
         return next(known for known in self.accounts if upn_or_id in (known.upn, known.id))
+
+    def catch_up(self) -> None:
+        """Every replica knows everything."""
+        self.lagging = False
+        for (account_id, what), moment in self._times.items():
+            setattr(self.account(account_id), what, moment)
 
     # -- the port
 
@@ -179,6 +196,7 @@ class FakeDirectory:
                 raise PasswordRejected(f"{tenant} refused the candidate for {account.upn}. Try another one.")
             self.passwords[account_id] = password
             account.must_change = True
+            self._note_time(account, "password_set_at")
             self.writes.append(Write("password", tenant, account_id))
         self._at("set_password", "after", tenant)
         return Receipt(str(uuid.uuid4()), str(uuid.uuid4()))
@@ -189,7 +207,7 @@ class FakeDirectory:
         removed: list[str] = []
         try:
             for kind in sorted(account.methods, key=lambda kind: kind == account.default_method):
-                if kind in account.stubborn:
+                if kind in account.stubborn or kind in self.keeps:
                     continue
                 self._at("remove_method", "before", tenant)
                 with self._lock:
@@ -201,17 +219,25 @@ class FakeDirectory:
         except ConnectorError as failure:
             failure.done = tuple(removed)
             raise
-        left = tuple(MethodLeft(kind, account.stubborn.get(kind, "still listed")) for kind in account.methods)
-        return MethodsReport(tuple(removed), left)
+        kept = tuple(kind for kind in account.methods if kind in self.keeps)
+        left = tuple(
+            MethodLeft(kind, account.stubborn.get(kind, "still listed")) for kind in account.methods if kind not in kept
+        )
+        return MethodsReport(tuple(removed), left, kept, tuple(Receipt(str(uuid.uuid4())) for _ in removed))
 
     def revoke_sessions(self, tenant: str, account_id: str) -> SessionsReport:
         self._at("revoke_sessions", "before", tenant)
         account = self._get(tenant, account_id)
         with self._lock:
             account.sessions_revoked += 1
+            self._note_time(account, "sessions_valid_from")
             self.writes.append(Write("sessions", tenant, account_id))
         self._at("revoke_sessions", "after", tenant)
-        return SessionsReport(Receipt(str(uuid.uuid4()), str(uuid.uuid4())))
+        return SessionsReport(
+            Receipt(str(uuid.uuid4()), str(uuid.uuid4())),
+            sessions_valid_from=account.sessions_valid_from,
+            password_set_at=account.password_set_at,
+        )
 
     def check(self, tenant: str) -> Iterable[Finding]:
         self._at("check", "before", tenant)
@@ -226,6 +252,12 @@ class FakeDirectory:
             self.on_call(call, moment)
         if self._ordered[call, moment]:
             raise self._ordered[call, moment].popleft()
+
+    def _note_time(self, account: FakeAccount, what: str) -> None:
+        """By a clock of its own, which has nothing to do with ours."""
+        self._times[account.id, what] = LONG_AGO + timedelta(seconds=len(self.writes) + 1)
+        if not self.lagging:
+            setattr(account, what, self._times[account.id, what])
 
     def _get(self, tenant: str, account_id: str) -> FakeAccount:
         for known in self.accounts:

@@ -37,6 +37,7 @@ from tests.fakes.store import MemoryCaseStore
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SUBJECT = "lea@contoso.example.com"
+SENDER = "support@msp.example.com"
 TENANT = "contoso"
 MOST_PASSES = 40
 """More in one run is a loop without a pause."""
@@ -154,6 +155,7 @@ class World:
             timing=psa.timing,
             lifetime=self.lifetime,
             views=self.views,
+            senders=frozenset({SENDER}),
         )
 
     def new_password(self) -> Secret:
