@@ -469,6 +469,14 @@ def test_the_check_tells_trouble_that_mends_itself_from_the_rest(border: Border)
     assert "graph.client_secret" in error.text
 
 
+def test_a_refused_sign_in_names_the_places_of_this_section(border: Border) -> None:
+    for code, place in ((90002, r"mail\.tenant_id"), (7000215, r"mail\.client_secret"), (700016, r"mail\.client_id")):
+        border.token_answers = [Back(400, {"error": "invalid_request", "error_codes": [code]})]
+        with pytest.raises(AuthenticationError, match=place) as failure:
+            mailer_at(border, client_id="own", client_secret={"env": "OWN"}).ready()
+        assert failure.value.scope == "mail"
+
+
 @pytest.mark.parametrize(("days", "level"), [(10, Level.WARNING), (-3, Level.ERROR)])
 def test_the_check_tells_when_the_credential_of_its_own_app_ends(border: Border, days: int, level: Level) -> None:
     border.roles = ()
