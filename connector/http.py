@@ -1,9 +1,10 @@
 """The only user of `requests`: every call to another system goes through `Http`.
 
-What it takes off the adapters: time limits, retries of what may be repeated, `Retry-After`, pacing, proxy and CA
-bundle, the translation of transport failures and of the common statuses into `connector.errors`, and a refusal of
-sandbox answers in production. What it never does: follow redirects, keep cookies, read `.netrc` or proxy variables
-from the environment, or put an address' query, a header or a body into a message.
+What it takes off the adapters: time limits, retries of what may be repeated, `Retry-After` (remembered for all threads,
+so that a system that asked for a pause costs nobody a call or a wait), pacing, proxy and CA bundle, the translation of
+transport failures and of the common statuses into `connector.errors`, and a refusal of sandbox answers in production.
+What it never does: follow redirects, keep cookies, read `.netrc` or proxy variables from the environment, or put an
+address' query, a header or a body into a message.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json as json_module
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -21,14 +23,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import structlog
 import tenacity
 from prometheus_client import Counter, Histogram
 
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
 
+log = structlog.get_logger(__name__)
+
 USER_AGENT = "psa-reset-connector/0.1"  # without "Mozilla": Request Tracker sends browsers to its login page
 TRIES = 3
-LONGEST_WAIT_INSIDE_A_CALL = timedelta(seconds=10)
+LONGEST_WAIT_INSIDE_A_CALL = timedelta(seconds=3)
+"""A worker that waits works for nobody: what takes longer is the caller's to put off."""
+WAITING_AT_ONCE = 2
+"""Calls to one system that may wait out its pause: one of a worker and one of a poll. The others are put off."""
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 TEMPORARY = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 """Statuses that mend themselves; those from 520 on come from gateways (Cloudflare) before a system that is away."""
@@ -76,7 +84,7 @@ class Http:
         ca_bundle: Path of a PEM file that replaces the system's authorities, or `None`.
         proxy: Address of an HTTP proxy, or `None` for none.
         refuse_sandbox: True in production: an answer with the header `X-Sandbox` is an error.
-        sleep: How to wait between tries; a fake one in tests.
+        now, sleep: Monotonic seconds and how to wait; fakes in tests.
     """
 
     def __init__(
@@ -88,6 +96,7 @@ class Http:
         ca_bundle: str | None = None,
         proxy: str | None = None,
         refuse_sandbox: bool = True,
+        now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.system = system
@@ -96,8 +105,16 @@ class Http:
         self._verify: str | bool = ca_bundle or True
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._refuse_sandbox = refuse_sandbox
-        self._sleep = sleep
+        self._gate = Gate(now=now, sleep=sleep)
         self._local = threading.local()
+
+    def hold_off(self, wait: timedelta) -> None:
+        """Make no calls for so long: the system asked for it where `call` cannot see it, inside a body.
+
+        A repeat only ever makes it longer.
+        """
+        if self._gate.close(wait):
+            log.info("asked_to_wait", system=self.system, scope=self.scope, seconds=round(wait.total_seconds(), 1))
 
     def call(
         self,
@@ -118,10 +135,11 @@ class Http:
             expect: Statuses that the caller wants to see itself; every other becomes an error.
             repeatable: Whether a second sending after an unclear failure is harmless; default: GET and HEAD only.
                 A 429 or 503 with `Retry-After` was not carried out, so those are repeated for every method when
-                the wait is short.
+                the wait is short and few others wait.
 
         Raises:
-            TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown.
+            TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown. Or nothing was
+                sent, because a 429 to an earlier call, of whatever thread, asked for a pause that is not over.
             AuthenticationError: 401 or 403.
             PermanentError: Any other status that is not in `expect`.
         """
@@ -130,7 +148,7 @@ class Http:
         def worth_repeating(failure: BaseException) -> bool:
             if not isinstance(failure, _Failed):
                 return False
-            if failure.retry_after is not None and failure.retry_after > LONGEST_WAIT_INSIDE_A_CALL:
+            if failure.retry_after is not None and not self._gate.worth_waiting(failure.retry_after):
                 return False
             return may_repeat or (failure.status in (429, 503) and failure.retry_after is not None)
 
@@ -144,7 +162,7 @@ class Http:
             retry=tenacity.retry_if_exception(worth_repeating),
             stop=tenacity.stop_after_attempt(TRIES),
             wait=wait,
-            sleep=self._sleep,
+            sleep=self._gate.wait,
             reraise=True,
         )
         request = _Request(
@@ -156,10 +174,24 @@ class Http:
             form=dict(form) if form else None,
             timeout=timeout or self._timeout,
         )
+        self._pass_gate(f"{method} {_without_query(url)}")
         return retrying(self._once, request, frozenset(expect))
+
+    def _pass_gate(self, where: str) -> None:
+        left = self._gate.left()
+        if not left:
+            return
+        if not self._gate.worth_waiting(left):
+            raise TemporaryError(
+                f"{self.system} has asked {self.scope} for a pause, of which {left.total_seconds():.1f} s are left, so "
+                f"{where} was not sent. It is tried again by itself.",
+                retry_after=left,
+            )
+        self._gate.wait(left.total_seconds())
 
     def _once(self, request: _Request, expect: frozenset[int]) -> Answer:
         where = f"{request.method} {_without_query(request.url)}"
+        pause = self._gate.latest
         response = self._send(request, where)
         if self._refuse_sandbox and "X-Sandbox" in response.headers:
             raise ConfigError(
@@ -169,12 +201,17 @@ class Http:
         status = response.status_code
         CALLS.labels(self.system, request.method, f"{status // 100}xx").inc()
         answer = Answer(status=status, headers=response.headers, body=response.text, system=self.system, where=where)
+        retry_after = read_retry_after(response.headers.get("Retry-After"))
+        if status != 429:
+            self._gate.open(pause)
+        elif retry_after is not None:
+            self.hold_off(retry_after)
         if status in expect:
             return answer
         if status in TEMPORARY:
             raise _Failed(
                 f"{self.system} answered {status} to {where}. It is tried again by itself.",
-                retry_after=read_retry_after(response.headers.get("Retry-After")),
+                retry_after=retry_after,
                 status=status,
             )
         if status in (401, 403):
@@ -241,6 +278,64 @@ class Http:
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none at all
             self._local.session = session
         return session
+
+
+class Gate:
+    """Whether a system wants to be called: what its latest 429 said, for all threads of one `Http`.
+
+    Without it every case of a throttled customer would spend a call, and a worker's time, to be told the same again.
+    There is one `Http` for each customer and app, which is how Microsoft counts (learn.microsoft.com/graph/
+    throttling-limits, read 2026-11-22), so nobody else is held up. Safe to share between threads.
+    """
+
+    def __init__(self, *, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._now = now
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._opens_at = 0.0
+        self._closed = False
+        self._waiting = 0
+        self.latest = 0
+        """The number of the latest pause; a call notes it before it is sent."""
+
+    def close(self, wait: timedelta) -> bool:
+        """Begin a pause, or make the present one longer. Returns whether it has begun now."""
+        with self._lock:
+            now = self._now()
+            begins = not self._closed or self._opens_at <= now
+            self._opens_at = max(self._opens_at if self._closed else now, now + wait.total_seconds())
+            self._closed = True
+            self.latest += 1
+            return begins
+
+    def open(self, pause: int) -> None:
+        """End the pause: a call that was sent after it had begun, when `pause` was the latest, was let through."""
+        with self._lock:
+            if pause == self.latest:
+                self._closed = False
+
+    def left(self) -> timedelta:
+        """How much of the pause is left; zero when there is none."""
+        with self._lock:
+            return timedelta(seconds=max(0.0, self._opens_at - self._now())) if self._closed else timedelta(0)
+
+    def worth_waiting(self, wait: timedelta) -> bool:
+        """Whether a call may wait inside for so long: neither for long, nor as one of many."""
+        return wait <= LONGEST_WAIT_INSIDE_A_CALL and self._waiting < WAITING_AT_ONCE
+
+    def wait(self, seconds: float) -> None:
+        with self._counted():
+            self._sleep(seconds)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
 
 class MsalTransport:
