@@ -6,7 +6,7 @@ import copy
 import os
 import secrets
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -441,7 +441,10 @@ def test_the_end_of_a_secret_is_a_day(tmp_path: Path, written: str) -> None:
     assert settings.graph.client_secret_expires == date(2027, 5, 1)
 
 
-@pytest.mark.parametrize("value", ["2027-13-01", "1 May 2027", "", 20270501, 1, "2027-05-01T10:00:00", True])
+@pytest.mark.parametrize(
+    "value",
+    ["2027-13-01", "1 May 2027", "", 20270501, 1, "2027-05-01T10:00:00", True, datetime(2027, 5, 1, 10, tzinfo=UTC)],
+)
 def test_what_is_no_day_is_refused(tmp_path: Path, value: object) -> None:
     (problem,) = problems_of(tmp_path, **{"graph.client_secret_expires": value})
     assert problem.startswith("connector.yaml: graph.client_secret_expires: ")

@@ -29,6 +29,8 @@ from connector.http import TEMPORARY, Http, MsalTransport, read_retry_after
 
 RENEW_AT_MOST_EVERY = timedelta(minutes=5)
 """A refusal makes us take a new token (consent may be new) at most this often: not once per refused call."""
+SPARE = timedelta(minutes=5)
+"""A token that ends sooner counts as ended, as it does for MSAL."""
 
 
 class Registration(Protocol):
@@ -96,6 +98,7 @@ class SignIn:
         self._lock = threading.Lock()
         self._application: Any = None
         self._given: Secret | None = None
+        self._good_until: datetime | None = None
         self._renewed_at: datetime | None = None
 
     def token(self) -> Secret:
@@ -106,22 +109,20 @@ class SignIn:
             TemporaryError: The sign-in service is away or has trouble of its own.
         """
         with self._lock:
-            application = self._application or self._new_application()
             try:
-                answer = application.acquire_token_for_client([f"{self._settings.url}/.default"])
-            except AuthenticationError as failure:
-                # Of the platform that makes our assertion: it does not know whom it stops.
-                raise AuthenticationError(str(failure), scope=self.scope) from None
-            except (msal.exceptions.MsalError, ValueError, KeyError):
-                # Their texts may hold the answer's body.
-                raise self._passing("sent something that is not a token") from None
-            token = answer.get("access_token") if isinstance(answer, dict) else None
+                answer = self._ask()
+            except (AuthenticationError, TemporaryError):
+                # MSAL wants a new token long before the old one ends; that can wait until all is well again.
+                if self._given is not None and self._good_until is not None and self._clock() < self._good_until:
+                    return self._given
+                raise
+            token = answer.get("access_token")
             if isinstance(token, str) and token:
-                self._application = application
                 self._given = Secret(token)
+                self._good_until = self._clock() + _lifetime(answer) - SPARE
                 return self._given
             self._application = None  # else MSAL repeats a 400 from memory for a minute after it was mended
-            raise self._refusal(answer if isinstance(answer, dict) else {})
+            raise self._refusal(answer)
 
     def renew(self, refused: Secret) -> bool:
         """Forget a token that Graph refused, so that the next one carries the permissions of today.
@@ -138,6 +139,18 @@ class SignIn:
             self._renewed_at = now
             self._application = self._given = None
             return True
+
+    def _ask(self) -> Mapping[str, Any]:
+        self._application = self._application or self._new_application()
+        try:
+            answer = self._application.acquire_token_for_client([f"{self._settings.url}/.default"])
+        except AuthenticationError as failure:
+            # Of the platform that makes our assertion: it does not know whom it stops.
+            raise AuthenticationError(str(failure), scope=self.scope) from None
+        except (msal.exceptions.MsalError, ValueError, KeyError):
+            # Their texts may hold the answer's body.
+            raise self._passing("sent something that is not a token") from None
+        return answer if isinstance(answer, dict) else {}
 
     def _new_application(self) -> Any:
         try:
@@ -190,6 +203,13 @@ class SignIn:
             f"Microsoft's sign-in service for {self.place} {what}. It is tried again by itself; check graph.authority "
             "and the network if it lasts."
         )
+
+
+def _lifetime(answer: Mapping[str, Any]) -> timedelta:
+    try:
+        return timedelta(seconds=int(answer.get("expires_in", 0)))
+    except (TypeError, ValueError, OverflowError):
+        return timedelta(0)
 
 
 class _JsonTransport:

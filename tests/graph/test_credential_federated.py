@@ -80,6 +80,20 @@ def test_a_file_that_is_not_there_stops_the_tenant_until_it_is(border: Border, t
     assert sign_in.token().reveal() == border.tokens[0]
 
 
+def test_a_good_token_is_used_while_the_file_is_away(border: Border, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(made_up_token())
+    aging = {"access_token": made_up_token(), "expires_in": 7200, "refresh_in": -10, "token_type": "Bearer"}
+    border.token_answers = [Back(200, aging)]
+    sign_in = sign_in_with(border, credential_of(file=path))
+    given = sign_in.token()
+    path.unlink()
+    assert sign_in.token() == given
+    border.time.sleep(7200)
+    with pytest.raises(AuthenticationError):
+        sign_in.token()
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \r\n"])
 def test_an_empty_file_is_being_written_and_is_waited_for(border: Border, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"

@@ -183,6 +183,44 @@ def test_what_was_mended_works_at_once_for_a_running_connector_too(border: Borde
     assert sign_in.token().reveal() == border.tokens[-1]  # MSAL alone would repeat the refusal for a minute
 
 
+def aging(*, left: int) -> Back:
+    """A token that MSAL wants to replace at once, although it is good for `left` seconds."""
+    body = {"access_token": token_of(PERMISSIONS), "expires_in": left, "refresh_in": -10, "token_type": "Bearer"}
+    return Back(200, body)
+
+
+TROUBLE: list[Back | Exception] = [Back(503), requests.exceptions.ConnectionError("cut"), Back(200, text="<html>")]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE, ids=["503", "cut", "login page"])
+def test_a_good_token_outlives_trouble_of_the_sign_in_service(border: Border, trouble: Back | Exception) -> None:
+    border.token_answers = [aging(left=7200), *[trouble] * 9]
+    sign_in = sign_in_of(border)
+    given = sign_in.token()
+    assert sign_in.token() == given
+    border.time.sleep(7200 - 301)
+    assert sign_in.token() == given
+    border.time.sleep(2)
+    with pytest.raises(TemporaryError):
+        sign_in.token()
+
+
+def test_an_aging_token_is_replaced_when_all_is_well(border: Border) -> None:
+    border.token_answers = [aging(left=7200)]
+    sign_in = sign_in_of(border)
+    given = sign_in.token()
+    assert sign_in.token().reveal() == border.tokens[-1]
+    assert sign_in.token() != given
+
+
+def test_a_token_that_graph_refused_does_not_come_back_in_trouble(border: Border) -> None:
+    border.token_answers = [aging(left=7200), *TROUBLE]
+    sign_in = sign_in_of(border)
+    assert sign_in.renew(sign_in.token())
+    with pytest.raises(TemporaryError):
+        sign_in.token()
+
+
 # ---------------------------------------------------------------- a token that has become too old
 
 

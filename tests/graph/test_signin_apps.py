@@ -276,6 +276,20 @@ def test_what_the_second_app_lacks_is_told_by_its_own_permissions(border: Border
         directory.set_password("contoso", ID, Secret(secrets.token_urlsafe(16)))
 
 
+def test_a_kind_that_the_second_app_may_not_remove_is_left_and_the_others_go(border: Border) -> None:
+    passkey = method("fido2")
+    border.on(r"^GET .*/authentication/methods$", rows(passkey, method("phone", phoneType="mobile")), rows(passkey))
+    border.on(r"^DELETE .*/fido2Methods/", refused(403, "accessDenied"))
+    directory = border.directory(**two_apps(border))
+    directory.read("contoso", ID)
+    border.roles = ["UserAuthenticationMethod.Read.All", "UserAuthMethod-Phone.ReadWrite.All"]
+    report = directory.remove_methods("contoso", ID)
+    assert len(report.removed) == 1
+    assert [left.reason for left in report.left] == [
+        "the app may not remove it: grant UserAuthMethod-Passkey.ReadWrite.All"
+    ]
+
+
 def test_the_problems_of_both_apps_are_told_at_once(border: Border, tmp_path: Path) -> None:
     wrong = {"client_secret": None, "certificate_pfx": PfxSection(file=tmp_path / "not there")}
     with pytest.raises(ConfigError) as refusal:
