@@ -17,7 +17,7 @@ CODE = re.compile(r"AADSTS(\d+)")
 PASSING_CODES = frozenset({90006, 90012, 90024, 90033, 90055, 90090})
 """Microsoft's own trouble; nothing to mend here."""
 
-OPEN_LINK = "Have the customer's admin open {link} and accept"
+OPEN_LINK = "Have the customer's admin open the consent link {link} and accept"
 
 # Filled in: {place} the tenant in our configuration, {app} the app's section, {credential} the place of its credential,
 # {link} the tenant's consent link.

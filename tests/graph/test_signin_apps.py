@@ -203,7 +203,7 @@ def test_the_link_is_told_where_consent_is_the_answer(border: Border, code: int)
     with pytest.raises(AuthenticationError) as refusal:
         border.directory().read("contoso", ID)
     link = f"{LOGIN}/{TENANT[:-2]}00/adminconsent?client_id=app"
-    assert (f"open {link} and accept. Then run" in str(refusal.value)) is (code in CONSENT)
+    assert (f"open the consent link {link} and accept. Then run" in str(refusal.value)) is (code in CONSENT)
     assert str(refusal.value).endswith(". Then run: connector check")
 
 
