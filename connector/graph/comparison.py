@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.core.case import Action
 from connector.graph.excess import TIER_ZERO, why_too_much
 from connector.graph.permissions import (
+    ACCEPTED,
     ANY_METHOD,
     BY_NAME,
     NARROW_METHODS,
+    RESETS,
     STAND_INS,
     TABLE,
     Need,
@@ -51,8 +53,12 @@ class PermissionLine:
     todo: str = ""
     through: str = ""
 
+    @property
+    def held(self) -> bool:
+        """By itself: it stands in the token."""
+        return self.state in (Standing.HELD, Standing.EXCESS) and not self.through
 
-RESETS = frozenset({PermissionSet.READ, PermissionSet.PASSWORD, PermissionSet.MFA, PermissionSet.OPTIONAL})
+
 EVERY_ACTION = frozenset(Action)
 
 ADD = "Add it to the app registration, then have the customer's admin consent again."
@@ -92,10 +98,10 @@ def compare(
     # Narrow ones beside the broad one are no more power: nothing to complain of.
     tolerated = {permission.name for permission in TABLE if permission.narrow and PermissionSet.MFA in sets}
     names = {permission.name for permission in wanted}
-    excess = sorted(owned - names - tolerated, key=lambda name: (not _leads_to_admin(name), name))
+    excess = sorted(owned - names - tolerated - ACCEPTED, key=lambda name: (not _leads_to_admin(name), name))
     return (
         *(_line(permission, owned, actions) for permission in wanted),
-        *(_excess(name, owned, names, sets) for name in excess),
+        *(_excess(name, owned, wanted, sets) for name in excess),
     )
 
 
@@ -135,7 +141,7 @@ def _needed_now(permission: Permission, actions: frozenset[Action]) -> bool:
 
 
 def _excess(
-    name: str, owned: frozenset[str], wanted: Collection[str], sets: Collection[PermissionSet]
+    name: str, owned: frozenset[str], wanted: Sequence[Permission], sets: Collection[PermissionSet]
 ) -> PermissionLine:
     known = BY_NAME.get(name)
     if name == ANY_METHOD and PermissionSet.MFA in sets:
@@ -144,8 +150,12 @@ def _excess(
         why = f"This registration is not for {known.what_for}."
     else:
         why = why_too_much(name)
-    covered = [one for one in wanted if one not in owned and name in STAND_INS.get(one, ())]
-    first = f"Grant {' and '.join(sorted(covered))} in its place, then " if covered else ""
+    covered = [
+        one.name
+        for one in wanted
+        if one.need is not Need.OPTIONAL and one.name not in owned and name in STAND_INS.get(one.name, ())
+    ]
+    first = f"Grant {' and '.join(covered)} in its place, then " if covered else ""
     todo = first + REVOKE
     return PermissionLine(
         name=name,

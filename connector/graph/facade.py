@@ -1,4 +1,4 @@
-"""All customers' tenants as one `Directory`, and what `connector check` says about them."""
+"""All customers' tenants as one `Directory`. Delegates: `directory` reads, `reset` writes, `check` looks over."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Protocol, Self
 
 from connector.adapter import Surroundings
 from connector.config import GraphSection, RegistrationSection, TenantSection
-from connector.core.case import fold
+from connector.core.case import Action, fold
 from connector.core.ports import Account, Clock, Finding, Level, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
-from connector.graph.client import Ask, GraphClient
-from connector.graph.credential import Credential, days_left, read_credential
-from connector.graph.directory import READ_USERS, Lookup
+from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
+from connector.graph.check import CheckedApp, TenantCheck, credential_line
+from connector.graph.client import GraphClient
+from connector.graph.credential import Credential, read_credential
+from connector.graph.directory import Lookup
 from connector.graph.facts import object_id
 from connector.graph.methods import KINDS
-from connector.graph.reset import ANY_METHOD, REVOKE_SESSIONS, SET_PASSWORD, Resetter
+from connector.graph.permissions import sets_of
+from connector.graph.report import CredentialLine, TenantReport, credential_findings
+from connector.graph.reset import Resetter
 from connector.graph.signin import App, Registration, SignIn
 from connector.http import Http, Pace
 
@@ -27,12 +30,8 @@ METHOD_WINDOW = timedelta(seconds=11)
 """Microsoft counts 5 calls in 10 s, by the moment they arrive; a second more, because they do not travel equally fast.
 Source: learn.microsoft.com/graph/throttling-limits, read 2026-11-22."""
 
-WARN_DAYS = 30
 DOMAINS_COUNT_FOR = timedelta(hours=24)
 MOST_TENANTS_ASKED = 10
-
-READ_METHODS = ("UserAuthenticationMethod.Read.All", ANY_METHOD)
-READ_DOMAINS = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 
 
 class MakesHttp(Protocol):
@@ -75,30 +74,28 @@ class GraphDirectory:
                 problems.extend(failure.problems)
         if problems:
             raise ConfigError(problems)
-        self._credential = apps[0][1]
-        self._methods_credential = apps[-1][1]
+        self._credentials = tuple(credential for _, credential in apps)
         self._tenants: dict[str, _Tenant] = {}
         for name, section in tenants.items():
             # Each app of each tenant signs in by itself: own cache, own connections, own turns.
-            clients = [
-                GraphClient(
-                    url=graph.url,
-                    sign_in=SignIn(
-                        tenant=name,
-                        tenant_id=section.tenant_id,
-                        settings=registration,
-                        credential=credential,
-                        http=http_for(system="Microsoft sign-in", scope=f"tenant.{name}"),
-                        clock=clock,
-                    ),
-                    http=http_for(system="Microsoft Graph", scope=f"tenant.{name}"),
+            signed: list[CheckedApp] = []
+            for registration, credential in apps:
+                sign_in = SignIn(
+                    tenant=name,
+                    tenant_id=section.tenant_id,
+                    settings=registration,
+                    credential=credential,
+                    http=http_for(system="Microsoft sign-in", scope=f"tenant.{name}"),
+                    clock=clock,
                 )
-                for registration, credential in apps
-            ]
-            client, methods_client = clients[0], clients[-1]
+                http = http_for(system="Microsoft Graph", scope=f"tenant.{name}")
+                client = GraphClient(url=graph.url, sign_in=sign_in, http=http)
+                sets = sets_of(main=not signed, alone=len(apps) == 1)
+                signed.append(CheckedApp(registration, credential, sets, sign_in, client))
+            client, methods_client = signed[0].client, signed[-1].client
+            kept = section.mfa.keep if section.mfa is not None else keep
             pace = Pace(METHOD_CALLS, METHOD_WINDOW, now=now, sleep=sleep)
             self._tenants[name] = _Tenant(
-                client,
                 Lookup(tenant=name, client=client, protected=section.protected),
                 Resetter(
                     client=client,
@@ -106,7 +103,14 @@ class GraphDirectory:
                     pace=pace,
                     now=now,
                     sleep=sleep,
-                    keep=section.mfa.keep if section.mfa is not None else keep,
+                    keep=kept,
+                ),
+                TenantCheck(
+                    tenant=name,
+                    tenant_id=section.tenant_id,
+                    apps=signed,
+                    kept=[KINDS[f"{kind}AuthenticationMethod"].permission for kind in kept],
+                    clock=clock,
                 ),
             )
 
@@ -163,25 +167,26 @@ class GraphDirectory:
         return self._at(tenant).resetter.revoke_sessions(account_id)
 
     def check(self, tenant: str) -> Iterable[Finding]:
-        """Sign in, compare the permissions with what is needed, read the domains. Raises nothing of ours."""
-        about = f"tenants.{tenant}"
-        yield from self._check_certificate()
+        """See `Directory.check`: the findings of `report`, and those about the credentials. Raises nothing of ours."""
+        yield from credential_findings(self.credentials())
         try:
-            client = self._at(tenant).client
-            held = client.permissions()
-            yield Finding(Level.OK, about, "Microsoft signs the app in.")
-            yield from _check_permissions(about, held)
-            yield from _check_domains(about, client)
-        except ConnectorError as failure:
-            yield Finding(Level.ERROR, about, str(failure))
+            yield from self.report(tenant).findings
+        except ConfigError as failure:
+            yield Finding(Level.ERROR, f"tenants.{tenant}", str(failure))
 
-    def _check_certificate(self) -> Iterable[Finding]:
-        days = days_left(self._credential, self._clock())
-        if days is None or days > WARN_DAYS:
-            return
-        level = Level.ERROR if days < 0 else Level.WARNING
-        text = "The certificate has ended." if days < 0 else f"The certificate ends in {days} days."
-        yield Finding(level, "graph.certificate", text, "Upload a new one to the app registration, then set it here.")
+    def report(
+        self, tenant: str, *, actions: Collection[Action] | None = None, sends_mail: bool = False
+    ) -> TenantReport:
+        """Everything that can be told about a tenant; see `TenantCheck.report`.
+
+        Raises:
+            ConfigError: There is no such tenant in the configuration.
+        """
+        return self._at(tenant).check.report(actions=actions, sends_mail=sends_mail)
+
+    def credentials(self) -> tuple[CredentialLine, ...]:
+        """What the app registrations prove themselves with, and how long each lasts. Asks nobody."""
+        return tuple(credential_line(credential, self._clock) for credential in self._credentials)
 
     def _at(self, tenant: str) -> _Tenant:
         known = self._tenants.get(tenant)
@@ -191,10 +196,10 @@ class GraphDirectory:
 
 
 class _Tenant:
-    def __init__(self, client: GraphClient, lookup: Lookup, resetter: Resetter) -> None:
-        self.client = client
+    def __init__(self, lookup: Lookup, resetter: Resetter, check: TenantCheck) -> None:
         self.lookup = lookup
         self.resetter = resetter
+        self.check = check
         self._domains: tuple[frozenset[str], datetime] | None = None
 
     def remembered_domains(self, now: datetime) -> frozenset[str] | None:
@@ -225,51 +230,3 @@ def _problems(graph: GraphSection, tenants: Mapping[str, TenantSection]) -> Iter
         for group in section.protected.groups:
             if not object_id(group.strip().casefold()):
                 yield f"tenants.{name}.protected.groups: {group!r} is not an object id. Copy the group's id from Entra."
-
-
-def _check_permissions(about: str, held: frozenset[str] | None) -> Iterable[Finding]:
-    if held is None:
-        yield Finding(
-            Level.WARNING, about, "The token cannot be looked into, so the permissions were not compared.",
-            "Compare them by hand with the list in the documentation.",
-        )  # fmt: skip
-        return
-    missing = 0
-    for any_of, what_for in (
-        (READ_USERS, "reading accounts"),
-        (SET_PASSWORD, "setting passwords"),
-        (REVOKE_SESSIONS, "ending sessions"),
-        (READ_METHODS, "listing sign-in methods"),
-    ):
-        if not held & set(any_of):
-            missing += 1
-            yield _lacks(Level.ERROR, about, any_of[0], what_for)
-    if ANY_METHOD not in held:
-        narrow = {kind.permission: kind.words for kind in KINDS.values() if kind.version == "v1.0"}
-        lacking = {name: words for name, words in narrow.items() if name not in held}
-        if len(lacking) == len(narrow):
-            missing += 1
-            yield _lacks(Level.ERROR, about, ANY_METHOD, "removing sign-in methods (or the narrower ones)")
-        else:
-            for name, words in lacking.items():
-                missing += 1
-                yield _lacks(Level.WARNING, about, name, f"removing methods of the kind {words}")
-    if not held & set(READ_DOMAINS):
-        yield _lacks(Level.WARNING, about, READ_DOMAINS[0], "telling federated domains for certain")
-    if not missing:
-        yield Finding(Level.OK, about, "The app has the permissions that it needs.")
-
-
-def _lacks(level: Level, about: str, name: str, what_for: str) -> Finding:
-    todo = "Add it to the app registration, then have the customer's admin consent again."
-    return Finding(level, about, f"The permission {name} is missing, for {what_for}.", todo)
-
-
-def _check_domains(about: str, client: GraphClient) -> Iterable[Finding]:
-    reply = client.batch([Ask("organization", "/organization?$select=id,verifiedDomains")])["organization"]
-    if not reply.fine:
-        failure = client.refusal(reply, "to show the verified domains", needs=READ_USERS)
-        level = Level.ERROR if isinstance(failure, AuthenticationError) else Level.WARNING
-        yield Finding(level, about, str(failure))
-        return
-    yield Finding(Level.OK, about, "The verified domains can be read.")

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import quote
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph's own application id: `resourceAppId` in a manifest."""
@@ -31,6 +30,17 @@ class PermissionSet(StrEnum):
     MFA = "mfa"
     OPTIONAL = "optional"
     MAIL = "mail"
+
+
+RESETS = frozenset({PermissionSet.READ, PermissionSet.PASSWORD, PermissionSet.MFA, PermissionSet.OPTIONAL})
+"""What one registration needs that does everything."""
+
+
+def sets_of(*, main: bool, alone: bool) -> frozenset[PermissionSet]:
+    """What a registration is for. With a second one for sign-in methods, `MFA` is only that one's."""
+    if alone:
+        return RESETS
+    return RESETS - {PermissionSet.MFA} if main else frozenset({PermissionSet.MFA})
 
 
 class Need(StrEnum):
@@ -170,6 +180,10 @@ TABLE: tuple[Permission, ...] = (
 BY_NAME: Mapping[str, Permission] = {permission.name: permission for permission in TABLE}
 NARROW_METHODS: tuple[str, ...] = tuple(p.name for p in TABLE if p.narrow and p.name != LIST_METHODS)
 
+ACCEPTED = frozenset({"RoleEligibilitySchedule.Read.Directory"})
+"""Not asked for and not too much: enough for roles that an account may activate, without the rest of
+`RoleManagement.Read.Directory`."""
+
 # What else lets the same calls through. Nothing stands in for setting a password: with the broader permissions alone
 # Graph answers 403. Source: each call's permission table, and public reports for the password, read 2026-11-22.
 STAND_INS: Mapping[str, tuple[str, ...]] = {
@@ -211,11 +225,3 @@ def required_resource_access(permissions: Iterable[Permission]) -> list[dict[str
     """
     roles = [{"id": permission.app_role_id, "type": "Role"} for permission in permissions if permission.app_role_id]
     return [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": roles}]
-
-
-def consent_link(*, authority: str, tenant_id: str, client_id: str) -> str:
-    """Where a customer's admin consents to the app, for the permissions that its registration lists by then.
-
-    Source: learn.microsoft.com/entra/identity-platform/v2-admin-consent and grant-admin-consent, read 2026-11-22.
-    """
-    return f"{authority.rstrip('/')}/{quote(tenant_id, safe='')}/adminconsent?client_id={quote(client_id, safe='')}"
