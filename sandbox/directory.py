@@ -149,7 +149,8 @@ class Tenant:
 
     `eligible_roles` wait for activation (PIM); `unit_roles` are held for a restricted management administrative unit
     only. `refusal` is the AADSTS number that every token request for this tenant gets. `mail_scope` are the mailboxes
-    that the application may send from; None means all of them. `deleted` keeps the ids of accounts that are gone.
+    that a role in Exchange lets the application send from, without Mail.Send; None means no such role. `deleted` keeps
+    the ids of accounts that are gone.
     """
 
     key: str

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from sandbox import graph_batch
 from sandbox.graph_call import Call, Caller, GraphError, Handler, Reply, no_segment
+from sandbox.graph_mail import Mailboxes
 from sandbox.graph_methods import Methods
 from sandbox.graph_query import UnsupportedQuery
 from sandbox.graph_reports import Reports
@@ -42,6 +43,7 @@ class Graph:
             *Users(world).routes(user),
             *Writes(world).routes(user),
             *Methods(world).routes(user),
+            *Mailboxes(world).routes(user),
             *Reports(world).routes(),
         ]
         self.routes = [(method, re.compile(f"^{path}$", re.IGNORECASE), handler) for method, path, handler in routes]

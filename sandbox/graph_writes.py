@@ -1,8 +1,6 @@
-"""Writing in the imitated Graph: the password, the sessions, a mail."""
+"""Writing in the imitated Graph: the password and the sessions."""
 
 from __future__ import annotations
-
-import uuid
 
 from sandbox.directory import Account, Password, Tenant, complies_with_policy, graph_time
 from sandbox.graph_call import CONTEXT, Call, GraphError, Handler, Reply, account_of
@@ -18,7 +16,7 @@ TOO_SIMPLE = (
 
 
 class Writes:
-    """The handlers that change an account or send a mail."""
+    """The handlers that change an account."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -27,7 +25,6 @@ class Writes:
         return [
             ("PATCH", user, self.patch_user),
             ("POST", rf"{user}/(?:microsoft\.graph\.)?revokeSignInSessions", self.revoke_sessions),
-            ("POST", f"{user}/sendMail", self.send_mail),
         ]
 
     def patch_user(self, call: Call, user: str) -> Reply:
@@ -81,26 +78,3 @@ class Writes:
         account.write("signInSessionsValidFromDateTime", valid_from, shown_from=self.world.shown_from())
         account.writes.append("revoke")
         return Reply(200, {"@odata.context": f"{CONTEXT}Edm.Boolean", "value": True})
-
-    def send_mail(self, call: Call, user: str) -> Reply:
-        call.require("Mail.Send")
-        account = account_of(call, user)
-        body = {key.lower(): value for key, value in call.object_body().items()}
-        message = body.get("message")
-        if not isinstance(message, dict) or not message.get("toRecipients"):
-            raise GraphError(400, "ErrorInvalidRecipients", "At least one recipient is not valid.")
-        content = message.get("body") or {}
-        is_html = str(content.get("contentType", "")).lower() == "html"
-        text = str(content.get("content", ""))
-        headers = {h["name"]: h["value"] for h in message.get("internetMessageHeaders") or []}
-        self.world.deliver(
-            via="graph",
-            sender=str(account.properties["mail"]),
-            recipients=[one["emailAddress"]["address"] for one in message["toRecipients"]],
-            subject=str(message.get("subject", "")),
-            text="" if is_html else text,
-            html=text if is_html else "",
-            message_id=f"<{uuid.uuid4()}@{account.domain}>",
-            headers=headers,
-        )
-        return Reply(202)

@@ -63,6 +63,8 @@ def settle(directory: Directory, seed: int, *, now: datetime) -> None:
         ],
     )
     selma.default_method, selma.self_service = selma_app.id, True
+    make.account("support", "Support Mailbox")
+    make.account("no.mailbox", "Nora Nomailbox", mail=None, proxyAddresses=[])
     gone = make.account("gone", "Gerda Gone")
     contoso.forget(gone)
     # Known in both customers' directories: by an alternate address each, and by the sign-in name of one of them.

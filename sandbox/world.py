@@ -27,7 +27,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail as it arrived. `via` is `smtp` or `graph`; `recipients` are the envelope's."""
+    """A mail as it arrived.
+
+    `via` is `smtp` or `graph`; `recipients` are the envelope's; `saved_to_sent`: a copy is in the sender's mailbox.
+    """
 
     id: int
     at: str
@@ -39,6 +42,7 @@ class Mail:
     html: str
     message_id: str
     headers: dict[str, str]
+    saved_to_sent: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,7 @@ class World:
         html: str,
         message_id: str,
         headers: dict[str, str],
+        saved_to_sent: bool = False,
     ) -> Mail:
         """Put a mail into the box. Nothing is de-duplicated: the same mail twice is two mails."""
         self._mail_count += 1
@@ -200,6 +205,7 @@ class World:
             html=html,
             message_id=message_id,
             headers=headers,
+            saved_to_sent=saved_to_sent,
         )
         self.mails.append(mail)
         return mail

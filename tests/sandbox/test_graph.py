@@ -190,7 +190,6 @@ def test_a_token_expires(stage: Stage) -> None:
         ("User.RevokeSessions.All", "POST", f"users/{DANA}/revokeSignInSessions", None),
         ("UserAuthenticationMethod.ReadWrite.All", "GET", f"users/{DANA}/authentication/methods", None),
         ("Domain.Read.All", "GET", "domains", None),
-        ("Mail.Send", "POST", f"users/{DANA}/sendMail", {"message": {}}),
     ],
 )
 def test_a_missing_permission_is_refused_and_nothing_changes(
