@@ -44,14 +44,13 @@ GROUPS_PER_CHECK = 20
 MOST_OWNERS_SHOWN = 20
 """`$expand` shows no more than this many. Source: learn.microsoft.com/graph/query-parameters, read 2026-11-22."""
 
-READ_ELIGIBLE = (
-    "RoleEligibilitySchedule.Read.Directory",
-    "RoleManagement.Read.Directory",
-    "RoleManagement.Read.All",
-    "RoleManagement.ReadWrite.Directory",
-)
+READ_ROLES = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
+READ_ELIGIBLE = ("RoleEligibilitySchedule.Read.Directory", *READ_ROLES)
+ASSIGNED = "/roleManagement/directory/roleAssignments"
 ELIGIBLE = "/roleManagement/directory/roleEligibilityScheduleInstances"
-"""Roles that wait to be activated; asked for where the customer has granted that we may see them."""
+"""The memberships name built-in roles alone (a directoryRole stands for a built-in one). Custom roles, and roles that
+wait to be activated, are asked for here, where the customer has granted that we may see them; `connector check` warns
+where not. Source: learn.microsoft.com/graph/api/resources/directoryrole and unifiedroleassignment, read 2026-11-22."""
 READ_REPORTS = ("AuditLog.Read.All",)
 
 READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
@@ -94,7 +93,7 @@ class Lookup:
         if not checked:
             raise NoSuchAccount(f"{account_id!r} in {self._client.place} is no object id. Look the account up again.")
         held = self._client.permissions() or frozenset()
-        replies = self._client.batch(self._asks(checked, may_read_eligible=bool(held & set(READ_ELIGIBLE))))
+        replies = self._client.batch(self._asks(checked, held))
         user = replies["user"]
         if user.status == 404:
             raise NoSuchAccount(
@@ -158,8 +157,9 @@ class Lookup:
 
     # -- reading
 
-    def _asks(self, account_id: str, *, may_read_eligible: bool) -> list[Ask]:
+    def _asks(self, account_id: str, held: frozenset[str]) -> list[Ask]:
         user = f"/users/{account_id}"
+        by_account = f"$filter=principalId%20eq%20'{account_id}'"
         groups = self._protected_groups
         chunks = [groups[start : start + GROUPS_PER_CHECK] for start in range(0, len(groups), GROUPS_PER_CHECK)]
         return [
@@ -176,8 +176,8 @@ class Lookup:
                 Ask(f"protected {number}", f"{user}/checkMemberGroups", method="POST", body={"groupIds": list(chunk)})
                 for number, chunk in enumerate(chunks)
             ),
-            *([Ask("eligible", f"{ELIGIBLE}?$filter=principalId%20eq%20'{account_id}'", needed=False)]
-              if may_read_eligible else []),
+            *([Ask("assigned", f"{ASSIGNED}?{by_account}", needed=False)] if held & set(READ_ROLES) else []),
+            *([Ask("eligible", f"{ELIGIBLE}?{by_account}", needed=False)] if held & set(READ_ELIGIBLE) else []),
         ]  # fmt: skip
 
     def _account(self, account_id: str, user: Mapping[str, Any], replies: Mapping[str, Reply]) -> Account:
@@ -199,11 +199,12 @@ class Lookup:
             synchronised=facts.flag("onPremisesSyncEnabled", "whether it is synchronised", empty=False),
             federated=federated,
             domain_verified=verified,
-            admin_roles=names(replies["roles"], "administrator role", unknown),
+            admin_roles=names(replies["roles"], "administrator role", unknown)
+            or _roles(replies.get("assigned"), "its roles by assignment", unknown),
             privileged_groups=tuple(dict.fromkeys(groups)),
             protected_by=self._protected_by(account_id, addresses, replies, unknown),
             restricted=facts.flag("isManagementRestricted", "whether its management is restricted", empty=False),
-            eligible_roles=_eligible(replies.get("eligible"), unknown),
+            eligible_roles=_roles(replies.get("eligible"), "the roles that it may activate", unknown),
             password_set_at=moment(facts.raw("lastPasswordChangeDateTime")),
             sessions_valid_from=moment(facts.raw("signInSessionsValidFromDateTime")),
             unknown=tuple(dict.fromkeys(unknown)),
@@ -299,12 +300,12 @@ class Lookup:
         return capable if isinstance(capable, bool) else None
 
 
-def _eligible(reply: Reply | None, unknown: list[str]) -> tuple[str, ...]:
-    """Roles that the account may activate. A tenant without the licence for such roles has none."""
+def _roles(reply: Reply | None, meaning: str, unknown: list[str]) -> tuple[str, ...]:
+    """The roles in a list of assignments, at any scope. A tenant without the licence for a kind of them has none."""
     if reply is None or (not reply.fine and reply.meaning is Meaning.NEEDS_LICENCE):
         return ()
     rows = rows_of(reply)
     if rows is None:
-        unknown.append("the roles that it may activate")
+        unknown.append(meaning)
         return ()
     return tuple(f"role {row.get('roleDefinitionId') or 'without a name'}" for row in rows)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from connector.core.case import Action, Person
+from connector.core.guard import AccountFacts, judge_account
 from connector.errors import (
     AmbiguousAccount,
     AuthenticationError,
@@ -405,3 +407,203 @@ def test_a_refused_batch_is_not_taken_for_a_missing_account(border: Border, stat
 def test_a_tenant_that_is_not_configured_is_named(border: Border) -> None:
     with pytest.raises(ConfigError, match=r"tenants\.northwind"):
         border.directory().read("northwind", ID)
+
+
+# ---------------------------------------------------------------- roles by assignment and eligibility
+
+ROLES = "RoleManagement.Read.Directory"
+NO_LICENCE = refused(400, "AadPremiumLicenseRequired", "The tenant needs a licence.")
+
+
+@pytest.mark.parametrize(("path", "fact"), [("roleAssignments", "admin_roles"),
+                                            ("roleEligibilityScheduleInstances", "eligible_roles")])  # fmt: skip
+def test_custom_roles_and_roles_to_be_activated_show_where_we_may_read_them(
+    border: Border, path: str, fact: str
+) -> None:
+    border.roles = [*PERMISSIONS, ROLES]
+    border.on(r"^GET /roleManagement/", rows())
+    border.on(rf"^GET /roleManagement/directory/{path}.*principalId eq '{ID}'", rows({"roleDefinitionId": "r-1"}))
+    account = border.directory().read("contoso", ID)
+    assert getattr(account, fact) == ("role r-1",)
+    assert account.unknown == ()
+    assert border.requests == ["POST /v1.0/$batch"], "still one call"
+
+
+def test_without_the_permission_for_roles_they_are_not_asked_for(border: Border) -> None:
+    account = border.directory().read("contoso", ID)
+    assert border.asked("roleManagement") == []
+    assert account.unknown == ()
+
+
+@pytest.mark.parametrize("path", ["roleAssignments", "roleEligibilityScheduleInstances"])
+@pytest.mark.parametrize(
+    "odd", [refused(403, "Authorization_RequestDenied"), Back(200, {}), Back(200, {"value": ["x"]})]
+)
+def test_roles_that_should_be_readable_and_are_not_count_as_unknown(border: Border, path: str, odd: Back) -> None:
+    border.roles = [*PERMISSIONS, ROLES]
+    border.on(r"^GET /roleManagement/", rows())
+    border.on(rf"^GET /roleManagement/directory/{path}", odd)
+    assert border.directory().read("contoso", ID).unknown != ()
+
+
+def test_a_tenant_without_the_licence_has_no_roles_to_activate(border: Border) -> None:
+    border.roles = [*PERMISSIONS, ROLES]
+    border.on(r"^GET /roleManagement/", rows())
+    border.on(r"roleEligibilityScheduleInstances", NO_LICENCE)
+    account = border.directory().read("contoso", ID)
+    assert (account.eligible_roles, account.unknown) == ((), ())
+
+
+# ---------------------------------------------------------------- addresses
+
+
+def test_an_alternate_address_stands_for_nobody(border: Border) -> None:
+    """Whoever may write such an address to an account could otherwise choose whose account a ticket means."""
+    border.on(r"^GET /users\?.*userPrincipalName eq", rows())
+    border.on(r"^GET /users\?.*otherMails", rows({"id": ID, "userPrincipalName": UPN}))
+    with pytest.raises(AmbiguousAccount, match="only an alternate address") as refusal:
+        border.directory().find("contoso", "dana.private@example.com")
+    assert refusal.value.ids == (ID,)
+
+
+def test_an_alternate_address_beside_a_better_one_is_fine(border: Border) -> None:
+    border.on(r"^GET /users\?.*otherMails", rows({"id": ID, "userPrincipalName": UPN}))
+    assert border.directory().find("contoso", UPN).id == ID
+
+
+@pytest.mark.parametrize("kind", ["mail eq", "proxyAddresses", "otherMails"])
+def test_two_accounts_are_named_with_how_each_is_known(border: Border, kind: str) -> None:
+    other = "bbbbbbbb-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+    border.on(rf"^GET /users\?.*{kind}", rows({"id": other, "userPrincipalName": "other@contoso.example"}))
+    with pytest.raises(AmbiguousAccount, match=r"other@contoso\.example") as refusal:
+        border.directory().find("contoso", UPN)
+    assert set(refusal.value.ids) == {ID, other}
+
+
+def test_half_a_list_of_accounts_is_no_list(border: Border) -> None:
+    more = {"@odata.nextLink": "https://graph.example.com/next"}
+    border.on(r"^GET /users\?.*mail eq", rows({"id": ID, "userPrincipalName": UPN}, **more))
+    with pytest.raises(TemporaryError):
+        border.directory().find("contoso", UPN)
+
+
+# ---------------------------------------------------------------- around an account
+
+
+def test_the_home_of_an_address_is_the_tenant_that_has_verified_its_domain(border: Border) -> None:
+    directory = border.directory(tenants=("fabrikam", "contoso"))
+    assert directory.home_of(f"somebody@{UPN.partition('@')[2]}".upper()) == "fabrikam"
+    assert directory.home_of("somebody@elsewhere.example") == ""
+    assert directory.home_of("no address") == ""
+
+
+def test_the_domains_of_a_tenant_are_read_once_a_day_also_when_that_fails(border: Border) -> None:
+    border.on(r"^GET /organization", refused(403, "Authorization_RequestDenied"))
+    directory = border.directory(tenants=("fabrikam", "contoso"))
+    for _ in range(5):
+        assert directory.home_of(UPN) == ""
+    assert len(border.asked("/organization")) <= 4  # two tenants, each with a second try on a new token
+    asked = len(border.asked("/organization"))
+    border.time.sleep(timedelta(hours=25).total_seconds())
+    directory.home_of(UPN)
+    assert len(border.asked("/organization")) > asked
+
+
+def test_not_all_of_many_tenants_are_asked_for_one_ticket(border: Border) -> None:
+    border.on(r"^GET /organization", rows({"id": "x", "verifiedDomains": [{"name": "other.example"}]}))
+    border.directory(tenants=[f"t{number}" for number in range(30)]).home_of(UPN)
+    assert len(border.asked("/organization")) == 10
+
+
+@pytest.mark.parametrize("capable", [True, False])
+def test_who_can_help_themselves_is_known_where_the_report_may_be_read(border: Border, capable: bool) -> None:
+    border.roles = [*PERMISSIONS, "AuditLog.Read.All"]
+    border.on(r"userRegistrationDetails", Back(200, {"id": ID, "isSsprCapable": capable}))
+    assert border.directory().can_help_itself("contoso", ID) is capable
+
+
+@pytest.mark.parametrize("odd", [
+    Back(429, headers={"Retry-After": "9"}), Back(503), refused(404, "Request_ResourceNotFound"),
+    refused(403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant"), Back(200, {"isSsprCapable": "yes"}),
+])  # fmt: skip
+def test_a_report_that_cannot_be_read_is_no_hint_and_no_trouble(border: Border, odd: Back) -> None:
+    border.roles = [*PERMISSIONS, "AuditLog.Read.All"]
+    border.on(r"userRegistrationDetails", odd)
+    assert border.directory().can_help_itself("contoso", ID) is None
+    assert border.time.slept == []
+
+
+def test_without_the_permission_the_report_is_not_asked_for(border: Border) -> None:
+    assert border.directory().can_help_itself("contoso", ID) is None
+    assert border.calls == []
+
+
+def test_no_trouble_of_a_hint_reaches_the_caller(border: Border) -> None:
+    border.token_answers = [refused(400, "invalid_client")]
+    assert border.directory().can_help_itself("contoso", ID) is None
+
+
+def test_the_times_of_the_last_reset_are_read_as_microsoft_writes_them(border: Border) -> None:
+    border.on(rf"^GET /users/{ID}\?", Back(200, user(
+        lastPasswordChangeDateTime="2026-11-22T10:00:00.1234567Z", signInSessionsValidFromDateTime=None)))  # fmt: skip
+    account = border.directory().read("contoso", ID)
+    assert account.password_set_at is not None
+    assert account.password_set_at.isoformat().startswith("2026-11-22T10:00:00.123456")
+    assert account.sessions_valid_from is None
+    assert account.unknown == ()
+
+
+# ---------------------------------------------------------------- the table "who can reset passwords"
+
+BUILT_IN = [
+    "Password Administrator", "Directory Readers", "Guest Inviter", "Message Center Reader", "Reports Reader",
+    "Usage Summary Reports Reader", "Helpdesk Administrator", "Authentication Administrator", "Groups Administrator",
+    "User Administrator", "Global Administrator", "Privileged Authentication Administrator",
+    "Privileged Role Administrator", "A role that is not in the table",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("role", BUILT_IN)
+def test_whoever_holds_a_role_is_refused_whatever_microsoft_would_allow(
+    border: Border, role: str, action: Action
+) -> None:
+    border.on(r"transitiveMemberOf/microsoft.graph.directoryRole", rows({"id": "1", "displayName": role}))
+    assert refusal_of(border, action) == "admin_role"
+
+
+@pytest.mark.parametrize("hidden", [{"id": "1"}, {"id": "1", "displayName": None, "roleTemplateId": None}, {}])
+def test_a_role_whose_name_we_may_not_read_is_a_role(border: Border, hidden: dict[str, Any]) -> None:
+    border.on(r"transitiveMemberOf/microsoft.graph.directoryRole", rows(hidden))
+    assert refusal_of(border, Action.MFA) == "admin_role"
+
+
+@pytest.mark.parametrize("scope", ["/", "/administrativeUnits/5"])
+def test_a_custom_role_is_a_role_at_any_scope(border: Border, scope: str) -> None:
+    border.roles = [*PERMISSIONS, ROLES]
+    border.on(r"^GET /roleManagement/", rows())
+    border.on(r"roleAssignments", rows({"id": "a", "roleDefinitionId": "custom", "directoryScopeId": scope}))
+    assert refusal_of(border, Action.PASSWORD) == "admin_role"
+
+
+@pytest.mark.parametrize("how", ["transitiveMemberOf", "ownedObjects"])
+def test_members_and_owners_of_role_assignable_groups_are_refused(border: Border, how: str) -> None:
+    border.on(rf"{how}/microsoft.graph.group", rows({"id": GROUP, "displayName": "Admins", "isAssignableToRole": True}))
+    assert refusal_of(border, Action.PASSWORD) == "privileged_group"
+
+
+def test_an_account_of_a_restricted_unit_is_refused(border: Border) -> None:
+    border.on(rf"^GET /users/{ID}\?", Back(200, user(isManagementRestricted=True)))
+    assert refusal_of(border, Action.MFA) == "restricted"
+
+
+def test_an_account_without_any_of_these_is_not_refused(border: Border) -> None:
+    assert refusal_of(border, Action.BOTH) == ""
+
+
+def refusal_of(border: Border, action: Action) -> str:
+    requester = Person("Ben", "ben@contoso.example")
+    facts = AccountFacts(action=action, account=border.directory().read("contoso", ID), requester=requester)
+    refusal = judge_account(facts)
+    assert [call for call in border.calls if call.method in ("PATCH", "DELETE")] == []
+    return refusal.code if refusal else ""
