@@ -27,6 +27,7 @@ from pydantic import AfterValidator
 
 from connector.adapter import Surroundings
 from connector.config import RegistrationSection, validate
+from connector.core.address import checked_address, has_control_characters
 from connector.core.case import fold
 from connector.core.ports import Clock, Email, Finding, Level
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
@@ -41,23 +42,23 @@ A_REFUSAL_COUNTS_FOR: Final = timedelta(minutes=5)
 """How long `ready` says no after the mailbox was refused: long enough for the tries of one case, short enough to notice
 by ourselves that it was mended. Exchange itself takes between half an hour and two hours."""
 
-_FORBIDDEN: Final = r"\s@<>()\[\],;:\\\"\x00-\x20\x7f-\xa0"
-_ADDRESS: Final = re.compile(rf"[^{_FORBIDDEN}]+@[^{_FORBIDDEN}]+")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MESSAGE_ID: Final = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+>")
-_LONGEST_ADDRESS: Final = 254
 
 _Read = TypeVar("_Read")
 
 
 def _one_address(value: str) -> str:
-    if not (_is_address(value) and value.isascii()):
-        raise ValueError("write one plain address, such as support@msp.example")
-    return value
+    try:
+        if value.isascii():
+            return checked_address(value)
+        why = "it holds letters beyond ASCII"
+    except ValueError as failure:
+        why = str(failure)
+    raise ValueError(f"write one plain address, such as support@msp.example ({why})")
 
 
 def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
+    if has_control_characters(value):
         raise ValueError("a line break or control character has no place here")
     return value
 
@@ -268,9 +269,11 @@ class GraphMailer:
 
     def _message(self, email: Email) -> dict[str, object]:
         """The message as Graph wants it, refusing what could be read as more than one recipient or line."""
-        if not _is_address(email.to):
-            raise _unfit("the recipient's address is refused: it is not one plain name@domain")
-        if _CONTROL.search(email.subject):
+        try:
+            checked_address(email.to)
+        except ValueError as failure:
+            raise _unfit(f"the recipient's address is refused: {failure}") from None
+        if has_control_characters(email.subject):
             raise _unfit("the subject holds a line break or another control character")
         if not _MESSAGE_ID.fullmatch(email.message_id):
             raise _unfit("the Message-ID is not of the form <name@domain>")
@@ -304,10 +307,6 @@ class _Refused:
 
 def _recipient(address: str, name: str = "") -> dict[str, object]:
     return {"emailAddress": {"address": address, **({"name": name} if name else {})}}
-
-
-def _is_address(text: str) -> bool:
-    return bool(_ADDRESS.fullmatch(text)) and len(text.encode("utf-8", "replace")) <= _LONGEST_ADDRESS
 
 
 def _only_tenant(name: str, surroundings: Surroundings) -> str:

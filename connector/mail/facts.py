@@ -23,10 +23,10 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from connector.core.address import checked_address
 from connector.core.case import Action
 from connector.core.ports import Letter, MailKind
 from connector.errors import PermanentError
-from connector.mail.address import checked_address
 
 Shown = str | int | Action | tuple[str, ...]
 """What a template gets for a fact."""

@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 import css_inline
 import jinja2
 
+from connector.core.address import checked_address
 from connector.core.case import Action
 from connector.core.ports import Email, Letter, MailKind
 from connector.core.secret import Secret
 from connector.errors import PermanentError
-from connector.mail.address import checked_address
 from connector.mail.facts import Shown, harmless, one_line, read_facts
 
 LONGEST_SUBJECT: Final = 140

@@ -28,10 +28,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from connector.adapter import Surroundings
 from connector.config import Duration, Place, SecretValue, Section, is_loopback, validate
+from connector.core.address import Mailbox, checked_address, domain_of, has_control_characters
 from connector.core.case import fold
 from connector.core.ports import Clock, Email, Finding, Level
 from connector.errors import ConfigError, PermanentError
-from connector.mail.address import Mailbox, checked_address, domain_of, has_control_characters
 from connector.mail.refusals import Refusal, Server, Stage, no_smtputf8, translate
 
 _PATIENCE_AT_THE_END_SECONDS: Final = 2.0
