@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from connector.core.case import Case
     from connector.core.plan import Record
     from connector.core.ports import AuditEntry, Finding
+    from connector.graph.report import TenantReport
     from connector.store import SqlCaseStore
     from connector.wiring import Outfit
 
@@ -44,6 +45,7 @@ app.add_typer(mails_app, name="mails")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 TicketArgument = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's number, or psa:number.")]
 CLAIM_PATIENCE = timedelta(seconds=20)
+TENANTS_AT_ONCE = 8
 SENTENCES = {
     "recognised": "recognised: {action} for {subject}, asked for by {requester} (tenant {tenant})",
     "approved": "approved by {approver} at {decided_at}, read from {evidence}",
@@ -182,42 +184,98 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Look for everything that is missing or wrong, all of it at once, each with what to do."""
-    findings = list(_findings(context, offline=offline))
+    settings, place = _load(context)
+    findings = [_well_formed(context, settings)]
+    reports: list[TenantReport] = []
+    if offline:
+        findings.extend(_check_offline(settings, place))
+    else:
+        outfit = _assemble(settings, place)
+        findings.extend(_check_database(settings))
+        for psa in outfit.adapters.psas.values():
+            findings.extend(psa.check())
+        reports = _report_tenants(outfit)
+        findings.extend(_check_tenants(outfit, reports))
+        findings.extend(outfit.adapters.links.check())
+        findings.extend(outfit.adapters.mailer.check())
     errors = sum(finding.level == "error" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)
     if as_json:
-        _print_json({"findings": [asdict(finding) for finding in findings], "errors": errors, "warnings": warnings})
+        from connector.graph.report_text import as_json as report_json
+
+        _print_json({"findings": [asdict(finding) for finding in findings], "errors": errors, "warnings": warnings,
+                     "tenants": [report_json(report) for report in reports]})  # fmt: skip
     else:
+        for report in reports:
+            _print_tenant(report)
         _print_findings(findings)
         typer.echo(f"\n{_counted(errors, 'error')}, {_counted(warnings, 'warning')}.")
     if errors:
         raise typer.Exit(1)
 
 
-def _findings(context: typer.Context, *, offline: bool) -> Iterator[Finding]:
+def _well_formed(context: typer.Context, settings: ConnectorSettings) -> Finding:
     from connector.core.ports import Finding, Level
 
-    settings, place = _load(context)
-    yield Finding(Level.OK, "configuration", f"{context.obj} is well formed ({settings.environment}).")
-    if offline:
-        from connector.wiring import build_adapters
+    return Finding(Level.OK, "configuration", f"{context.obj} is well formed ({settings.environment}).")
 
-        build_adapters(settings, place)
-        yield Finding(Level.OK, "adapters", "Every section, mapping and secret file can be read.")
-        return
-    outfit = _assemble(settings, place)
-    yield from _check_database(settings)
-    for psa in outfit.adapters.psas.values():
-        yield from psa.check()
-    for tenant in settings.tenants:
-        yield from outfit.adapters.directory.check(tenant)
-        if not settings.tenants[tenant].clients:
+
+def _check_offline(settings: ConnectorSettings, place: Place) -> Iterator[Finding]:
+    from connector.core.ports import Finding, Level
+    from connector.wiring import build_adapters
+
+    build_adapters(settings, place)
+    yield Finding(Level.OK, "adapters", "Every section, mapping and secret file can be read.")
+    yield _passwords(settings)
+
+
+def _passwords(settings: ConnectorSettings) -> Finding:
+    from connector.core.ports import Finding, Level
+    from connector.passwords import describe
+
+    return Finding(Level.OK, "passwords", f"{describe(settings.passwords.policy)}.")
+
+
+def _report_tenants(outfit: Outfit) -> list[TenantReport]:
+    """Every tenant looked over, some at a time: each waits for Microsoft, none for another."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    adapters, settings = outfit.adapters, outfit.settings
+
+    def report(tenant: str) -> TenantReport:
+        # A PSA that does not tell what its tickets can ask for may ask for everything, and so may one not mapped yet.
+        psas = [adapters.psas[name] for name in settings.tenants[tenant].clients]
+        told = bool(psas) and all(hasattr(psa, "actions") for psa in psas)
+        actions = {action for psa in psas for action in getattr(psa, "actions", ())} if told else None
+        return adapters.directory.report(tenant, actions=actions, sends_mail=tenant == _mail_tenant(settings))
+
+    with ThreadPoolExecutor(TENANTS_AT_ONCE, thread_name_prefix="check") as pool:
+        return list(pool.map(report, settings.tenants))
+
+
+def _mail_tenant(settings: ConnectorSettings) -> str:
+    """The tenant from which the app of `graph` sends mails; empty where it sends none, or another app does."""
+    mail = settings.mail
+    if mail.get("kind") != "graph" or mail.get("client_id"):
+        return ""
+    wanted = str(mail.get("tenant_id") or "").casefold()
+    named = [name for name, section in settings.tenants.items() if wanted in ("", section.tenant_id.casefold())]
+    return named[0] if len(named) == 1 else ""
+
+
+def _check_tenants(outfit: Outfit, reports: Sequence[TenantReport]) -> Iterator[Finding]:
+    from connector.core.ports import Finding, Level
+    from connector.graph.report import credential_findings
+
+    yield from credential_findings(outfit.adapters.directory.credentials())
+    yield _passwords(outfit.settings)
+    for report in reports:
+        yield from report.findings
+        if not outfit.settings.tenants[report.tenant].clients:
             yield Finding(
-                Level.WARNING, f"tenants.{tenant}.clients", "No client of any PSA is mapped to this tenant.",
+                Level.WARNING, f"tenants.{report.tenant}.clients", "No client of any PSA is mapped to this tenant.",
                 "Add the customer's ids in the PSA, or nothing will ever be reset here.",
             )  # fmt: skip
-    yield from outfit.adapters.links.check()
-    yield from outfit.adapters.mailer.check()
 
 
 def _check_database(settings: ConnectorSettings) -> Iterator[Finding]:
@@ -612,25 +670,56 @@ def _in_words(entry: AuditEntry) -> str:
 
 
 def _print_moment(when: str, what: str) -> None:
-    import shutil
-    import textwrap
+    _print_wrapped(f"{when}  ", what)
 
-    indent = " " * (len(when) + 2)
-    width = max(40, shutil.get_terminal_size((100, 20)).columns)
-    typer.echo(textwrap.fill(what, width, initial_indent=f"{when}  ", subsequent_indent=indent, break_long_words=False))
+
+def _print_tenant(report: TenantReport) -> None:
+    from connector.graph.report_text import HEAD, app_line, app_rows, tenant_lines
+
+    typer.secho(f"Tenant {report.tenant} ({report.tenant_id})", bold=True)
+    for app_report in report.apps:
+        typer.echo(f"\n{app_line(app_report)}")
+        if app_report.permissions:
+            _print_table(
+                HEAD, app_rows(app_report), colours={"MISSING": "red", "missing": "yellow", "EXCESS": "yellow"}
+            )
+    typer.echo("")
+    for name, text in tenant_lines(report):
+        _print_wrapped(f"{name:<23}", text)
+    typer.echo("")
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     marks = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "error": ("ERROR", "red")}
     for finding in findings:
         mark, colour = marks[finding.level.value]
-        typer.secho(f"{mark:<6}", fg=colour, nl=False)
-        typer.echo(f"{finding.about}: {finding.text}")
+        _print_wrapped(f"{mark:<6}", f"{finding.about}: {finding.text}", colour=colour)
         if finding.todo:
-            typer.echo(f"      -> {finding.todo}")
+            _print_wrapped("      -> ", finding.todo)
 
 
-def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_wrapped(start: str, text: str, *, colour: str | None = None) -> None:
+    """A paragraph behind its start; never broken inside a word, so that a link stays whole."""
+    import textwrap
+
+    room = max(40, _width() - len(start))
+    first, *more = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    typer.secho(start, fg=colour, nl=False)
+    typer.echo(first)
+    for line in more:
+        typer.echo(f"{' ' * len(start)}{line}")
+
+
+def _width() -> int:
+    """Of the terminal; 100 where there is none."""
+    import shutil
+
+    return shutil.get_terminal_size((100, 20)).columns
+
+
+def _print_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, colours: Mapping[str, str] | None = None
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -640,8 +729,9 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: what comes from tickets is no markup
-    Console(soft_wrap=False).print(table)
+        # Text: what comes from tickets is no markup
+        table.add_row(*(Text(cell, style=(colours or {}).get(cell, "")) for cell in row))
+    Console(soft_wrap=False, width=_width()).print(table)
 
 
 def _print_json(data: object) -> None:

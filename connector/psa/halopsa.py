@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
+from connector.core.case import Action
 from connector.core.ports import Changes, Clock, Finding, Note, StatusTarget, Ticket, Timing
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TicketGone
 from connector.psa import halopsa_changes
@@ -118,6 +119,11 @@ class HaloPsa:
     @property
     def approvers_listed(self) -> bool:
         return self._mapping.approval.approvers == "listed"
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        """What its tickets can ask for; `connector check` weighs missing permissions by it."""
+        return self._mapping.actions
 
     def check(self) -> Iterable[Finding]:
         """See `Psa.check`."""

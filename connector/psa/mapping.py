@@ -85,6 +85,11 @@ class ActionSource(Section):
             raise ValueError("two of the values differ only in capitals or blanks: merge them into one")
         return self
 
+    @property
+    def possible(self) -> frozenset[Action]:
+        """Every action that a ticket can ask for."""
+        return frozenset(self.values.values()) if self.always is None else frozenset({self.always})
+
     def action_for(self, *texts: str) -> Action | None:
         """The action that a ticket asks for.
 
@@ -235,6 +240,11 @@ class PsaMapping(Section):
     approval: ApprovalRules
     statuses: Statuses
     timing: TimingRules = TimingRules()
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        """Every action that one of the requests can ask for."""
+        return frozenset().union(*(request.action.possible for request in self.requests))
 
     @field_validator("requests", mode="after")
     @classmethod

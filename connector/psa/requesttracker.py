@@ -17,6 +17,7 @@ from typing import Literal, Self
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
+from connector.core.case import Action
 from connector.core.ports import (
     ApprovalReading,
     Changes,
@@ -105,6 +106,11 @@ class RequestTracker:
     @property
     def approvers_listed(self) -> bool:
         return self._mapping.approval.approvers == "listed"
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        """What its tickets can ask for; `connector check` weighs missing permissions by it."""
+        return self._mapping.actions
 
     def check(self) -> Iterator[Finding]:
         """See `Psa.check`. Statuses and rights can only partly be tried from outside; what could not be says so."""
