@@ -1,4 +1,4 @@
-"""`python -m bench` measures everything in about six minutes, `python -m bench NAME …` some of it."""
+"""`python -m bench` measures everything in about nine minutes, `python -m bench NAME …` some of it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import calls, idle, latency, memory, startup
+from bench import calls, graph, idle, latency, memory, startup
 from bench.figures import Figure, Result, machine, say, show
 
 Measure = Callable[[Path], Sequence[Figure]]
 MEASUREMENTS: dict[str, Measure] = {
     "calls": calls.measure,
     "latency": latency.measure,
+    "graph": graph.measure,
     "memory": memory.measure,
     "startup": startup.measure,
     "idle": idle.measure,
