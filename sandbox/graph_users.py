@@ -45,6 +45,7 @@ class Users:
             ("GET", "/organization", self.organization),
             ("GET", "/domains", self.domains),
             ("GET", "/users", self.list_users),
+            ("GET", "/groups", self.list_groups),
             ("GET", user, self.get_user),
             ("GET", f"{user}/manager", self.manager),
             ("GET", f"{user}/transitiveMemberOf{objects}", self.transitive_member_of),
@@ -158,12 +159,7 @@ class Users:
             raise GraphError(400, "BadRequest", f"Resource not found for the segment 'microsoft.graph.{cast}'.")
         rows = {"group": groups, "directoryrole": roles}.get((cast or "").lower(), groups + roles)
         if "$filter" in call.query:
-            # Filtering memberships is an advanced query. Source: learn.microsoft.com/graph/aad-advanced-queries.
-            if (
-                call.headers.get("consistencylevel", "").lower() != "eventual"
-                or call.query.get("$count", "").lower() != "true"
-            ):
-                raise UnsupportedQuery("Advanced queries need the header ConsistencyLevel: eventual and $count=true.")
+            _require_advanced(call)
             test = filter_test(call.query["$filter"])
             rows = [row for row in rows if test(row["known"])]
         value = []
@@ -178,6 +174,21 @@ class Users:
         if call.query.get("$count", "").lower() == "true":
             answer["@odata.count"] = len(value)
         return Reply(200, answer)
+
+    def list_groups(self, call: Call) -> Reply:
+        """Groups, with their owners where `$expand=owners` asks for them; it shows 20 of them at most."""
+        call.require(*READ_GROUPS)
+        groups = list(call.tenant.groups.values())
+        if "$filter" in call.query:
+            _require_advanced(call)
+            test = filter_test(call.query["$filter"])
+            groups = [group for group in groups if test(self._group(call, group)["known"])]
+        answer = collection(call, [self._group(call, group)["known"] for group in groups], "groups")
+        if call.query.get("$expand", "").lower().startswith("owners"):
+            for row in answer.body["value"]:
+                owners = call.tenant.groups[row["id"]].owners[:20]
+                row["owners"] = [{"@odata.type": "#microsoft.graph.user", "id": owner} for owner in owners]
+        return answer
 
     def _group(self, call: Call, group: Group) -> dict[str, Any]:
         """Without a permission to read groups only type and id are shown; a filter still sees the rest."""
@@ -214,6 +225,13 @@ class Users:
         return Reply(
             200, {"@odata.context": f"{CONTEXT}Collection(Edm.String)", "value": [one for one in ids if one in held]}
         )
+
+
+def _require_advanced(call: Call) -> None:
+    """Such a filter is an advanced query. Source: learn.microsoft.com/graph/aad-advanced-queries, read 2026-11-22."""
+    eventual = call.headers.get("consistencylevel", "").lower() == "eventual"
+    if not eventual or call.query.get("$count", "").lower() != "true":
+        raise UnsupportedQuery("Advanced queries need the header ConsistencyLevel: eventual and $count=true.")
 
 
 def user_record(account: Account, now: datetime) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Writes:
 
     def patch_user(self, call: Call, user: str) -> Reply:
         """Set the password; other properties need permissions that a reset does not."""
-        body = call.object_body()
+        # Microsoft's own SDK sends `@odata.type` along.
+        body = {name: value for name, value in call.object_body().items() if not name.startswith("@odata.")}
         if set(body) != {"passwordProfile"}:
             call.require("User.ReadWrite.All", "Directory.ReadWrite.All")
             raise GraphError(400, "Request_BadRequest", "The sandbox updates nothing but passwordProfile.")

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sandbox.builder import Builder
 from sandbox.directory import Directory, Tenant
+from sandbox.methods import METHOD_SEGMENTS, PHONE_METHOD_IDS
 
 CUSTOM_ROLE = "Printer desk"
 """The name of a role that the customer made."""
@@ -63,6 +64,7 @@ def settle(directory: Directory, seed: int, *, now: datetime) -> None:
         ],
     )
     selma.default_method, selma.self_service = selma_app.id, True
+    _collectors(make)
     make.account("support", "Support Mailbox")
     make.account("no.mailbox", "Nora Nomailbox", mail=None, proxyAddresses=[])
     gone = make.account("gone", "Gerda Gone")
@@ -83,6 +85,18 @@ def _role_holders(make: Builder, tenant: Tenant) -> None:
     owner = make.account("group.owner", "Owner Assignable")
     # Role-assignable, and no role is assigned to it: that protects already.
     make.group("Role: nothing yet", [member], role_assignable=True, owners=[owner.id])
+
+
+def _collectors(make: Builder) -> None:
+    """One who has every kind of method there is, and one whose methods cannot all be removed."""
+    kinds = [kind for kind in METHOD_SEGMENTS if kind != "phoneAuthenticationMethod"]
+    phones = [make.phone("every", f"+44 555016{place}", kind) for place, kind in enumerate(PHONE_METHOD_IDS)]
+    every = make.account("every.kind", "Elke Everykind", methods=[*phones, *(make.method("every", k) for k in kinds)])
+    every.default_method = phones[0].id
+    stuck = make.method("left", "softwareOath")
+    stuck.stuck = True
+    methods = [make.authenticator("left"), stuck, make.method("left", "quantumRing")]
+    make.account("left.behind", "Lena Leftbehind", methods=methods)
 
 
 def _guests(make: Builder) -> None:

@@ -235,6 +235,7 @@ class Stage:
         for name, value in {
             "halo": facts["halo_client_secret"],
             "graph": facts["graph_client_secret"],
+            "graph-mfa": facts["graph_mfa_client_secret"],
             "smtp": facts["smtp"]["password"],
             "api-key": f"sl_stage_{secrets.token_urlsafe(32)}",
             "pepper": secrets.token_urlsafe(48),

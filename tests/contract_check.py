@@ -37,6 +37,7 @@ NOT_DESCRIBED = {
         r"/users/[^/]+/transitiveMemberOf/graph\.group",
         r"/users/[^/]+/authentication/methods/[^/]+",
         r"/roleManagement/directory/roleEligibilityScheduleInstances",
+        r"/groups",
         # Methods that Microsoft removes through beta only, or perhaps so.
         r"/beta/users/[^/]+/authentication/(hardwareOath|passwordlessMicrosoftAuthenticator)Methods/[^/]+",
         r"/beta/users/[^/]+/authentication/qrCodePinMethod",

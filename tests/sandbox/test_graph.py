@@ -153,6 +153,21 @@ def test_owned_groups_and_the_manager_can_be_read(stage: Stage) -> None:
     assert stage.graph("GET", "users/emil@contoso.com/manager").status_code == 404
 
 
+def test_groups_are_listed_with_their_owners_by_who_may_read_groups(stage: Stage) -> None:
+    query = {
+        "$filter": "isAssignableToRole eq true",
+        "$count": "true",
+        "$select": "id",
+        "$expand": "owners($select=id)",
+    }
+    assert stage.graph("GET", "groups", params=query, headers=EVENTUAL).status_code == 403
+    stage.control("PATCH", "tenants/contoso", grant=["GroupMember.Read.All"])
+    stage.tokens.clear()
+    assert stage.graph("GET", "groups", params=query).status_code == 400
+    rows = stage.graph("GET", "groups", params=query, headers=EVENTUAL).json()["value"]
+    assert stage.account("nils@contoso.com")["id"] in [owner["id"] for row in rows for owner in row["owners"]]
+
+
 def test_membership_in_a_protected_group_is_transitive(stage: Stage) -> None:
     groups = {group.name: group.id for group in stage.world.directory.tenants["contoso"].groups.values()}
     body = {"groupIds": [groups["Do not reset"], groups["All staff"]]}
@@ -236,6 +251,12 @@ def test_a_password_without_the_flag_must_be_changed_too_and_the_flag_can_say_no
     assert stage.account(DANA)["must_change"] is True
     set_password(stage, DANA, new_password(), forceChangePasswordNextSignIn=False)
     assert stage.account(DANA)["must_change"] is False
+
+
+def test_a_body_may_name_its_type_as_microsofts_own_sdk_does(stage: Stage) -> None:
+    body = {"@odata.type": "#microsoft.graph.user", "passwordProfile": {"password": new_password()}}
+    assert stage.graph("PATCH", f"users/{DANA}", json=body).status_code == 204
+    assert stage.account(DANA)["write_log"] == ["password"]
 
 
 def test_a_disabled_account_is_not_opened_by_its_password(stage: Stage) -> None:

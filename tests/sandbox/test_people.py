@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.methods import METHOD_SEGMENTS
 from sandbox.people import MANY_GROUPS, ROLE_HOLDERS
 from sandbox.world import World
 from tests.sandbox.conftest import DANA, Stage, new_password
@@ -119,6 +120,18 @@ def test_a_protected_group_may_hold_somebody_two_groups_deep(stage: Stage) -> No
     groups = stage.control("GET", "tenants")[0]["groups"]
     path = "users/nested.group@contoso.com/checkMemberGroups"
     assert stage.graph("POST", path, json={"groupIds": [groups["Crown"]]}).json()["value"] == [groups["Crown"]]
+
+
+def test_somebody_has_every_kind_of_method_and_somebody_keeps_two(stage: Stage) -> None:
+    methods = stage.account("every.kind@contoso.com")["methods"]
+    assert {one["kind"] for one in methods} == set(METHOD_SEGMENTS)
+    assert [one["kind"] for one in methods if one["default"]] == ["phoneAuthenticationMethod"]
+    kinds = {one["kind"]: one["id"] for one in stage.account("left.behind@contoso.com")["methods"]}
+    assert set(kinds) - set(METHOD_SEGMENTS) == {"quantumRingAuthenticationMethod"}
+    stuck = kinds["softwareOathAuthenticationMethod"]
+    path = f"users/left.behind@contoso.com/authentication/softwareOathMethods/{stuck}"
+    assert stage.graph("DELETE", path).status_code == 400
+    assert len(stage.account("left.behind@contoso.com")["methods"]) == 3
 
 
 def test_a_deleted_account_is_not_found_by_the_id_it_had(stage: Stage) -> None:
