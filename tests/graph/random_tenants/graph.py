@@ -125,7 +125,7 @@ class RandomGraph:
         self.groups_checked: dict[tuple[str, str], set[str]] = {}
         self.effects: list[Write] = []
         self.log: list[str] = []
-        self._clock = clock
+        self.clock = clock
         self._on_write = on_write
         self._after_look = after_look
         self._tokens: dict[str, Tenant] = {}
@@ -135,6 +135,8 @@ class RandomGraph:
             ("GET", re.compile(r"^/users/([^/]+)$"), self._user),
             ("GET", re.compile(rf"{USER}/transitiveMemberOf/{CAST}\.directoryRole$"), self._roles),
             ("GET", re.compile(rf"{USER}/transitiveMemberOf/{CAST}\.group$"), self._member_of),
+            ("GET", re.compile(rf"{USER}/memberOf/{CAST}\.directoryRole$"), self._direct_roles),
+            ("GET", re.compile(rf"{USER}/memberOf/{CAST}\.group$"), self._direct_groups),
             ("GET", re.compile(rf"{USER}/ownedObjects/{CAST}\.group$"), self._owned),
             ("POST", re.compile(r"^/users/([^/]+)/checkMemberGroups$"), self._check_groups),
             ("GET", re.compile(r"^/organization$"), self._organization),
@@ -190,7 +192,7 @@ class RandomGraph:
             return Back(400, {"error": "invalid_request", "error_codes": [90002]})
         if trouble := self._trouble("token", tenant):
             return Back(int(trouble) if trouble.isdigit() else 503, {"error": "temporarily_unavailable"})
-        granted = [*PERMISSIONS, *(["RoleManagement.Read.Directory"] if tenant.sees_eligible else [])]
+        granted = [*PERMISSIONS, *(["RoleManagement.Read.Directory"] if tenant.sees_roles else [])]
         roles = {"roles": granted, "n": len(self._tokens)}
         parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in ({"alg": "none"}, roles)]
         token = f"{parts[0]}.{parts[1]}.{tenant.name}"
@@ -323,7 +325,9 @@ class RandomGraph:
             return _gone()
         roles = [*account.roles, *(role for group in self._groups_of(call.tenant, account.id) for role in group.roles)]
         rows: list[dict[str, object]] = [
-            {"id": role.id, "displayName": role.name, "roleTemplateId": role.template_id} for role in roles
+            {"id": role.id, "displayName": role.name, "roleTemplateId": role.template_id}
+            for role in roles
+            if not role.custom
         ]
         return self._answer(call, "roles", account.id, _hidden(rows, "roles" in call.tenant.hides_names))
 
@@ -343,6 +347,20 @@ class RandomGraph:
         if account is None:
             return _gone()
         return self._group_rows(call, "assignable groups", account.id, self._groups_of(call.tenant, account.id))
+
+    def _direct_roles(self, call: _Call, key: str) -> Back:
+        """Not all of them: whoever asks here is told, but has not asked for what the rules need."""
+        account = self._account(call, key)
+        if account is None:
+            return _gone()
+        return self._answer(call, "direct roles", account.id, [{"id": one.id} for one in account.roles])
+
+    def _direct_groups(self, call: _Call, key: str) -> Back:
+        account = self._account(call, key)
+        if account is None:
+            return _gone()
+        groups = [group for group in call.tenant.groups.values() if account.id in group.members]
+        return self._group_rows(call, "direct groups", account.id, groups)
 
     def _owned(self, call: _Call, key: str) -> Back:
         account = self._account(call, key)
@@ -392,7 +410,8 @@ class RandomGraph:
             for domain in call.tenant.domains
             if domain.verified
         ]
-        return self._answer(call, "organization", "*", [{"id": call.tenant.id, "verifiedDomains": domains}])
+        back = self._answer(call, "organization", "*", [{"id": call.tenant.id, "verifiedDomains": domains}])
+        return self._domains_told(call, "organization", back)
 
     def _domains(self, call: _Call) -> Back:
         rows = [
@@ -400,12 +419,21 @@ class RandomGraph:
                              **domain.in_domains})
             for domain in call.tenant.domains
         ]  # fmt: skip
-        return self._answer(call, "domains", "*", rows)
+        return self._domains_told(call, "domains", self._answer(call, "domains", "*", rows))
+
+    def _domains_told(self, call: _Call, where: str, back: Back) -> Back:
+        """Each domain by itself: what stands on a page is told, whatever may stand on the next one."""
+        shown = back.body if isinstance(back.body, dict) else {}
+        fine = self.told[call.tenant.name, where, "*"] or "@odata.nextLink" in shown
+        for domain in call.tenant.domains:
+            told = fine and f'"{domain.name}"' in json.dumps(shown.get("value"))
+            self.told[call.tenant.name, where, domain.name] = told
+        return back
 
     def _eligibility(self, call: _Call) -> Back:
         test = _read_clause(call.query.get("$filter", ""))
         account = call.tenant.accounts.get(test[1]) if test and test[0] == "principalId" else None
-        if not call.tenant.sees_eligible:
+        if not call.tenant.sees_roles:
             return _refused(403, "Authorization_RequestDenied")
         if not call.tenant.has_premium:
             return _refused(400, "AadPremiumLicenseRequired", "The tenant needs to have Microsoft Entra ID P2 license.")
@@ -420,13 +448,15 @@ class RandomGraph:
     def _assignments(self, call: _Call) -> Back:
         test = _read_clause(call.query.get("$filter", ""))
         account = call.tenant.accounts.get(test[1]) if test and test[0] == "principalId" else None
+        if not call.tenant.sees_roles:
+            return _refused(403, "Authorization_RequestDenied")
         rows: list[dict[str, object]] = [
             {"id": made_id("assignment", role.id), "principalId": account.id, "roleDefinitionId": role.template_id,
              "directoryScopeId": "/"}
             for role in (account.roles if account else ())
             if account
         ]  # fmt: skip
-        return self._answer(call, "assignments", "*", rows)
+        return self._answer(call, "assignments", account.id if account else "", rows)
 
     def _registration(self, call: _Call, key: str) -> Back:
         account = self._account(call, key)
@@ -498,7 +528,7 @@ class RandomGraph:
         return self._write(call, key, "method", effect, detail=segment, problem=problem)
 
     def _now(self) -> str:
-        return self._clock().isoformat().replace("+00:00", "Z")
+        return self.clock().isoformat().replace("+00:00", "Z")
 
 
 # ---------------------------------------------------------------- shapes
@@ -580,7 +610,12 @@ def _troubled(trouble: str, whole: dict[str, object], is_list: bool) -> Back:
 
 
 def _without(row: object) -> object:
-    return {name: value for name, value in row.items() if name != "id"} if isinstance(row, dict) else row
+    """The same without ids, those of what is expanded included."""
+    if not isinstance(row, dict):
+        return row
+    owners = row.get("owners")
+    expanded = {"owners": [_without(owner) for owner in owners]} if isinstance(owners, list) else {}
+    return {**{name: value for name, value in row.items() if name != "id"}, **expanded}
 
 
 def _whole_trouble(trouble: str) -> Back:

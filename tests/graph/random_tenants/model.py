@@ -28,10 +28,11 @@ def made_id(*words: object) -> str:
 
 @dataclass(frozen=True)
 class Role:
-    """A directory role. Custom roles have no template that anybody else knows."""
+    """A directory role. Memberships never name a custom one; the list of assignments does."""
 
     name: str
     template_id: str
+    custom: bool = False
 
     @property
     def id(self) -> str:
@@ -109,7 +110,7 @@ class Tenant:
     Attributes:
         name: As in the configuration.
         hides_names: Kinds of rows of which only the id is shown, as to an app without the permission to read them.
-        sees_eligible: Our app was granted to read which roles somebody may activate.
+        sees_roles: Our app was granted to read who is assigned to which role, and who may activate which.
         has_premium: Licensed for such roles.
         loose_filter: The filter for role-assignable groups is not applied; the rows still say what they are.
     """
@@ -122,7 +123,7 @@ class Tenant:
     protected_users: list[str] = field(default_factory=list)
     protected_groups: list[str] = field(default_factory=list)
     hides_names: set[str] = field(default_factory=set)
-    sees_eligible: bool = False
+    sees_roles: bool = False
     has_premium: bool = True
     loose_filter: bool = False
 

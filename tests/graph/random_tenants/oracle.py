@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from tests.graph.random_tenants.graph import RandomGraph, Write
 from tests.graph.random_tenants.model import ABSENT, Account, Tenant
@@ -34,6 +35,11 @@ class Request:
         tenant: The name of the tenant that the ticket's client is mapped to; empty where none is.
         action: `password`, `mfa` or `both`.
         listed: Who may approve for this customer; `None` where the PSA names them.
+        subject: The id of the one account that the address stood for when the request was recognised; empty where
+            there was none, or more than one.
+        senders: Addresses that our own mails come from.
+        answer: What the approval says as a whole: `yes`, `no`, or `nothing`.
+        asked_at, approved_at: By the PSA's clock; `None` as long as it has not happened.
     """
 
     tenant: str
@@ -42,6 +48,11 @@ class Request:
     requester: Party
     approver: Party
     listed: frozenset[str] | None = None
+    subject: str = ""
+    senders: frozenset[str] = frozenset()
+    answer: str = "yes"
+    asked_at: datetime | None = None
+    approved_at: datetime | None = None
 
 
 def objections(write: Write, request: Request, tenants: Sequence[Tenant], ledger: RandomGraph) -> tuple[str, ...]:
@@ -57,24 +68,25 @@ def objections(write: Write, request: Request, tenants: Sequence[Tenant], ledger
     password = write.what == "password" or (write.what == "sessions" and request.action == "password")
     return (
         *_call(write, request),
+        *_approval(request, ledger.clock()),
         *standing(account, tenant, request, password=password),
         *_unread(account, tenant, request, ledger),
     )
 
 
-def must_be_done(request: Request, tenants: Sequence[Tenant]) -> bool:
+def must_be_done(request: Request, tenants: Sequence[Tenant], now: datetime) -> bool:
     """Whether nothing at all speaks against the whole request, as long as everything can be read."""
     tenant = next((one for one in tenants if one.name == request.tenant), None)
     account = tenant.accounts.get(subject_of(tenant, request.address)) if tenant else None
-    if tenant is None or account is None:
+    if tenant is None or account is None or account.id != request.subject:
         return False
-    return not list(standing(account, tenant, request, password=request.action != "mfa"))
+    return not [*_approval(request, now), *standing(account, tenant, request, password=request.action != "mfa")]
 
 
 def standing(account: Account, tenant: Tenant, request: Request, *, password: bool) -> Iterator[str]:
     """What is true of the account and the people, whoever has read it. `password`: one is to be set."""
-    if account.id != subject_of(tenant, request.address):
-        yield "not the one account that the address stands for"
+    if account.id != request.subject:
+        yield "not the one account that the address stood for"
     if request.address.casefold() not in addresses(account):
         yield "the address is another's by now"
     elif request.address.casefold() not in _searched(account, SEARCHED[:3]):
@@ -83,7 +95,7 @@ def standing(account: Account, tenant: Tenant, request: Request, *, password: bo
     yield from _properties(account, password=password)
     yield from _domain(account, tenant, password=password)
     yield from _privileges(account, tenant)
-    yield from _protection(account, tenant)
+    yield from _protection(account, tenant, request)
 
 
 def subject_of(tenant: Tenant, address: str) -> str:
@@ -103,12 +115,26 @@ def _call(write: Write, request: Request) -> Iterator[str]:
         yield f"nobody asked for it: {write.what}"
 
 
+def _approval(request: Request, now: datetime) -> Iterator[str]:
+    if request.answer != "yes" or request.asked_at is None or request.approved_at is None:
+        yield "nobody said yes"
+        return
+    if request.approved_at < request.asked_at:
+        yield "the approval was for something before this request"
+    if now - request.approved_at >= timedelta(hours=24):
+        yield "the approval is too old"
+    if request.approved_at - now > timedelta(minutes=5):
+        yield "the approval is of the future"
+
+
 # ---------------------------------------------------------------- people
 
 
 def _people(account: Account, tenant: Tenant, request: Request) -> Iterator[str]:
     owner = {box(address) for address in addresses(account)}
     asking, deciding = request.requester, request.approver
+    if not deciding.address and not deciding.psa_id:
+        yield "nobody knows who approved"
     if box(asking.address) in owner:
         yield "the requester is the subject"
     if box(deciding.address) in owner:
@@ -228,8 +254,9 @@ def _within(tenant: Tenant, inner: str, outer: str, seen: frozenset[str] = froze
 
 def _privileges(account: Account, tenant: Tenant) -> Iterator[str]:
     for role in account.roles:
-        yield f"holds a role: {role.name}"
-    if tenant.sees_eligible and tenant.has_premium:
+        if not role.custom or tenant.sees_roles:  # else nobody could know
+            yield f"holds a role: {role.name}"
+    if tenant.sees_roles and tenant.has_premium:
         for role in account.eligible:
             yield f"may activate a role: {role.name}"
     for group in tenant.groups.values():
@@ -242,10 +269,12 @@ def _privileges(account: Account, tenant: Tenant) -> Iterator[str]:
             yield "owner of a role-assignable group"
 
 
-def _protection(account: Account, tenant: Tenant) -> Iterator[str]:
+def _protection(account: Account, tenant: Tenant, request: Request) -> Iterator[str]:
     names = {one.strip().casefold() for one in tenant.protected_users}
     if account.id in names or addresses(account) & names:
         yield "a protected user"
+    if addresses(account) & request.senders:
+        yield "the owner of the mailbox that our mails come from"
     if any(_within(tenant, account.id, group.casefold()) for group in tenant.protected_groups):
         yield "in a protected group"
 
@@ -267,15 +296,17 @@ def _unread(account: Account, tenant: Tenant, request: Request, ledger: RandomGr
         yield "not read: its groups"
     if not (told("owned") or told("group owners", "*")):
         yield "not read: what it owns"
-    if tenant.sees_eligible and tenant.has_premium and not told("eligibility"):
+    if tenant.sees_roles and not told("assignments"):
+        yield "not read: its roles by assignment"
+    if tenant.sees_roles and tenant.has_premium and not told("eligibility"):
         yield "not read: the roles that it may activate"
     upn = account.shown.get("userPrincipalName")
     domain = tenant.domain(upn.rpartition("@")[2]) if isinstance(upn, str) else None
     if domain is not None:
         organization = {"name": domain.name, "type": domain.kind, **domain.in_organization}
         listing = {"id": domain.name, "isVerified": True, "authenticationType": domain.kind, **domain.in_domains}
-        in_organization = told("organization", "*") and organization["name"] == domain.name
-        in_domains = told("domains", "*") and listing["id"] == domain.name and listing["isVerified"] is True
+        in_organization = told("organization", domain.name) and organization["name"] == domain.name
+        in_domains = told("domains", domain.name) and listing["id"] == domain.name and listing["isVerified"] is True
         if not (in_organization or in_domains):
             yield "not read: its domain"
         elif not (
