@@ -221,7 +221,7 @@ class Tenant:
         """Whether the application's own roles reach this target.
 
         A member of a restricted management unit is out of reach of every role that is held for the whole directory.
-        Source: learn.microsoft.com admin-units-restricted-management, read 2026-11-22.
+        Source: learn.microsoft.com/graph/api/resources/user (isManagementRestricted), read 2026-11-22.
         """
         if account.properties.get("isManagementRestricted"):
             return False

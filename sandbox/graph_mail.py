@@ -13,6 +13,8 @@ from sandbox.directory import Account
 from sandbox.graph_call import Call, GraphError, Handler, Reply
 from sandbox.world import World
 
+MOST_HEADERS = 5
+
 
 class Mailboxes:
     """The one handler that sends."""
@@ -91,8 +93,15 @@ def _sender(account: Account, message: dict[str, Any]) -> str:
 
 
 def _headers(message: dict[str, Any]) -> dict[str, str]:
-    """Headers of one's own must begin with `x-`. Source: learn.microsoft.com/graph/api/resources/message."""
-    headers = {str(row["name"]): str(row["value"]) for row in message.get("internetMessageHeaders") or []}
+    """One to five headers of one's own, which begin with `x-`; an empty list is refused.
+
+    Sources: learn.microsoft.com/graph/api/resources/message, GitHub msgraph-sdk-dotnet#2208; read 2026-11-22.
+    """
+    rows = message.get("internetMessageHeaders")
+    if rows is not None and not 1 <= len(rows) <= MOST_HEADERS:
+        text = f"The number of internet message headers should be less than or equal to {MOST_HEADERS}."
+        raise GraphError(400, "InvalidInternetMessageHeaderCollection", text)
+    headers = {str(row["name"]): str(row["value"]) for row in rows or []}
     for name in headers:
         if not name.lower().startswith("x-"):
             text = f"The internet message header name '{name}' should start with 'x-' or 'X-'."

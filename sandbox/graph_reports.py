@@ -7,6 +7,7 @@ userregistrationdetails-get, read 2026-11-22.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,9 +32,9 @@ from sandbox.world import World
 
 READ_ROLES = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", "RoleManagement.Read.All",
               "Directory.Read.All", "Directory.ReadWrite.All")  # fmt: skip
+# RoleManagement.Read.All is documented and does not work. Source: GitHub microsoft-graph-docs-contrib#1980.
 READ_ELIGIBILITY = ("RoleEligibilitySchedule.Read.Directory", "RoleEligibilitySchedule.ReadWrite.Directory",
-                    "RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory",
-                    "RoleManagement.Read.All")  # fmt: skip
+                    "RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory")  # fmt: skip
 READ_POLICY = ("Policy.Read.AuthenticationMethod", "Policy.ReadWrite.AuthenticationMethod")
 
 REGISTERED_AS = {
@@ -82,17 +83,13 @@ class Reports:
         return _filtered(call, list(_assignments(call.tenant)), "roleManagement/directory/roleAssignments")
 
     def eligibility(self, call: Call) -> Reply:
-        """Roles that wait for activation. Without Entra ID P2 there are none to be had, and Graph says so.
-
-        The refusal for a missing permission has a code of its own. Source: GitHub issues of microsoft-graph-docs and
-        terraform-provider-azuread that quote it, read 2026-11-22.
-        """
+        """Roles that wait for activation. Without Entra ID P2 there are none to be had, and Graph says so."""
         if not call.permissions & set(READ_ELIGIBILITY):
-            message = f"Authorization failed due to missing permission scope {','.join(READ_ELIGIBILITY[:3])}."
-            raise GraphError(403, "PermissionScopeNotGranted", message)
+            message = f"Authorization failed due to missing permission scope {','.join(READ_ELIGIBILITY)}."
+            raise _wrapped(403, "PermissionScopeNotGranted", message)
         if "P2" not in call.tenant.licences:
             message = "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license."
-            raise GraphError(400, "AadPremiumLicenseRequired", message)
+            raise _wrapped(400, "AadPremiumLicenseRequired", message)
         rows = [
             _assignment(call.tenant, principal, role, "/")
             | {
@@ -173,6 +170,12 @@ class Reports:
             "userPreferredMethodForSecondaryAuthentication": PREFERRED.get(default, "none"),
             "lastUpdatedDateTime": graph_time(now - late),
         }
+
+
+def _wrapped(status: int, code: str, message: str) -> GraphError:
+    """This service's own error arrives as JSON inside the message. Source: GitHub microsoft-graph-docs-contrib#17."""
+    inner = {"errorCode": code, "message": message, "instanceAnnotations": []}
+    return GraphError(status, "UnknownError", json.dumps(inner, separators=(",", ":")))
 
 
 def _is_reported(account: Account) -> bool:

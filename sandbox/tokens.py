@@ -20,8 +20,7 @@ from sandbox.roles import ROLE_TEMPLATES
 
 GRAPH = "https://graph.microsoft.com"
 NO_ROLE = "0997a1d0-0d1d-4acb-b408-d5ca73121e90"
-"""What `wids` holds for an application without a directory role. Source: access tokens quoted in GitHub issues of
-microsoft-identity-web, read 2026-11-22; Microsoft does not explain it."""
+"""What `wids` holds for an application without a directory role; Microsoft explains it nowhere, so UNVERIFIED."""
 
 _UNDATED: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 # Dates are compared with the world's clock, so that a test can move it.

@@ -82,6 +82,12 @@ def test_a_mailbox_that_is_not_there_cannot_send(stage: Stage, mailbox: str, sta
         ({"toRecipients": []}, 400, "ErrorInvalidRecipients"),
         ({"toRecipients": [{"emailAddress": {"address": "nonsense"}}]}, 400, "ErrorInvalidRecipients"),
         ({"internetMessageHeaders": [{"name": "Message-ID", "value": "<a@b>"}]}, 400, "InvalidInternetMessageHeader"),
+        ({"internetMessageHeaders": []}, 400, "InvalidInternetMessageHeaderCollection"),
+        (
+            {"internetMessageHeaders": [{"name": "x-a", "value": "1"}] * 6},
+            400,
+            "InvalidInternetMessageHeaderCollection",
+        ),
         ({"from": {"emailAddress": {"address": ANNA}}}, 403, "ErrorSendAsDenied"),
     ],
 )

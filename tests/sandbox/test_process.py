@@ -22,7 +22,7 @@ def start(*options: str) -> subprocess.Popen[str]:
 
 def test_it_says_where_it_listens_and_leaves_cleanly(tmp_path: Path) -> None:
     file = tmp_path / "ready.json"
-    process = start("--gentle", "--ready-file", str(file), "--seed", "4")
+    process = start("--gentle", "--ready-file", str(file), "--seed", "4", "--tenants", "2", "--users", "1")
     try:
         deadline = time.monotonic() + 30
         while not file.exists():
@@ -35,6 +35,8 @@ def test_it_says_where_it_listens_and_leaves_cleanly(tmp_path: Path) -> None:
         assert Path(ready["ca_bundle"]).is_file()
         assert ready["tenants"]["contoso"]["clients"] == ["12", "13"]
         assert ready["tenants"]["contoso"]["approvers"] == ["anna@contoso.com"]
+        assert ready["tenants"]["customer02"]["approvers"] == ["approver@customer02.example"]
+        assert ready["graph_mfa_client_id"] != ready["graph_client_id"]
         if os.name == "posix":
             assert file.stat().st_mode & 0o077 == 0
     finally:
