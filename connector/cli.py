@@ -55,10 +55,13 @@ SENTENCES = {
     "reminded": "reminder {reminder} sent",
     "removing_methods": "about to remove the authentication methods of {upn} (object {account})",
     "removal_failed": "removing the methods stopped half-way; removed so far: {removed}",
-    "methods_removed": "methods removed: {removed}",
-    "mfa_reset": "MFA reset done; methods removed: {removed}",
+    "methods_removed": "methods removed: {removed} (Microsoft's calls {calls}), sessions ended",
+    "mfa_reset": "MFA reset done; methods removed: {removed} (Microsoft's calls {calls}), sessions ended",
     "setting_password": "about to set the password of {upn} (object {account})",
-    "link_sent": "password set, link {link_id} mailed: {views} views until {expires_at}",
+    "password_set": "password set, sessions ended (Microsoft's calls {calls} and {sessions_call})",
+    "confirmed": "Microsoft's directory shows {shown}",
+    "not_confirmed": "Microsoft's directory does not show {missing} yet (look {look})",
+    "link_sent": "link {link_id} mailed: {views} views until {expires_at}",
     "opened": "the link was opened from {ip} {place}",
     "late_reveal": "the link was opened again from {ip} {place}",
     "expired": "the link expired unopened at {expired_at}",
@@ -190,6 +193,9 @@ def check(
     if offline:
         findings.extend(_check_offline(settings, place))
     else:
+        from connector.telemetry import start_logging
+
+        start_logging(level=settings.log.level, format=settings.log.format)  # else logs mix with the JSON
         outfit = _assemble(settings, place)
         findings.extend(_check_database(settings))
         for psa in outfit.adapters.psas.values():

@@ -654,7 +654,7 @@ class _Delivered:
 
 def _receipts(writes: Sequence[Receipt], sessions: SessionsReport) -> dict[str, str]:
     """By which the calls are found again at Microsoft: `our id/their id`."""
-    return {"calls": " ".join(map(str, writes)), "sessions_call": str(sessions.receipt)}
+    return {"calls": " ".join(map(str, writes)) or "none", "sessions_call": str(sessions.receipt)}
 
 
 def _new_link_id() -> str:

@@ -60,6 +60,7 @@ def test_an_approved_password_request_ends_with_the_true_password_in_the_request
         "recognised",
         "approved",
         "setting_password",
+        "password_set",
         "link_sent",
         "opened",
         "finished",
