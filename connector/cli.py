@@ -103,6 +103,7 @@ def run(context: typer.Context) -> None:
         if settings.database.startswith("sqlite"):  # alone: what a killed process held need not wait
             outfit.store.release_leases()
         runner = outfit.runner()
+        runner.every_day("credentials", lambda: _warn_of_expiry(outfit))
         host, port = split_listen(settings.inbound.listen)
         inbound = Inbound(create_app(health=runner.health, nudge=runner.nudge), host=host, port=port)
         with stopped_by_signals(runner.stop):
@@ -112,6 +113,18 @@ def run(context: typer.Context) -> None:
             finally:
                 inbound.stop()
                 outfit.store.close()
+
+
+def _warn_of_expiry(outfit: Outfit) -> bool:
+    """Say in the log which credentials of Microsoft's app end soon; for once a day."""
+    import structlog
+
+    from connector.graph.report import expiry_warnings
+
+    log = structlog.get_logger(__name__)
+    for finding in expiry_warnings(outfit.adapters.directory.credentials()):
+        log.warning("credential_ends", about=finding.about, text=finding.text, todo=finding.todo)
+    return True
 
 
 @app.command()

@@ -111,7 +111,12 @@ class Runner:
         self._busy: set[str] = set()
         self._busy_lock = threading.Lock()
         self._turned_at = time.monotonic()
+        self._daily: dict[str, Callable[[], bool]] = {}
         self.outages = Outages()
+
+    def every_day(self, name: str, job: Callable[[], bool]) -> None:
+        """Have `run` do this when it starts, and then every 24 hours. Its failures end nothing."""
+        self._daily[name] = job
 
     # ------------------------------------------------------------ the daemon
 
@@ -129,6 +134,8 @@ class Runner:
                 jobs.every(10).seconds.do(self._submit, pollers, f"sweep.{name}", self._sweep_of(psa))
             jobs.every(1).seconds.do(self._submit, pollers, "links", self._links)
             jobs.every(15).seconds.do(self._submit, pollers, "metrics", self._measure)
+            for name, job in self._daily.items():
+                jobs.every(24).hours.do(self._submit, pollers, name, job)
             dispatcher = threading.Thread(target=self._dispatch, args=(workers,), name="dispatcher")
             dispatcher.start()
             jobs.run_all()

@@ -114,6 +114,25 @@ def test_a_defect_in_a_poll_does_not_end_the_loop(running: Service) -> None:
     wait_for("recognition all the same", lambda: states(running) == {State.WAITING})
 
 
+def test_a_daily_job_runs_at_the_start_and_its_failure_ends_nothing(service: Service) -> None:
+    done = threading.Event()
+
+    def job() -> bool:
+        done.set()
+        raise ZeroDivisionError("a bug")
+
+    service.runner.every_day("warnings", job)
+    thread = threading.Thread(target=service.runner.run)
+    thread.start()
+    try:
+        wait_for("the daily job", done.is_set)
+        service.psa.add_ticket()
+        wait_for("recognition all the same", lambda: states(service) == {State.WAITING})
+    finally:
+        service.runner.stop()
+        thread.join(timeout=20)
+
+
 def test_a_nudge_names_a_configured_psa(service: Service) -> None:
     assert not service.runner.nudge("other")
     service.psa.add_ticket()
