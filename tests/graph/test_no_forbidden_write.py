@@ -31,10 +31,11 @@ from connector.core.ports import Stance
 from connector.core.secret import Secret
 from connector.graph import GraphDirectory
 from connector.http import Http
+from tests.fakes.psa import RETRY
 from tests.fakes.world import SENDER, START, FakeClock, PlainLetters, World
 from tests.graph.random_tenants.graph import FACT_KINDS, GRAPH, LOGIN, PAGES, TROUBLES, Back, Lost, RandomGraph, Write
 from tests.graph.random_tenants.model import Tenant
-from tests.graph.random_tenants.oracle import Party, must_be_done, objections, subject_of
+from tests.graph.random_tenants.oracle import Party, is_plain, must_be_done, objections, subject_of
 from tests.graph.random_tenants.scenes import HARMLESS, NEVER_LATE, TWISTS, Scene, ordinary_scene
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
@@ -53,12 +54,14 @@ class Story:
 
     Attributes:
         forbidden: Writes that the oracle objects to, with its objections.
+        plain: Nothing spoke against the request when it was to be recognised.
         done: The reset took place, and the case says so.
     """
 
     def __init__(self, scene: Scene, later: Plan, rnd: random.Random, *, retry: bool = False) -> None:
         self.scene = scene
         self.forbidden: list[tuple[Write, tuple[str, ...]]] = []
+        self.plain = False
         self.done = False
         self._later = later
         self._rnd = rnd
@@ -137,8 +140,9 @@ class Story:
         for _ in range(most):
             self.graph.forget_told()
             known = world.store.find(ticket_id)
-            if not known or known[0].state in (State.RECEIVED, State.NEEDS_PERSON):
+            if not known or known[0].state is State.RECEIVED or world.psa.tickets[ticket_id].status == RETRY:
                 self.scene.ask(subject=self._meant())
+                self.plain = is_plain(self.scene.request, self.scene.tenants)
             world.run()
             (case,) = world.store.find(ticket_id)
             if case.state in until:
@@ -258,7 +262,7 @@ def assert_right(story: Story) -> bool:
     if story.forbidden:
         write, found = story.forbidden[0]
         raise AssertionError(f"{write} although: {'; '.join(found)}\n{told}")
-    due = not scene.uncertain and must_be_done(scene.request, scene.tenants, story.clock())
+    due = story.plain and not scene.uncertain and must_be_done(scene.request, scene.tenants, story.clock())
     assert story.done or not due, f"an ordinary reset was not done\n{told}"
     return due
 
@@ -306,7 +310,8 @@ def test_each_twist_is_noticed_when_it_comes_later(name: str, moment: str) -> No
 
 @pytest.mark.parametrize(("where", "what"), [troubled(where, what) for where in READ_KINDS for what in TROUBLES])
 def test_a_fact_that_was_not_read_whole_is_no_fact(where: str, what: str) -> None:
-    for times in (1, 2, 3, 1_000_000) if THOROUGH else (1_000_000,):
+    # Whom an address means is asked for in four ways at once: one of the answers may be missing.
+    for times in (1, 2, 3, 1_000_000) if THOROUGH or where == "find" else (1_000_000,):
         scene = ordinary_scene("password", random.Random(times), sender=SENDER, tenants=1)
         scene.home.protected_groups.append(scene.home.group("vip").id)
         scene.home.sees_roles = True

@@ -76,11 +76,16 @@ def objections(write: Write, request: Request, tenants: Sequence[Tenant], ledger
 
 def must_be_done(request: Request, tenants: Sequence[Tenant], now: datetime) -> bool:
     """Whether nothing at all speaks against the whole request, as long as everything can be read."""
+    return is_plain(request, tenants) and not list(_approval(request, now))
+
+
+def is_plain(request: Request, tenants: Sequence[Tenant]) -> bool:
+    """The same without the approval, which may be still to come."""
     tenant = next((one for one in tenants if one.name == request.tenant), None)
     account = tenant.accounts.get(subject_of(tenant, request.address)) if tenant else None
-    if tenant is None or account is None or account.id != request.subject:
+    if tenant is None or account is None:
         return False
-    return not [*_approval(request, now), *standing(account, tenant, request, password=request.action != "mfa")]
+    return not list(standing(account, tenant, request, password=request.action != "mfa"))
 
 
 def standing(account: Account, tenant: Tenant, request: Request, *, password: bool) -> Iterator[str]:

@@ -673,6 +673,12 @@ def permissions_are_missing(scene: Scene, rnd: random.Random) -> None:
 
 
 @twist
+def the_domains_are_not_ours_to_read(scene: Scene, rnd: random.Random) -> None:
+    """Harmless: the organisation tells them too, at the cost of no permission."""
+    scene.troubles.append(Trouble("domains", "403"))
+
+
+@twist
 def the_side_looks_are_refused(scene: Scene, rnd: random.Random) -> None:
     for where in g.SIDE_KINDS:
         scene.trouble(where, rnd.choice(g.REFUSALS), 1_000_000)
@@ -699,7 +705,7 @@ HARMLESS = frozenset({
     "once synchronised", "not restricted", "others are protected", "the requester is a colleague",
     "a listed approver", "few addresses", "many addresses", "a name that is none", "groups in circles",
     "names are hidden", "the same id elsewhere", "no licence for eligible roles",
-    "clocks that differ a little", "addresses in capitals",
+    "clocks that differ a little", "addresses in capitals", "the domains are not ours to read",
 })  # fmt: skip
 """Alone, these do not keep a reset from being done."""
 
