@@ -388,16 +388,29 @@ class Pace:
         self._turns: deque[float] = deque()
         self._lock = threading.Lock()
 
+    def try_turn(self) -> bool:
+        """Whether a call may be made now; if so, it counts. For what is not worth a wait."""
+        with self._lock:
+            now = self._now()
+            self._forget(now)
+            free = len(self._turns) < self._limit
+            if free:
+                self._turns.append(now)
+            return free
+
     def take_turn(self) -> None:
         """Return when a call may be made."""
         with self._lock:
             now = self._now()
-            while self._turns and self._turns[0] <= now - self._per:
-                self._turns.popleft()
+            self._forget(now)
             turn = now if len(self._turns) < self._limit else self._turns[-self._limit] + self._per
             self._turns.append(max(turn, now))
         if turn > now:
             self._sleep(turn - now)
+
+    def _forget(self, now: float) -> None:
+        while self._turns and self._turns[0] <= now - self._per:
+            self._turns.popleft()
 
 
 def read_retry_after(value: str | None, *, now: datetime | None = None) -> timedelta | None:

@@ -23,7 +23,7 @@ from enum import StrEnum
 import structlog
 
 from connector.core import brake, notes, plan, proof, refusals
-from connector.core.case import Action, Case, Proof, State, mailbox
+from connector.core.case import Action, Case, Proof, State, fold, mailbox
 from connector.core.machine import Event, advance
 from connector.core.ports import (
     Account,
@@ -293,8 +293,14 @@ class Reconciler:
         """Every identity of the requester's own account: whoever asks by an alias must not approve by the name."""
         if ticket.requester is None or not ticket.requester.email:
             return frozenset()
+        address = ticket.requester.email
+        found = self._identities_behind(tenant, address)
+        plain = mailbox(address)  # name+tag@ reaches name@, which alone may be known
+        return found | self._identities_behind(tenant, plain) if plain != fold(address) else found
+
+    def _identities_behind(self, tenant: str, address: str) -> frozenset[str]:
         try:
-            return self._directory.find(tenant, ticket.requester.email).person.identities
+            return self._directory.find(tenant, address).person.identities
         except NoSuchAccount:
             return frozenset()  # from elsewhere: nothing more is known
         except AmbiguousAccount as failure:

@@ -19,7 +19,8 @@ from connector.core.ports import Receipt
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.graph.refusals import UNSAFE, GraphError, Meaning, meaning_of, read_error
-from connector.graph.signin import SignIn, permissions_of
+from connector.graph.signin import SignIn
+from connector.graph.tokens import permissions_of
 from connector.http import TEMPORARY, Answer, Http, read_retry_after
 
 log = structlog.get_logger(__name__)
@@ -92,9 +93,11 @@ class GraphClient:
 
     Args:
         url: Graph's address without version: `https://graph.microsoft.com`.
+        app: The section of the configuration that registers the app, for messages: `graph`, `graph.mfa`.
     """
 
-    def __init__(self, *, url: str, sign_in: SignIn, http: Http) -> None:
+    def __init__(self, *, url: str, sign_in: SignIn, http: Http, app: str = "graph") -> None:
+        self._app = app
         self._url = url
         self._sign_in = sign_in
         self._http = http
@@ -200,7 +203,8 @@ class GraphClient:
                 "app cannot see, or the app also needs the Entra role User Administrator in that tenant: look at "
                 "the account, give the role, then retry the ticket."
             )
-        grant = f"Grant the application permission {wanted[0]}" if wanted else "Grant the app's permissions"
+        what_to_grant = f"the application permission {wanted[0]}" if wanted else "the permissions"
+        grant = f"Grant {what_to_grant} to the app of {self._app}"
         return AuthenticationError(
             f"{what}. {grant} and have the customer's admin consent again; where it is granted, give the app the "
             "Entra role User Administrator in that tenant. Then run: connector check",

@@ -45,7 +45,12 @@ MOST_OWNERS_SHOWN = 20
 """`$expand` shows no more than this many. Source: learn.microsoft.com/graph/query-parameters, read 2026-11-22."""
 
 READ_ROLES = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
-READ_ELIGIBLE = ("RoleEligibilitySchedule.Read.Directory", *READ_ROLES)
+READ_ELIGIBLE = (  # not RoleManagement.Read.All: github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/1980
+    "RoleEligibilitySchedule.Read.Directory",
+    "RoleEligibilitySchedule.ReadWrite.Directory",
+    "RoleManagement.Read.Directory",
+    "RoleManagement.ReadWrite.Directory",
+)
 ASSIGNED = "/roleManagement/directory/roleAssignments"
 ELIGIBLE = "/roleManagement/directory/roleEligibilityScheduleInstances"
 """The memberships name built-in roles alone (a directoryRole stands for a built-in one). Custom roles, and roles that
@@ -227,7 +232,8 @@ class Lookup:
             if rows is not None and kind == "type":
                 rows = [row for one in rows for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
             for row in rows or ():
-                if fold(str(row.get(name, ""))) == domain and row.get("isVerified", True) is True:
+                # An organization lists verified domains only; elsewhere each one must say so.
+                if fold(str(row.get(name, ""))) == domain and (kind == "type" or row.get("isVerified") is True):
                     verified = True
                     kinds.add(fold(str(row.get(kind, ""))))
             if rows:
@@ -250,11 +256,11 @@ class Lookup:
             return ()
         found = []
         for row in rows:
-            owners = {fold(str(owner.get("id"))) for owner in row["owners"] if isinstance(owner, Mapping)}
+            owners = {object_id(str(owner.get("id")) if isinstance(owner, Mapping) else "") for owner in row["owners"]}
             if account_id in owners:
                 found.append(name_of(row, "owned role-assignable group"))
-            elif len(row["owners"]) >= MOST_OWNERS_SHOWN:
-                unknown.append("whether it is one of the many owners of a role-assignable group")
+            elif "" in owners or len(row["owners"]) >= MOST_OWNERS_SHOWN:
+                unknown.append("whether it is one of the owners of a role-assignable group")
         return tuple(found)
 
     def _protected_by(
@@ -283,15 +289,18 @@ class Lookup:
         domains = [row for one in rows or () for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
         return frozenset(fold(str(row["name"])) for row in domains if row.get("name"))
 
+    def may_read_reports(self) -> bool:
+        """Whether it is worth asking `can_help_itself`."""
+        return bool((self._client.permissions() or frozenset()) & set(READ_REPORTS))
+
     def can_help_itself(self, account_id: str) -> bool | None:
-        """Whether the account can reset its own password; `None` where that cannot be read. One call at most.
+        """Whether the account can reset its own password; `None` where that cannot be read. One call.
 
         The report needs a permission of its own (AuditLog.Read.All) and a P1 licence, and is hours late. Source:
         learn.microsoft.com/graph/api/resources/userregistrationdetails, read 2026-11-22; the delay is UNVERIFIED.
         """
         checked = object_id(account_id)
-        held = self._client.permissions() or frozenset()
-        if not checked or not held & set(READ_REPORTS):
+        if not checked:
             return None
         path = f"/reports/authenticationMethods/userRegistrationDetails/{checked}?$select=id,isSsprCapable"
         ask = Ask("registration", path, needed=False, hint=True)
@@ -305,7 +314,7 @@ def _roles(reply: Reply | None, meaning: str, unknown: list[str]) -> tuple[str, 
     if reply is None or (not reply.fine and reply.meaning is Meaning.NEEDS_LICENCE):
         return ()
     rows = rows_of(reply)
-    if rows is None:
+    if rows is None or (not rows and has_more(reply)):
         unknown.append(meaning)
         return ()
     return tuple(f"role {row.get('roleDefinitionId') or 'without a name'}" for row in rows)

@@ -89,7 +89,7 @@ class GraphDirectory:
                     clock=clock,
                 )
                 http = http_for(system="Microsoft Graph", scope=f"tenant.{name}")
-                client = GraphClient(url=graph.url, sign_in=sign_in, http=http)
+                client = GraphClient(url=graph.url, sign_in=sign_in, http=http, app=credential.section)
                 sets = sets_of(main=not signed, alone=len(apps) == 1)
                 signed.append(CheckedApp(registration, credential, sets, sign_in, client))
             client, methods_client = signed[0].client, signed[-1].client
@@ -112,6 +112,7 @@ class GraphDirectory:
                     kept=[KINDS[f"{kind}AuthenticationMethod"].permission for kind in kept],
                     clock=clock,
                 ),
+                pace,
             )
 
     @classmethod
@@ -149,8 +150,12 @@ class GraphDirectory:
 
     def can_help_itself(self, tenant: str, account_id: str) -> bool | None:
         """See `Directory.can_help_itself`. One call, and none without the permission for it."""
+        at = self._at(tenant)
         try:
-            return self._at(tenant).lookup.can_help_itself(account_id)
+            # The report shares its five calls with the removal of methods, which must not wait for a hint.
+            if not at.lookup.may_read_reports() or not at.pace.try_turn():
+                return None
+            return at.lookup.can_help_itself(account_id)
         except (TemporaryError, AuthenticationError, PermanentError):
             return None
 
@@ -196,7 +201,8 @@ class GraphDirectory:
 
 
 class _Tenant:
-    def __init__(self, lookup: Lookup, resetter: Resetter, check: TenantCheck) -> None:
+    def __init__(self, lookup: Lookup, resetter: Resetter, check: TenantCheck, pace: Pace) -> None:
+        self.pace = pace
         self.lookup = lookup
         self.resetter = resetter
         self.check = check

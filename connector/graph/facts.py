@@ -41,10 +41,10 @@ class Facts:
 
     def texts(self, key: str, meaning: str) -> list[str]:
         value = self._user.get(key)
-        if not isinstance(value, list):
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             self._unknown.append(meaning)
             return []
-        return [entry for entry in value if isinstance(entry, str)]
+        return value
 
     def has(self, key: str) -> bool:
         return key in self._user
@@ -56,33 +56,38 @@ class Facts:
         self._unknown.append(meaning)
 
 
+MEMBER, GUEST = "member", "guest"
+OWN_WAYS = frozenset({"localaccount", "emailverified"})
+FOREIGN_WAYS = frozenset({"invitation", "selfservicesignup"})
+"""How an account came to be (`creationType`); null for an ordinary one. Source:
+learn.microsoft.com/graph/api/resources/user, read 2026-11-22."""
+
+
 def is_guest(facts: Facts, upn: str) -> bool:
-    """Guest by any of the signs; a user without a type is neither guest nor member, and so unknown."""
-    kind = facts.text("userType", "whether it is a guest (its userType is empty)")
-    state = facts.raw("externalUserState")
-    if not (facts.has("creationType") and facts.has("externalUserState")):
+    """Guest by any of the signs; one that is missing, or of a value that is not documented, is a fact not read."""
+    kind = fold(facts.text("userType", "whether it is a guest (its userType is empty)"))
+    if kind not in (MEMBER, GUEST, ""):
+        facts.miss("whether it is a guest (its userType is neither Member nor Guest)")
+    way, state = facts.raw("creationType"), facts.raw("externalUserState")
+    known_way = way is None or (isinstance(way, str) and fold(way) in OWN_WAYS | FOREIGN_WAYS)
+    known_state = state is None or (isinstance(state, str) and state != "")
+    if not (facts.has("creationType") and facts.has("externalUserState") and known_way and known_state):
         facts.miss("whether it is a guest")
-    return (
-        fold(kind) == "guest"
-        or fold(str(facts.raw("creationType") or "")) == "invitation"
-        or bool(state)
-        or "#ext#" in fold(upn)
-    )
+    foreign = isinstance(way, str) and fold(way) in FOREIGN_WAYS
+    return kind == GUEST or foreign or state is not None or "#ext#" in fold(upn)
 
 
 def addresses_of(facts: Facts, upn: str) -> frozenset[str]:
     """Every address that a person may be known by. Those of another kind (X500, phone) are no addresses."""
+    if not (facts.has("mail") and isinstance(facts.raw("mail"), str | None)):
+        facts.miss("its mail address")
     found = [upn, facts.text("mail", "", needed=False)]
     found += facts.texts("otherMails", "its other mail addresses")
     for proxy in facts.texts("proxyAddresses", "its mail addresses"):
         kind, colon, address = proxy.partition(":")
         if not colon or fold(kind) in ("smtp", "sip"):
             found.append(address if colon else proxy)
-    identities = facts.raw("identities")
-    for identity in identities if isinstance(identities, list) else ():
-        name = identity.get("issuerAssignedId") if isinstance(identity, Mapping) else None
-        if isinstance(name, str):
-            found.append(name)
+    found += _sign_in_names(facts)
     return frozenset(fold(address) for address in found if "@" in address)
 
 
@@ -105,6 +110,16 @@ def name_of(row: Mapping[str, Any], thing: str) -> str:
         if isinstance(value, str) and value:
             return value if key == "displayName" else f"{thing} {value}"
     return f"{thing} without a name"
+
+
+def _sign_in_names(facts: Facts) -> list[str]:
+    """The names by which the account signs in; null where another organisation knows it."""
+    identities = facts.raw("identities")
+    rows = identities if isinstance(identities, list) else [None]
+    names = [row.get("issuerAssignedId", 0) if isinstance(row, Mapping) else 0 for row in rows]
+    if not all(name is None or isinstance(name, str) for name in names):
+        facts.miss("its sign-in identities")
+    return [name for name in names if isinstance(name, str)]
 
 
 def accounts(reply: Reply) -> dict[str, str]:

@@ -21,10 +21,7 @@ from connector.core.ports import Clock
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, TemporaryError
 from connector.graph.aadsts import ADVICE, PASSING_CODES, codes_of
-from connector.graph.credential import Credential as Credential
-from connector.graph.credential import days_left as days_left
-from connector.graph.credential import read_credential as read_credential
-from connector.graph.tokens import permissions_of as permissions_of
+from connector.graph.credential import Credential
 from connector.http import TEMPORARY, Http, MsalTransport, read_retry_after
 
 RENEW_AT_MOST_EVERY = timedelta(minutes=5)
