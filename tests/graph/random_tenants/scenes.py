@@ -448,6 +448,22 @@ def the_approver_is_the_subject(scene: Scene, rnd: random.Random) -> None:
 
 
 @twist
+def the_subject_asks_with_a_plus(scene: Scene, rnd: random.Random) -> None:
+    scene.ask(requester=replace(scene.request.requester, address=f"Lea{rnd.choice(['', '.alias'])}+x@{DOMAINS[0]}"))
+
+
+@twist
+def the_subject_approves_with_a_plus(scene: Scene, rnd: random.Random) -> None:
+    scene.ask(approver=replace(scene.request.approver, address=f"Lea{rnd.choice(['', '.alias'])}+x@{DOMAINS[0]}"))
+
+
+@twist
+def the_requester_approves_with_a_plus(scene: Scene, rnd: random.Random) -> None:
+    local, _, domain = scene.request.requester.address.partition("@")
+    scene.ask(approver=replace(scene.request.approver, address=f"{local}+yes@{domain}"))
+
+
+@twist
 def the_subject_gets_an_address_of_the_requester(scene: Scene, rnd: random.Random) -> None:
     _also_known_as(scene, scene.request.requester.address, rnd)
 
@@ -712,6 +728,7 @@ HARMLESS = frozenset({
 NEVER_LATE = frozenset({
     "somebody elses client", "an address of another customer", "an approver who is not listed", "a listed approver",
     "the requester is the subject", "the approver is the subject", "the requester approves",
+    "the subject asks with a plus", "the subject approves with a plus", "the requester approves with a plus",
     "a protected user", "in a protected group", "others are protected", "graph is in trouble",
     "an approver whom nobody knows", "no clear yes", "an approval of another time",
     "an approval that was not seen for long", "clocks that differ a little",
