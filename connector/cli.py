@@ -722,11 +722,16 @@ def _print_wrapped(start: str, text: str, *, colour: str | None = None) -> None:
     import textwrap
 
     room = max(40, _width() - len(start))
-    first, *more = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    first, *more = textwrap.wrap(_plain(text), room, break_long_words=False, break_on_hyphens=False) or [""]
     typer.secho(start, fg=colour, nl=False)
     typer.echo(first)
     for line in more:
         typer.echo(f"{' ' * len(start)}{line}")
+
+
+def _plain(text: str) -> str:
+    """Without control characters: what other systems send must not steer the admin's terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _width() -> int:
@@ -749,7 +754,7 @@ def _print_table(
         table.add_column(name, overflow="fold")
     for row in rows:
         # Text: what comes from tickets is no markup
-        table.add_row(*(Text(cell, style=(colours or {}).get(cell, "")) for cell in row))
+        table.add_row(*(Text(_plain(cell), style=(colours or {}).get(cell, "")) for cell in row))
     Console(soft_wrap=False, width=_width()).print(table)
 
 

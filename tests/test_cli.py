@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from connector.cli import _mail_tenant as mail_tenant
+from connector.cli import _print_wrapped as print_wrapped
+from connector.config import load_connector
 from sandbox.stage import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +57,18 @@ def test_offline_check_is_content_with_right_files(config: Path) -> None:
     done = connector(config, "check", "--offline")
     assert done.returncode == 0, done.stderr
     assert "0 errors, 0 warnings" in done.stdout
+    assert re.search(r"^ok +passwords: passphrase: 4 words and 3 digits, \d+\.\d bits\.$", done.stdout, re.MULTILINE)
+
+
+def test_offline_check_asks_nobody_and_so_reports_no_tenant(config: Path) -> None:
+    said = json.loads(connector(config, "check", "--offline", "--json").stdout)
+    assert set(said) == {"findings", "errors", "warnings", "tenants"}
+    assert said["tenants"] == []
+
+
+def test_the_policy_of_passwords_is_the_configured_one(config: Path) -> None:
+    change(config, passwords={"policy": "random"})
+    assert "passwords: random: 20 characters, " in connector(config, "check", "--offline").stdout
 
 
 def test_wrong_keys_and_missing_secret_files_are_named_all_at_once_with_exit_code_2(config: Path) -> None:
@@ -85,6 +101,8 @@ def test_check_tells_everything_that_cannot_be_reached(config: Path) -> None:
     done = connector(config, "check", "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
+    (tenant,) = found["tenants"]
+    assert (tenant["tenant"], tenant["signed_in"]) == ("contoso", False)
     places = {
         finding["about"].split(":")[0].split(".")[0] for finding in found["findings"] if finding["level"] == "error"
     }
@@ -146,3 +164,45 @@ def test_the_mails_can_be_looked_at_without_a_configuration(tmp_path: Path) -> N
     done = connector(tmp_path / "none.yaml", "mails", "preview", str(tmp_path / "mails"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mails" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("mail", "sender"),
+    [
+        ({"kind": "smtp"}, ""),
+        ({"kind": "graph"}, ""),
+        ({"kind": "graph", "tenant_id": "8A000000-0000-0000-0000-000000000000"}, "contoso"),
+        ({"kind": "graph", "tenant_id": "elsewhere"}, ""),
+        ({"kind": "graph", "tenant_id": "8a000000-0000-0000-0000-000000000000", "client_id": "own"}, ""),
+    ],
+)
+def test_the_right_to_send_mail_is_wanted_only_where_the_reset_app_sends(
+    config: Path, mail: dict[str, Any], sender: str
+) -> None:
+    tenants = {
+        "contoso": {"tenant_id": "8a000000-0000-0000-0000-000000000000"},
+        "fabrikam": {"tenant_id": "9a000000-0000-0000-0000-000000000000"},
+    }
+    change(config, mail=mail, tenants=tenants)
+    settings, _ = load_connector(config)
+    assert mail_tenant(settings) == sender
+
+
+def test_a_long_finding_is_wrapped_and_its_link_stays_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    link = "https://login.example.com/" + "x" * 70
+    print_wrapped("ERROR ", f"tenants.contoso: a sentence that is longer than a line; open {link} and accept")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines if "https" in line] == [link]
+    assert all(len(line) <= 60 for line in lines if link not in line)
+    assert all(line.startswith("      ") for line in lines[1:])
+
+
+def test_what_other_systems_send_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_wrapped("ok    ", "a role called \x1b]0;owned\x07\x1b[2J\nERROR everything is lost")
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert len(said.splitlines()) == 1

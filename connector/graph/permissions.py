@@ -87,8 +87,12 @@ def _narrow(kind: str, app_role_id: str, words: str, stolen: str, *, need: Need 
     )
 
 
-REGISTERS = "Register such a method for any user whom it can reach, and sign in with it."
-REMOVES = "Remove or change such methods of any user; no way in by itself is known."
+REGISTERS = "Register such a method for any user, and sign in with it: tier 0."
+REMOVES = "Remove such methods of any user; no way in by itself is known."
+# The public tiering counts these two lower. Microsoft's own pages let an app register both. Source:
+# learn.microsoft.com/graph/api/authentication-post-fido2methods and authentication-post-emailmethods, read 2026-11-22.
+PASSKEYS = "Register a passkey for any user, where the tenant lets users set passkeys up, and sign in with it: tier 0."
+EMAILS = "Register an e-mail address for any user, and reset the password by self-service where that takes e-mail."
 
 TABLE: tuple[Permission, ...] = (
     Permission(
@@ -136,19 +140,19 @@ TABLE: tuple[Permission, ...] = (
         "Read which methods and phone numbers every user has.",
         narrow=True,
     ),
-    _narrow("Passkey", "0400e371-7db1-4338-a269-96069eb65227", "passkey (FIDO2)", REMOVES),
+    _narrow("Passkey", "0400e371-7db1-4338-a269-96069eb65227", "passkey (FIDO2)", PASSKEYS),
     _narrow("WindowsHello", "f14eee8a-713e-45aa-8223-2ab74632db1a", "Windows Hello for Business", REMOVES),
     _narrow("PlatformCred", "1a87acf4-a9ca-4576-a974-452ea265d5f6", "platform credential", REMOVES),
     _narrow("SoftwareOATH", "787442d4-3c6e-4e99-aa95-8ccca20a48ff", "software OATH token", REMOVES),
     _narrow("MicrosoftAuthApp", "c833c349-a1ab-4b6d-94a2-fa9a8674420c", "Microsoft Authenticator", REMOVES),
     _narrow("External", "c7a22c2e-5b01-4129-8159-6c8be2c78f16", "external method", REMOVES),
-    _narrow("Email", "e8ecb853-1435-4a49-95ba-ec5b31b11672", "e-mail (self-service only)", REMOVES),
+    _narrow("Email", "e8ecb853-1435-4a49-95ba-ec5b31b11672", "e-mail (self-service only)", EMAILS),
     _narrow("ResourceKey", "1bf7461f-222a-4525-9760-f7739228d0f4", "resource account key", REMOVES),
-    _narrow("Phone", "6e85d483-7092-4375-babe-0a94a8213a58", "phone", f"{REGISTERS} Tier 0."),
-    _narrow("TAP", "627169a8-8c15-451c-861a-5b80e383de5c", "Temporary Access Pass", f"{REGISTERS} Tier 0."),
-    _narrow("QR", "4869299f-18c3-40c8-98f2-222657e67db1", "QR code PIN", f"{REGISTERS} Tier 0."),
+    _narrow("Phone", "6e85d483-7092-4375-babe-0a94a8213a58", "phone", REGISTERS),
+    _narrow("TAP", "627169a8-8c15-451c-861a-5b80e383de5c", "Temporary Access Pass", REGISTERS),
+    _narrow("QR", "4869299f-18c3-40c8-98f2-222657e67db1", "QR code PIN", REGISTERS),
     # No published list of app roles that we trust names its id: it is granted by name. Its calls are in beta only.
-    _narrow("HardwareOATH", "", "hardware OATH token", f"{REGISTERS} Tier 0.", need=Need.OPTIONAL),
+    _narrow("HardwareOATH", "", "hardware OATH token", REGISTERS, need=Need.OPTIONAL),
     Permission(
         "AuditLog.Read.All", "b0afded3-3588-46d8-8b3d-9842eff778da", PermissionSet.OPTIONAL, Need.OPTIONAL,
         "seeing who can reset the password by self-service (needs Entra ID P1 too)",
@@ -225,3 +229,15 @@ def required_resource_access(permissions: Iterable[Permission]) -> list[dict[str
     """
     roles = [{"id": permission.app_role_id, "type": "Role"} for permission in permissions if permission.app_role_id]
     return [{"resourceAppId": GRAPH_APP_ID, "resourceAccess": roles}]
+
+
+def paper() -> str:
+    """The table for docs/entra.md, in Markdown."""
+    lines = ["| permission | set | needed for | without it | if stolen |", "| --- | --- | --- | --- | --- |"]
+    for permission in TABLE:
+        need = "" if permission.need.value == permission.set.value else f", {permission.need}"
+        lines.append(
+            f"| `{permission.name}` | {permission.set}{need} | {permission.what_for} | {permission.without} | "
+            f"{permission.stolen} |"
+        )
+    return "\n".join(lines)

@@ -24,6 +24,7 @@ from connector.graph.permissions import (
     TABLE,
     Need,
     PermissionSet,
+    paper,
     permissions_for,
     required_resource_access,
     sets_of,
@@ -227,3 +228,10 @@ def test_the_narrow_manifest_has_no_permission_for_all_methods_and_nothing_witho
 def test_what_sets_passwords_reads_accounts_too_and_what_removes_methods_need_not() -> None:
     assert "User.Read.All" in {p.name for p in permissions_for({PermissionSet.PASSWORD})}
     assert {p.name for p in permissions_for({PermissionSet.MFA})} == {ANY_METHOD}
+
+
+def test_the_papers_table_is_the_one_that_is_compared_with() -> None:
+    text = (ROOT / "docs" / "entra.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- permissions: [^>]*-->\n(.*?)\n<!-- /permissions -->", text, re.DOTALL)
+    assert table is not None
+    assert table[1] == paper()
