@@ -92,7 +92,14 @@ class GraphDirectory:
                 client = GraphClient(url=graph.url, sign_in=sign_in, http=http, app=credential.section)
                 sets = sets_of(main=not signed, alone=len(apps) == 1)
                 signed.append(CheckedApp(registration, credential, sets, sign_in, client))
-            client, methods_client = signed[0].client, signed[-1].client
+            client = signed[0].client
+            # Connections of its own: a throttle of sign-in methods is theirs alone, and stops no password.
+            methods_client = GraphClient(
+                url=graph.url,
+                sign_in=signed[-1].sign_in,
+                http=http_for(system="Microsoft Graph (sign-in methods)", scope=f"tenant.{name}"),
+                app=signed[-1].credential.section,
+            )
             kept = section.mfa.keep if section.mfa is not None else keep
             pace = Pace(METHOD_CALLS, METHOD_WINDOW, now=now, sleep=sleep)
             self._tenants[name] = _Tenant(

@@ -25,8 +25,9 @@ from connector.core.ports import Account
 from connector.core.secret import Secret
 from connector.errors import NoSuchAccount, PermanentError
 from connector.graph.client import GraphClient
+from connector.graph.credential import read_credential
 from connector.graph.methods import KINDS, Method, read_methods
-from connector.graph.signin import SignIn, read_credential
+from connector.graph.signin import SignIn
 from connector.http import Http
 from connector.passwords import new_password
 from sandbox.server import Addresses, running

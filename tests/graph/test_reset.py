@@ -493,3 +493,12 @@ def test_calls_about_methods_wait_longer_than_microsoft_does(border: Border) -> 
     remove(border)
     asked = [call.request.req_kwargs["timeout"] for call in border.mock.calls if "/authentication/" in call.request.url]  # type: ignore[attr-defined, operator]
     assert asked == [65.0, 65.0]
+
+
+def test_a_throttle_of_methods_stops_no_password(border: Border) -> None:
+    border.on(r"^GET .*/methods$", Back(429, headers={"Retry-After": "60"}))
+    directory = border.directory()
+    with pytest.raises(TemporaryError):
+        directory.remove_methods("contoso", ID)
+    directory.set_password("contoso", ID, new_password())
+    assert len(border.asked("PATCH")) == 1
