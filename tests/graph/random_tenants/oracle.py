@@ -231,7 +231,7 @@ def _properties(account: Account, *, password: bool) -> Iterator[str]:
     identities = value("identities")
     if not (
         isinstance(identities, list)
-        and all(isinstance(one, dict) and isinstance(one.get("issuerAssignedId"), str) for one in identities)
+        and all(isinstance(one, dict) and isinstance(one.get("issuerAssignedId", 0), str | None) for one in identities)
     ):
         yield "addresses that cannot be read: identities"
 

@@ -577,7 +577,8 @@ def identities_that_cannot_be_read(scene: Scene, rnd: random.Random) -> None:
 @twist
 def few_addresses(scene: Scene, rnd: random.Random) -> None:
     """Harmless: an account without a mailbox."""
-    scene.show(mail=None, otherMails=[], proxyAddresses=[], identities=[])
+    none = rnd.choice([[], [{"signInType": "federated", "issuer": "x.example", "issuerAssignedId": None}]])
+    scene.show(mail=None, otherMails=[], proxyAddresses=[], identities=none)
     scene.ask(address=f"lea@{DOMAINS[0]}")
 
 
