@@ -36,7 +36,8 @@ def test_without_words_it_prints_one_registration_that_does_everything_and_nothi
     done = script()
     assert done.returncode == 0, done.stderr
     assert names_in(done.stdout) == {
-        "User.Read.All", "GroupMember.Read.All", "Domain.Read.All", "User-PasswordProfile.ReadWrite.All",
+        "User.Read.All", "GroupMember.Read.All", "Domain.Read.All", "RoleManagement.Read.Directory",
+        "User-PasswordProfile.ReadWrite.All",
         "User.RevokeSessions.All", ANY_METHOD,
     }  # fmt: skip
     for name in names_in(done.stdout):

@@ -31,6 +31,7 @@ from connector.graph.facts import (
     object_id,
     rows_of,
 )
+from connector.graph.permissions import STAND_INS
 from connector.graph.refusals import Meaning
 
 FACTS = (
@@ -44,7 +45,7 @@ GROUPS_PER_CHECK = 20
 MOST_OWNERS_SHOWN = 20
 """`$expand` shows no more than this many. Source: learn.microsoft.com/graph/query-parameters, read 2026-11-22."""
 
-READ_ROLES = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
+READ_ROLES = ("RoleManagement.Read.Directory", *STAND_INS["RoleManagement.Read.Directory"])
 READ_ELIGIBLE = (  # not RoleManagement.Read.All: github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/1980
     "RoleEligibilitySchedule.Read.Directory",
     "RoleEligibilitySchedule.ReadWrite.Directory",

@@ -114,6 +114,13 @@ TABLE: tuple[Permission, ...] = (
         "Read the tenant's domains.",
     ),
     Permission(
+        # A directoryRole stands for a built-in role that is active; the others show nowhere else.
+        "RoleManagement.Read.Directory", "483bed4a-2ad3-4361-a73b-c83ccdbdc53c", PermissionSet.READ, Need.RECOMMENDED,
+        "seeing custom roles and roles that an account may activate (PIM), and the directory roles of the app itself",
+        "An administrator by a custom role, or by a role that is not active yet, is not recognised as one.",
+        "Read who holds which directory role.",
+    ),
+    Permission(
         "User-PasswordProfile.ReadWrite.All", "cc117bb9-00cf-4eb8-b580-ea2a878fe8f7", PermissionSet.PASSWORD,
         Need.REQUIRED,
         "setting passwords",
@@ -165,12 +172,6 @@ TABLE: tuple[Permission, ...] = (
         "showing the policy of the Temporary Access Pass in connector check",
         "connector check does not show that policy.",
         "Read which sign-in methods the tenant allows.",
-    ),
-    Permission(
-        "RoleManagement.Read.Directory", "483bed4a-2ad3-4361-a73b-c83ccdbdc53c", PermissionSet.OPTIONAL, Need.OPTIONAL,
-        "seeing roles that an account may activate (PIM), and the directory roles of the app itself",
-        "An account that may become an administrator, but is none at the moment, is not recognised.",
-        "Read who holds which directory role.",
     ),
     Permission(
         # Optional: Exchange's RBAC for Applications lets an app send without it, and from one mailbox only.

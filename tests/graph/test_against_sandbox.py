@@ -62,7 +62,12 @@ class SandboxPlace:
         shared = ["SMTP:zoe@contoso.com", f"smtp:{PEOPLE.twins}"]
         self.control("PATCH", "accounts/zoe@contoso.com", properties={"proxyAddresses": shared})
         # What docs/entra.md asks for, and no more: this customer's mails go out from elsewhere.
-        self.control("PATCH", "tenants/contoso", grant=["GroupMember.Read.All"], withdraw=["Mail.Send"])
+        self.control(
+            "PATCH",
+            "tenants/contoso",
+            grant=["GroupMember.Read.All", "RoleManagement.Read.Directory"],
+            withdraw=["Mail.Send"],
+        )
         self.directory = self.connect()
 
     def connect(self, *, refuse_sandbox: bool = False, tenant_id: str = "", **graph: Any) -> GraphDirectory:

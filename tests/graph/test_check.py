@@ -24,6 +24,7 @@ from tests.graph.test_against_sandbox import make_certificate
 ENOUGH = (
     "User.Read.All",
     "GroupMember.Read.All",
+    "RoleManagement.Read.Directory",
     "Domain.Read.All",
     "User-PasswordProfile.ReadWrite.All",
     "User.RevokeSessions.All",
@@ -69,7 +70,13 @@ def test_a_missing_permission_is_named_with_what_to_do(border: Border, missing: 
     border.roles = [name for name in ENOUGH if name != missing]
     findings = [finding for finding in border.directory().check("contoso") if finding.level is not Level.OK]
     assert [(finding.level, missing in finding.text, bool(finding.todo)) for finding in findings] == [
-        (Level.WARNING if missing in ("GroupMember.Read.All", "Domain.Read.All") else Level.ERROR, True, True)
+        (
+            Level.WARNING
+            if missing in ("GroupMember.Read.All", "Domain.Read.All", "RoleManagement.Read.Directory")
+            else Level.ERROR,
+            True,
+            True,
+        )
     ]
 
 
@@ -180,7 +187,7 @@ def test_a_tenant_that_is_not_configured_is_an_error_and_no_crash(border: Border
 def test_of_two_apps_each_is_looked_at_for_what_it_is_for(border: Border) -> None:
     second = RegistrationSection(client_id="second", client_secret=border.secret)
     border.token_answers = [
-        token_with(roles=[*ENOUGH[:5], "UserAuthenticationMethod.ReadWrite.All"]),
+        token_with(roles=[*ENOUGH[:-1], "UserAuthenticationMethod.ReadWrite.All"]),
         token_with(roles=["User-PasswordProfile.ReadWrite.All"]),
     ]
     report = border.directory(mfa=second).report("contoso")
@@ -221,7 +228,7 @@ def test_global_administrator_is_too_much_and_an_unknown_role_too(border: Border
 
 
 def test_roles_are_confirmed_by_the_directory_where_it_may_be_asked(border: Border) -> None:
-    allowed = [*ENOUGH, "RoleManagement.Read.Directory"]
+    allowed = ENOUGH
     border.token_answers = [token_with(roles=allowed, wids=[], oid=OBJECT.upper())]
     assignment = {"roleDefinitionId": GLOBAL_ADMINISTRATOR, "directoryScopeId": "/", "principalId": OBJECT}
     border.on(rf"^GET /roleManagement/directory/roleAssignments\?.*'{OBJECT}'", rows(assignment))
@@ -231,7 +238,7 @@ def test_roles_are_confirmed_by_the_directory_where_it_may_be_asked(border: Bord
 
 
 def test_a_directory_that_does_not_answer_leaves_what_the_token_tells(border: Border) -> None:
-    allowed = [*ENOUGH, "RoleManagement.Read.Directory"]
+    allowed = ENOUGH
     for answer in (refused(403, "Authorization_RequestDenied"), refused(503, "x"), Back(200, {"value": "odd"})):
         border.token_answers = [token_with(roles=allowed, wids=[USER_ADMINISTRATOR], oid=OBJECT) for _ in range(2)]
         border.on(r"^GET /roleManagement", answer)
@@ -242,8 +249,8 @@ def test_a_directory_that_does_not_answer_leaves_what_the_token_tells(border: Bo
 
 def test_without_the_permission_or_an_object_id_the_directory_is_not_asked(border: Border) -> None:
     for claims in (
-        {"roles": ENOUGH, "oid": OBJECT},
-        {"roles": [*ENOUGH, "RoleManagement.Read.Directory"], "oid": "x'"},
+        {"roles": [name for name in ENOUGH if not name.startswith("RoleManagement")], "oid": OBJECT},
+        {"roles": ENOUGH, "oid": "x'"},
     ):
         border.token_answers = [token_with(**claims)]
         border.directory().report("contoso")

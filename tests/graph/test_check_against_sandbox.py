@@ -46,7 +46,9 @@ class Desk:
         stage.write_mapping()
         (stage.folder / "connector.yaml").write_bytes((stage.folder / "first.yaml").read_bytes())
         for tenant in stage.facts["tenants"]:
-            self.customer(tenant, grant=["GroupMember.Read.All"], withdraw=["Mail.Send"])
+            self.customer(
+                tenant, grant=["GroupMember.Read.All", "RoleManagement.Read.Directory"], withdraw=["Mail.Send"]
+            )
 
     def customer(self, tenant: str, **decides: Any) -> None:
         """What an administrator of the customer does."""

@@ -36,6 +36,7 @@ ENOUGH = frozenset(
     {
         "User.Read.All",
         "GroupMember.Read.All",
+        "RoleManagement.Read.Directory",
         "Domain.Read.All",
         "User-PasswordProfile.ReadWrite.All",
         "User.RevokeSessions.All",
