@@ -73,7 +73,7 @@ class SandboxPlace:
     def connect(self, *, refuse_sandbox: bool = False, tenant_id: str = "", **graph: Any) -> GraphDirectory:
         """A new adapter: nothing remembered, no token."""
         known = self.world.credentials
-        if not {"client_secret", "certificate"} & set(graph):
+        if not {"client_secret", "certificate", "certificate_pfx", "federated"} & set(graph):
             graph["client_secret"] = Secret(known.graph_client_secret)
         groups = {group.name: group.id for group in self.world.directory.tenants["contoso"].groups.values()}
         protected = ProtectedSection(users=("Anna@Contoso.com",), groups=(groups["Do not reset"],))
@@ -153,6 +153,11 @@ def place(servers: tuple[World, Addresses, Ticking]) -> Iterator[SandboxPlace]:
         session.post(f"{addresses.control}/control/reset", timeout=10)
     place = SandboxPlace(world, addresses, time)
     yield place
+    keep_to_the_contract(place)
+
+
+def keep_to_the_contract(place: SandboxPlace) -> None:
+    """Every request that was sent, and every answer that it got, fits Microsoft's own description."""
     exchanges = [one for one in place.control("GET", "exchanges") if one["system"] == "graph"]
     try:
         spec = load_spec("graph")
