@@ -24,8 +24,8 @@ from connector.errors import ConfigError, ConnectorError
 if TYPE_CHECKING:
     from connector.config import ConnectorSettings, Place
     from connector.core.case import Case
-    from connector.core.plan import Record
     from connector.core.ports import AuditEntry, Finding
+    from connector.core.steps import Record
     from connector.graph.report import TenantReport
     from connector.store import SqlCaseStore
     from connector.wiring import Outfit
@@ -416,7 +416,7 @@ def show(context: typer.Context, ticket: TicketArgument, as_json: JsonOption = F
 def retry(context: typer.Context, ticket: TicketArgument) -> None:
     """Start a case over that waits for a person. The approval is checked again like any other."""
     from connector.core.case import State
-    from connector.core.plan import retry as begin_again
+    from connector.core.records import retry as begin_again
 
     def decide(case: Case) -> Record:
         if case.state is not State.NEEDS_PERSON:
@@ -435,7 +435,7 @@ def cancel(context: typer.Context, ticket: TicketArgument) -> None:
     """End a case. A link that is out is revoked; what was already reset stays so."""
     from connector.core.case import State
     from connector.core.machine import ENDING
-    from connector.core.plan import cancel as end
+    from connector.core.records import cancel as end
 
     settings, place = _load(context)
 

@@ -22,7 +22,7 @@ from enum import StrEnum
 
 import structlog
 
-from connector.core import brake, notes, plan, proof, refusals
+from connector.core import brake, link_story, messages, notes, plan, proof, records, refusals, request, steps
 from connector.core.case import Action, Case, Proof, State, fold, mailbox
 from connector.core.machine import Event, advance
 from connector.core.ports import (
@@ -109,7 +109,7 @@ class Pass:
     authentication: str = ""
 
 
-PolicyFor = Callable[[Psa, str], plan.Policy]
+PolicyFor = Callable[[Psa, str], steps.Policy]
 """Gives the policy for a client id of a PSA; `tenant` is empty where none is mapped."""
 
 
@@ -207,24 +207,24 @@ class Reconciler:
             policy = self._policy(held.case, seen.ticket)
             step = plan.next_step(held.case, seen, policy, now=now)
             match step:
-                case plan.Wait(until):
+                case steps.Wait(until):
                     self._rest(held, until, now)
                     return
-                case plan.Record():
+                case steps.Record():
                     self._record(held, step)
-                case plan.RemoveMethods() | plan.Deliver() if self._is_too_early(held, now) or self._is_paused(
+                case steps.RemoveMethods() | steps.Deliver() if self._is_too_early(held, now) or self._is_paused(
                     held, now
                 ):
                     return
-                case plan.RemoveMethods():
+                case steps.RemoveMethods():
                     self._remove_methods(held)
-                case plan.Deliver():
+                case steps.Deliver():
                     self._deliver(held)
         raise RuntimeError(f"{held.case.id} made {MOST_STEPS} steps in one pass and is not done: a loop in the plan")
 
     # ------------------------------------------------------------ looking
 
-    def _policy(self, case: Case, ticket: Ticket | None = None) -> plan.Policy:
+    def _policy(self, case: Case, ticket: Ticket | None = None) -> steps.Policy:
         return self._policy_for(self._psa(case), ticket.client_id if ticket else case.client_id)
 
     def _psa(self, case: Case) -> Psa:
@@ -237,20 +237,20 @@ class Reconciler:
             )
         return psa
 
-    def _look(self, case: Case, now: datetime) -> plan.Seen:
+    def _look(self, case: Case, now: datetime) -> steps.Seen:
         needs = plan.needs(case, now=now)
         if needs.fresh_link_events:
             self._link_events()
         events = self._store.link_events(case.id, after=case.link_seq)
         if needs.proof:
-            return plan.Seen(link_events=events, account=self._account_for_proof(case))
+            return steps.Seen(link_events=events, account=self._account_for_proof(case))
         if not needs.ticket:
-            return plan.Seen(link_events=events)
+            return steps.Seen(link_events=events)
         try:
             ticket = self._psa(case).read(case.ticket_id)
         except TicketGone as gone:
-            return plan.Seen(gone=str(gone), link_events=events)
-        seen = plan.Seen(ticket=ticket, link_events=events)
+            return steps.Seen(gone=str(gone), link_events=events)
+        seen = steps.Seen(ticket=ticket, link_events=events)
         if not needs.account or ticket.closed or not ticket.mapped:
             return seen
         return self._with_account(seen, self._policy(case, ticket), ticket)
@@ -263,7 +263,7 @@ class Reconciler:
             log.info("not_confirmed_yet", case=case.id, error=str(failure))
             return None
 
-    def _with_account(self, seen: plan.Seen, policy: plan.Policy, ticket: Ticket) -> plan.Seen:
+    def _with_account(self, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
         subject = read_subject(ticket.subject_text)
         if subject.problem or not policy.tenant:
             return seen
@@ -315,7 +315,7 @@ class Reconciler:
 
     # ------------------------------------------------------------ writing down
 
-    def _record(self, held: _Held, record: plan.Record) -> None:
+    def _record(self, held: _Held, record: steps.Record) -> None:
         now = self._clock()
         before = held.case
         messages = [*self._delay_note(before, now), *record.messages]
@@ -335,7 +335,7 @@ class Reconciler:
             return []
         key = f"delayed:{case.failing_since.isoformat()}"
         text = notes.delayed(case.failing_since, now, "another system could not be reached or asked us to wait.")
-        return [Message(key=key, body=Note(text=text, marker=plan.marker(case, key)))]
+        return [Message(key=key, body=Note(text=text, marker=messages.marker(case, key)))]
 
     def _rest(self, held: _Held, until: datetime | None, now: datetime) -> None:
         """Nothing to do: give the claim back. A case that had failed and works again is as good as new."""
@@ -366,7 +366,7 @@ class Reconciler:
         """Hand the case to a person, where its state knows that way; else it stays and is looked at later."""
         case = held.case
         if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.LINK_OUT):
-            self._record(held, plan.hand_off(case, refusals.failed(why, case.psa, case.number)))
+            self._record(held, records.hand_off(case, refusals.failed(why, case.psa, case.number)))
             self._make_due(held)
         else:
             held.case = self._store.save(
@@ -398,7 +398,7 @@ class Reconciler:
             held.case = self._store.save(replace(held.case, due_at=now + WHILE_PAUSED), now=now)
         return bool(reason)
 
-    def _fresh_yes(self, held: _Held, action: Action) -> tuple[Account, plan.Policy, Reset] | None:
+    def _fresh_yes(self, held: _Held, action: Action) -> tuple[Account, steps.Policy, Reset] | None:
         """Ticket, approval and account, read now and judged as a whole, the brake included.
 
         Returns:
@@ -408,32 +408,32 @@ class Reconciler:
         try:
             ticket = self._psa(case).read(case.ticket_id)
         except TicketGone as gone:
-            self._record(held, plan.end(case, None, plan.Seen(gone=str(gone))))
+            self._record(held, records.end(case, None, steps.Seen(gone=str(gone))))
             return None
         policy = self._policy(case, ticket)
         if ticket.closed or not ticket.mapped:
-            self._record(held, plan.end(case, ticket, plan.Seen(ticket=ticket)))
+            self._record(held, records.end(case, ticket, steps.Seen(ticket=ticket)))
             return None
-        different = plan.differences(case, ticket, policy)
+        different = request.differences(case, ticket, policy)
         if different:
-            self._record(held, plan.start_over(case, ticket, different))
+            self._record(held, records.start_over(case, ticket, different))
             return None
-        seen = plan.Seen(ticket=ticket)
+        seen = steps.Seen(ticket=ticket)
         try:
             seen = replace(seen, account=self._directory.read(policy.tenant, case.subject_id))
         except NoSuchAccount:
             seen = replace(seen, account_problem=refusals.no_account(case.subject))
         now = self._clock()
-        refusal = plan.judge_write(case, ticket, seen, policy, now=now)
+        refusal = request.judge_write(case, ticket, seen, policy, now=now)
         if refusal is not None:
-            self._record(held, plan.void(case, ticket, refusal) if refusal.void else plan.hand_off(case, refusal))
+            self._record(held, records.void(case, ticket, refusal) if refusal.void else records.hand_off(case, refusal))
             return None
         assert seen.account is not None  # noqa: S101 - judged
         return self._ask_brake(held, seen.account, policy, action, now)
 
     def _ask_brake(
-        self, held: _Held, account: Account, policy: plan.Policy, action: Action, now: datetime
-    ) -> tuple[Account, plan.Policy, Reset] | None:
+        self, held: _Held, account: Account, policy: steps.Policy, action: Action, now: datetime
+    ) -> tuple[Account, steps.Policy, Reset] | None:
         case = held.case
         if self._store.paused():  # since this pass began: a pause counts from the moment it was said
             return None
@@ -453,13 +453,13 @@ class Reconciler:
         if stop.everything:
             self._store.pause(stop.reason, now=now)
             key = f"held:{case.round}"
-            note = Message(key=key, body=Note(text=notes.held(stop.reason), marker=plan.marker(case, key)))
+            note = Message(key=key, body=Note(text=notes.held(stop.reason), marker=messages.marker(case, key)))
             held.case = self._store.save(
                 replace(case, due_at=now + WHILE_PAUSED), now=now, messages=[note], lease=self._lease,
                 audit=[AuditEntry(at=now, case_id=case.id, event="brake", facts={"reason": stop.reason})],
             )  # fmt: skip
         else:
-            self._record(held, plan.hand_off(case, refusals.brake(stop.reason)))
+            self._record(held, records.hand_off(case, refusals.brake(stop.reason)))
         return None
 
     def _remove_methods(self, held: _Held) -> None:
@@ -493,7 +493,7 @@ class Reconciler:
                 lease=self._lease,
             )  # fmt: skip
             raise
-        record = plan.after_methods(
+        record = records.after_methods(
             held.case, report, policy, shown=proof.shown(account, sessions, password=False), interrupted=interrupted,
             now=self._clock(),
         )  # fmt: skip
@@ -531,7 +531,7 @@ class Reconciler:
         if mailed is not None:
             # 7. Dying before this line repeats the step: two mails, one living link, the true password. When the
             # database's answer is lost instead, the link stays: if it was saved, this is the link that counts.
-            record = plan.after_delivery(
+            record = link_story.after_delivery(
                 held.case, mailed.link, self._policy(held.case), open_proof=mailed.proof, shown=mailed.shown,
                 now=self._clock(),
             )  # fmt: skip
@@ -587,7 +587,7 @@ class Reconciler:
                                   facts={"account": account.id, **_receipts([receipt], sessions)})],
             )  # fmt: skip
             # 6. Only now the mail: the link that it carries opens the password that is in force.
-            letter = plan.password_letter(held.case, link_id, link.expires_at, policy)
+            letter = link_story.password_letter(held.case, link_id, link.expires_at, policy)
             if letter is None:
                 raise PermanentError(f"Ticket {held.case.number} has no requester to mail the link to. Set one.")
             self._mailer.send(self._letters.write(letter, link=link.url))
@@ -634,7 +634,7 @@ class Reconciler:
     def _tell_undelivered(self, held: _Held, row: OutboxRow, why: str) -> None:
         key = f"undelivered:{row.message.key}"
         what = "A mail" if row.message.kind.value == "mail" else "A status change"
-        note = Message(key=key, body=Note(text=notes.undelivered(what, why), marker=plan.marker(held.case, key)))
+        note = Message(key=key, body=Note(text=notes.undelivered(what, why), marker=messages.marker(held.case, key)))
         now = self._clock()
         held.case = self._store.save(
             held.case, now=now, messages=[note], lease=self._lease,

@@ -18,8 +18,8 @@ from connector.adapter import Surroundings
 from connector.config import ConnectorSettings, Place
 from connector.core.brake import Limits
 from connector.core.case import Case, fold
-from connector.core.plan import Policy
 from connector.core.ports import Clock, LinkService, Mailer, Psa
+from connector.core.steps import Policy
 from connector.errors import ConfigError
 from connector.graph.facade import GraphDirectory
 from connector.mail.render import Brand, Renderer

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector.core.case import Action, Outcome, Person, State
-from connector.core.plan import BY_A_DEAD_TRY
 from connector.core.ports import ChangedTicket, Letter, MailKind, Note, Stance
+from connector.core.records import BY_A_DEAD_TRY
 from connector.core.subject import read_subject
 from connector.errors import DatabaseError, TemporaryError
 from connector.reconciler import LEASE, Result

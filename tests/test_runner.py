@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from connector.core.case import State
-from connector.core.plan import Policy
+from connector.core.steps import Policy
 from connector.errors import AuthenticationError, TemporaryError
 from connector.intake import Polls
 from connector.passwords import new_password

@@ -8,7 +8,7 @@ import pytest
 
 from connector.core.case import Action, State
 from connector.core.machine import advance
-from connector.core.plan import cancel
+from connector.core.records import cancel
 from connector.reconciler import LEASE
 from tests.fakes.directory import FakeAccount
 from tests.fakes.psa import CLOSED, FakeTicket

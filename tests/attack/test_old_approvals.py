@@ -88,7 +88,7 @@ def test_another_requester_after_a_hand_off_does_not_inherit_the_approval(world:
 
 
 def test_a_retry_by_the_command_line_is_no_way_round_either(world: World) -> None:
-    from connector.core import plan
+    from connector.core import records
     from connector.core.machine import advance
 
     ticket = approved_and_handed_off(world)
@@ -96,7 +96,7 @@ def test_a_retry_by_the_command_line_is_no_way_round_either(world: World) -> Non
     ticket.subject_text = TOM
     case = world.store.claim(world.case_of(ticket).id, now=world.clock(), lease=timedelta(minutes=5))
     assert case is not None
-    record = plan.retry(case)
+    record = records.retry(case)
     world.store.save(advance(case, record.event, now=world.clock(), **record.changes), now=world.clock())
     world.run()
     assert world.writes == []

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core import plan
+from connector.core import link_story, messages, plan, records, request
 from connector.core.case import Action, Approval, Case, Outcome, Person, State
 from connector.core.guard import Refusal
 from connector.core.machine import ENDING, Event, advance
-from connector.core.plan import Deliver, Needs, Policy, Record, RemoveMethods, Seen, Step, Wait, needs, next_step
+from connector.core.plan import needs, next_step
 from connector.core.ports import (
     Account,
     ApprovalReading,
@@ -32,6 +32,7 @@ from connector.core.ports import (
     Timing,
 )
 from connector.core.secret import Secret
+from connector.core.steps import Deliver, Needs, Policy, Record, RemoveMethods, Seen, Step, Wait
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -124,7 +125,7 @@ def test_only_what_a_state_needs_is_read(state: State, wanted: Needs) -> None:
 def test_the_link_service_is_asked_itself_once_a_link_is_overdue() -> None:
     case = a_case(S.LINK_OUT, link_expires_at=NOW)
     assert not needs(case, now=NOW).fresh_link_events
-    assert needs(case, now=NOW + plan.LATE_EXPIRY).fresh_link_events
+    assert needs(case, now=NOW + link_story.LATE_EXPIRY).fresh_link_events
 
 
 # ---------------------------------------------------------------- received
@@ -185,7 +186,7 @@ def test_a_ticket_that_is_over_before_our_first_look_is_not_touched(seen: Seen) 
 def test_a_retry_that_meets_the_same_reason_does_not_mail_it_again_but_notes_it() -> None:
     first = record_of(NEW, Seen(ticket=a_ticket(subject_text="")))
     handed_off = advance(NEW, first.event, now=NOW, **first.changes)
-    again = plan.retry(handed_off)
+    again = records.retry(handed_off)
     case = advance(handed_off, again.event, now=NOW, **again.changes)
     second = record_of(case, Seen(ticket=a_ticket(subject_text="")))
     assert (mails(first), mails(second)) == ([MailKind.HANDED_TO_PERSON], [])
@@ -219,7 +220,7 @@ AT_FIRST_LOOK = {"approval": APPROVED, "created_at": YES.decided_at - MINUTE, "u
     ],
 )
 def test_since_when_a_request_is_what_it_is(case: dict[str, Any], ticket: dict[str, Any], since: datetime) -> None:
-    assert plan.request_since(a_case(S.RECEIVED, **case), a_ticket(**ticket)) == since
+    assert request.request_since(a_case(S.RECEIVED, **case), a_ticket(**ticket)) == since
 
 
 def test_an_approval_of_a_ticket_that_was_touched_after_it_does_not_count_at_our_first_look() -> None:
@@ -363,7 +364,7 @@ def test_from_when_approvals_count_after_a_change(ticket: dict[str, Any], since:
 
 def test_a_change_forgets_what_was_done_for_the_request_as_it_was() -> None:
     case = a_case(S.APPROVED, action=Action.BOTH, mfa_done=True, mfa_removed=("fido2",), mfa_left=("x: y",))
-    record = plan.start_over(case, a_ticket(action=Action.MFA), ["action"])
+    record = records.start_over(case, a_ticket(action=Action.MFA), ["action"])
     after = advance(case, record.event, now=NOW, **record.changes)
     assert (after.mfa_done, after.mfa_removed, after.mfa_left, after.approval) == (False, (), (), None)
 
@@ -464,17 +465,17 @@ def test_what_is_done_after_the_approval(action: Action, mfa_done: bool, step: S
 def test_the_whole_guard_is_asked_before_a_write() -> None:
     case = a_case(S.APPROVED)
     ticket = a_ticket(approval=APPROVED)
-    assert plan.judge_write(case, ticket, Seen(ticket=ticket, account=LEA), POLICY, now=NOW) is None
+    assert request.judge_write(case, ticket, Seen(ticket=ticket, account=LEA), POLICY, now=NOW) is None
     for seen, code in (
         (Seen(ticket=ticket), "no_account"),
         (Seen(ticket=ticket, account=replace(LEA, enabled=False)), "disabled"),
         (Seen(ticket=ticket, account=replace(LEA, id="another")), "account_replaced"),
     ):
-        refusal = plan.judge_write(case, ticket, seen, POLICY, now=NOW)
+        refusal = request.judge_write(case, ticket, seen, POLICY, now=NOW)
         assert refusal is not None
         assert refusal.code == code
     pending = a_ticket()
-    refusal = plan.judge_write(case, pending, Seen(ticket=pending, account=LEA), POLICY, now=NOW)
+    refusal = request.judge_write(case, pending, Seen(ticket=pending, account=LEA), POLICY, now=NOW)
     assert refusal is not None
     assert refusal.code == "not_approved"
 
@@ -494,7 +495,7 @@ def test_a_yes_read_before_a_hand_off_is_believed_after_the_ticket_was_moved(
     ticket: dict[str, Any], case: dict[str, Any], believed: bool
 ) -> None:
     moved = a_ticket(approval=ApprovalReading(Stance.PENDING, (YES,)), **ticket)
-    reading = plan.believed_approval(a_case(S.WAITING, **{"round": 2, "approval": YES, **case}), moved)
+    reading = request.believed_approval(a_case(S.WAITING, **{"round": 2, "approval": YES, **case}), moved)
     assert (reading.stance is Stance.APPROVED) is believed
 
 
@@ -511,7 +512,7 @@ def test_a_yes_read_before_a_hand_off_is_believed_after_the_ticket_was_moved(
 )
 def test_a_yes_is_not_believed_once_anything_about_the_approval_is_new(reading: ApprovalReading) -> None:
     case = a_case(S.WAITING, round=2, approval=YES)
-    assert plan.believed_approval(case, a_ticket(approval=reading, retry_requested=True)) == reading
+    assert request.believed_approval(case, a_ticket(approval=reading, retry_requested=True)) == reading
 
 
 def test_a_believed_yes_runs_out_like_any_other() -> None:
@@ -526,7 +527,7 @@ def test_a_believed_yes_runs_out_like_any_other() -> None:
 
 def after_methods(case: Case, *removed: str, left: tuple[MethodLeft, ...] = (), interrupted: bool = False) -> Record:
     report = MethodsReport(removed, left)
-    record = plan.after_methods(case, report, POLICY, interrupted=interrupted, now=NOW)
+    record = records.after_methods(case, report, POLICY, interrupted=interrupted, now=NOW)
     advance(case, record.event, now=NOW, **record.changes)
     return record
 
@@ -556,25 +557,25 @@ def test_what_is_left_is_a_persons_business() -> None:
 
 
 def test_an_interrupted_try_is_not_passed_over_in_silence() -> None:
-    assert plan.BY_A_DEAD_TRY in notes(after_methods(a_case(S.APPROVED, action=Action.MFA), interrupted=True))
+    assert records.BY_A_DEAD_TRY in notes(after_methods(a_case(S.APPROVED, action=Action.MFA), interrupted=True))
     assert "none were registered" in notes(after_methods(a_case(S.APPROVED, action=Action.MFA)))
 
 
 def test_after_the_mail_with_the_link_the_case_knows_the_link_and_its_end() -> None:
     case = a_case(S.APPROVED, link_id="lnk_2", views_used=1)
     link = Link("lnk_2", Secret("https://links.example.com/s/x"), NOW + HOUR, 2)
-    record = plan.after_delivery(case, link, POLICY, now=NOW)
+    record = link_story.after_delivery(case, link, POLICY, now=NOW)
     after = advance(case, record.event, now=NOW, **record.changes)
     assert (after.state, after.link_expires_at, after.views_allowed, after.views_used) == (S.LINK_OUT, NOW + HOUR, 2, 0)
-    assert (after.written_at, after.due_at) == (NOW, NOW + HOUR + plan.LATE_EXPIRY)
+    assert (after.written_at, after.due_at) == (NOW, NOW + HOUR + link_story.LATE_EXPIRY)
     assert "links.example.com" not in repr(record)
 
 
 def test_the_mail_with_the_link_names_no_secret_and_goes_to_the_requester() -> None:
-    letter = plan.password_letter(a_case(S.APPROVED), "lnk_2", NOW + HOUR, POLICY)
+    letter = link_story.password_letter(a_case(S.APPROVED), "lnk_2", NOW + HOUR, POLICY)
     assert letter is not None
     assert (letter.to, letter.kind) == (RITA.email, MailKind.PASSWORD_READY)
-    assert plan.password_letter(a_case(S.APPROVED, requester=None), "lnk_2", NOW, POLICY) is None
+    assert link_story.password_letter(a_case(S.APPROVED, requester=None), "lnk_2", NOW, POLICY) is None
 
 
 # ---------------------------------------------------------------- the story of a link
@@ -593,7 +594,7 @@ def a_case_with_a_link(state: State = S.LINK_OUT, **changes: Any) -> Case:
 
 
 def test_nothing_new_about_a_link_is_waiting_for_its_end() -> None:
-    assert step_of(a_case_with_a_link(), Seen()) == Wait(NOW + HOUR + plan.LATE_EXPIRY)
+    assert step_of(a_case_with_a_link(), Seen()) == Wait(NOW + HOUR + link_story.LATE_EXPIRY)
 
 
 @pytest.mark.parametrize("kind", [K.CREATED, K.PAGE_OPENED, K.REFUSED])
@@ -674,9 +675,9 @@ def test_the_end_of_a_link_of_a_closed_case_is_no_news(kind: LinkEventKind) -> N
 def test_a_silent_link_service_is_asked_again_and_in_the_end_a_person_is_called() -> None:
     case = a_case_with_a_link()
     end = NOW + HOUR
-    overdue = end + plan.LATE_EXPIRY
-    assert step_of(case, Seen(), now=overdue) == Wait(overdue + plan.ASK_AGAIN)
-    record = record_of(case, Seen(), now=end + plan.LONGEST_SILENCE)
+    overdue = end + link_story.LATE_EXPIRY
+    assert step_of(case, Seen(), now=overdue) == Wait(overdue + link_story.ASK_AGAIN)
+    record = record_of(case, Seen(), now=end + link_story.LONGEST_SILENCE)
     assert (record.event, record.facts["code"]) == (E.HANDED_OFF, "link_silent")
 
 
@@ -729,7 +730,7 @@ def test_closing_the_ticket_ends_what_a_person_had_taken_over(seen: Seen) -> Non
 @pytest.mark.parametrize("state", [S.RECEIVED, S.WAITING, S.APPROVED, S.LINK_OUT, S.NEEDS_PERSON])
 def test_an_admin_can_cancel_whatever_is_open(state: State) -> None:
     case = a_case(state)
-    record = plan.cancel(case, "the admin")
+    record = records.cancel(case, "the admin")
     after = advance(case, record.event, now=NOW, **record.changes)
     assert (after.state, after.outcome) == (S.CANCELLED, Outcome.CANCELLED)
     assert "Cancelled by the admin." in notes(record)
@@ -737,15 +738,17 @@ def test_an_admin_can_cancel_whatever_is_open(state: State) -> None:
 
 def test_each_round_and_each_state_has_notes_of_its_own() -> None:
     refusal = Refusal("code", "Because.", "Do this.", "Told.")
-    records = [plan.hand_off(a_case(state, round=number), refusal) for state in (S.WAITING, S.APPROVED)
+    written = [records.hand_off(a_case(state, round=number), refusal) for state in (S.WAITING, S.APPROVED)
                for number in (1, 2)]  # fmt: skip
-    keys = [message.key for record in records for message in record.messages]
+    keys = [message.key for record in written for message in record.messages]
     assert len(set(keys)) == len(keys)
     markers = {
-        message.body.marker for record in records for message in record.messages if isinstance(message.body, Note)
+        message.body.marker for record in written for message in record.messages if isinstance(message.body, Note)
     }
-    assert len(markers) == len(records)
+    assert len(markers) == len(written)
 
 
 def test_markers_differ_between_cases() -> None:
-    assert plan.marker(a_case(S.WAITING), "recognised:1") != plan.marker(a_case(S.WAITING, id="case-2"), "recognised:1")
+    assert messages.marker(a_case(S.WAITING), "recognised:1") != messages.marker(
+        a_case(S.WAITING, id="case-2"), "recognised:1"
+    )

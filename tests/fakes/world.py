@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 from connector.core.brake import Limit, Limits
 from connector.core.case import Approval, Case, Person, State
-from connector.core.plan import Policy
 from connector.core.ports import (
     AuditLine,
     Email,
@@ -24,6 +23,7 @@ from connector.core.ports import (
     StatusTarget,
 )
 from connector.core.secret import Secret
+from connector.core.steps import Policy
 from connector.errors import AuthenticationError, DatabaseError, TemporaryError
 from connector.intake import Polls
 from connector.mail.render import Brand, Renderer

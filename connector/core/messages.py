@@ -1,0 +1,73 @@
+"""Notes, mails and moves for the outbox: keys are the same at each repeat, and a note is found again by its marker."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from connector.core import notes
+from connector.core.case import Approval, Case
+from connector.core.ports import Letter, MailKind, Message, Note, StatusTarget
+
+
+def note_row(case: Case, key: str, text: str) -> Message:
+    """A note of ours, with the marker by which it is found again."""
+    return Message(key=key, body=Note(text=text, marker=marker(case, key)))
+
+
+def marker(case: Case, key: str) -> str:
+    """A short word by which a note of ours is found again."""
+    return hashlib.sha256(f"{case.id}/{key}".encode()).hexdigest()[:12]
+
+
+def close_row(case: Case) -> Message:
+    """The move that closes the ticket."""
+    return Message(key=f"close:{case.round}", body=StatusTarget.CLOSED)
+
+
+def mail_rows(case: Case, key: str, kind: MailKind, **facts: str) -> tuple[Message, ...]:
+    """A mail to the requester; empty where there is nobody to write to. See `letter_to_requester` for the facts."""
+    letter = letter_to_requester(case, key, kind, **facts)
+    return (Message(key=key, body=letter),) if letter else ()
+
+
+def letter_to_requester(case: Case, key: str, kind: MailKind, **facts: str) -> Letter | None:
+    """A letter with the facts that every kind has; `None` where the requester has no address."""
+    if case.requester is None or not case.requester.email:
+        return None
+    action = case.action
+    return Letter(
+        id=f"{case.id}/{key}",
+        kind=kind,
+        to=case.requester.email,
+        to_name=case.requester.name,
+        ticket=case.number,
+        tenant=case.tenant,
+        facts={
+            "subject_name": case.subject_name or case.subject,
+            "subject_upn": case.subject,
+            "action": str(action) if action else "",
+            "request_words": action.words if action else "reset",
+            **facts,
+        },
+    )
+
+
+def approval_facts(approval: Approval) -> dict[str, str]:
+    """A decision for the audit."""
+    return {
+        "approver": notes.name(approval.approver),
+        "decided_at": approval.decided_at.isoformat(),
+        "evidence": approval.evidence,
+        "comment": notes.quote(approval.comment),
+    }
+
+
+def yes_or_nothing(so: bool) -> str:
+    """A fact that is a flag."""
+    return "yes" if so else ""
+
+
+def whole_minutes(length: timedelta) -> str:
+    """A length of time as mails say it: at least one minute."""
+    return str(max(1, round(length.total_seconds() / 60)))

@@ -1,0 +1,107 @@
+"""What is known for a decision, and what a decision can be: the vocabulary of `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from connector.core import notes
+from connector.core.case import Case
+from connector.core.guard import Refusal
+from connector.core.machine import Event
+from connector.core.ports import Account, AuditEntry, LinkEvent, Message, Ticket, Timing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The configuration that applies to one case.
+
+    Attributes:
+        tenant: The customer's tenant, or empty when no tenant is mapped to the ticket's client.
+        approvers: Folded addresses, or `None` where the PSA's process names them.
+        senders: Folded addresses from which we send our own mails.
+    """
+
+    tenant: str
+    approvers: frozenset[str] | None
+    timing: Timing
+    lifetime: timedelta = timedelta(minutes=60)
+    views: int = 2
+    zone: tzinfo = UTC
+    senders: frozenset[str] = frozenset()
+
+    @property
+    def pen(self) -> notes.Pen:
+        return notes.Pen(self.zone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was read for this decision. `ticket` is `None` when it is gone, or when it was not needed.
+
+    Attributes:
+        gone: Why the ticket cannot be read any more; empty when it can, or was not needed.
+        account_problem: Why there is no account; a refusal ready to be used.
+        requester_ids: Identities of the requester's own account in the customer's tenant, aliases included.
+        home: The tenant of ours that a foreign account belongs to, if any.
+        helps_itself: Whether the account's owner can reset the password alone; `None` where that is not known.
+        link_events: New ones of this case, oldest first.
+    """
+
+    ticket: Ticket | None = None
+    gone: str = ""
+    account: Account | None = None
+    account_problem: Refusal | None = None
+    requester_ids: frozenset[str] = frozenset()
+    home: str = ""
+    helps_itself: bool | None = None
+    link_events: Sequence[LinkEvent] = ()
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be read before `next_step` can decide.
+
+    Attributes:
+        proof: The account by its id, as far as it can be read: nothing waits for it.
+    """
+
+    ticket: bool = False
+    account: bool = False
+    fresh_link_events: bool = False
+    proof: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do before `until`; `None`: before something outside changes."""
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Write it down: an event of the machine with what belongs to it, in one transaction."""
+
+    event: Event
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def audit(self, case: Case, now: datetime) -> AuditEntry:
+        return AuditEntry(at=now, case_id=case.id, event=self.event.value, facts=self.facts)
+
+
+@dataclass(frozen=True)
+class RemoveMethods:
+    """Remove the authentication methods, after a fresh look."""
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """Make a link, set a new password behind it and mail it, after a fresh look."""
+
+
+Step = Wait | Record | RemoveMethods | Deliver
