@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
 from connector.config import load_connector, load_link_server
+from connector.config.graph import CREDENTIALS, METHOD_NAMES, GraphSection, RegistrationSection
+from connector.config.settings import ConnectorSettings
 from connector.core.machine import picture
 from connector.errors import ConfigError
+from connector.graph.aadsts import ADVICE
+from connector.graph.mailer import GraphMailSettings
 from connector.secretlink.options import LinkServiceOptions
 from connector.wiring import build_adapters
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENTRA = (ROOT / "docs" / "entra.md").read_text(encoding="utf-8")
+EXAMPLE = (ROOT / "deploy" / "connector.yaml").read_text(encoding="utf-8")
+COMMENTED = re.compile(r"^( *)# ( *)(?=[a-z_]+:(?: |$))")
+"""A key behind a `#`; prose begins with a capital letter."""
 PAPERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -65,13 +79,138 @@ def test_the_example_configurations_are_accepted_as_they_stand(tmp_path: Path) -
     secret.write_text("x" * 48)
     for name in ("connector.yaml", "links.yaml"):
         text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
-        text = re.sub(r"/run/secrets/\w+", secret.as_posix(), text)
-        text = text.replace("../mappings/", f"{(ROOT / 'mappings').as_posix()}/")
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).write_text(here(text, secret), encoding="utf-8")
     settings, place = load_connector(tmp_path / "connector.yaml", environ={})
     assert settings.production
     assert build_adapters(settings, place).psas.keys() == {"halo"}
     LinkServiceOptions.from_settings(load_link_server(tmp_path / "links.yaml", environ={}), folder=tmp_path)
+
+
+def here(text: str, secret: Path) -> str:
+    """An example with the paths of this machine."""
+    text = re.sub(r"/run/secrets/[\w.-]+", secret.as_posix(), text)
+    return re.sub(r"(?<=mapping: )mappings/", f"{(ROOT / 'mappings').as_posix()}/", text)
+
+
+def commented_keys(text: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each key behind a `#` that is not inside another such key: its place, and its value."""
+    lines = text.splitlines()
+    place: list[tuple[int, str]] = []
+    skip_to = 0
+    for number, line in enumerate(lines):
+        plain = COMMENTED.sub(r"\1\2", line)
+        found = re.match(r"( *)([a-z_]+):", plain)
+        if number < skip_to or not found:
+            continue
+        indent = len(found[1])
+        place = [(depth, key) for depth, key in place if depth < indent]
+        if plain != line:
+            block = [plain]
+            for more in lines[number + 1 :]:
+                deeper = COMMENTED.sub(r"\1\2", more)
+                if deeper == more or len(deeper) - len(deeper.lstrip()) <= indent:
+                    break
+                block.append(deeper)
+            skip_to = number + len(block)
+            value = yaml.safe_load("\n".join(entry[indent:] for entry in block))[found[2]]
+            yield (*(key for _, key in place), found[2]), value
+        else:
+            place.append((indent, found[2]))
+
+
+def with_key(data: dict[str, Any], place: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The example with one more key, in place of what cannot stand beside it."""
+    changed = copy.deepcopy(data)
+    inside = changed
+    for step in place[:-1]:
+        inside = inside[step]
+    if place[0] == "graph" and place[-1] in CREDENTIALS:
+        for other in CREDENTIALS:
+            inside.pop(other, None)
+    if place[-1] == "certificate_passphrase":
+        inside["certificate"] = inside.pop("client_secret")
+    inside[place[-1]] = value
+    return changed
+
+
+ALTERNATIVES = list(commented_keys(EXAMPLE))
+
+
+def test_the_example_shows_keys_behind_a_comment_sign() -> None:
+    found = {".".join(place) for place, _ in ALTERNATIVES}
+    assert {"psa.rt", "graph.certificate_pfx", "graph.mfa", "tenants.contoso.mfa", "passwords", "mfa", "mail"} <= found
+
+
+@pytest.mark.parametrize(("place", "value"), ALTERNATIVES, ids=[".".join(place) for place, _ in ALTERNATIVES])
+def test_every_key_behind_a_comment_sign_is_accepted(place: tuple[str, ...], value: Any, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x" * 48)
+    changed = with_key(yaml.safe_load(EXAMPLE), place, value)
+    (tmp_path / "connector.yaml").write_text(here(yaml.safe_dump(changed), secret), encoding="utf-8")
+    settings, where = load_connector(tmp_path / "connector.yaml", environ={})
+    if not any("certificate" in line for line in yaml.safe_dump(value).splitlines()) and "certificate" not in place[-1]:
+        build_adapters(
+            settings, where
+        )  # sections of adapters are checked there; a certificate would have to be a true one
+
+
+def keys_of(model: type[BaseModel]) -> Iterator[str]:
+    """Every key that a section can hold, without the names that an admin chooses."""
+    for name, known in model.model_fields.items():
+        yield known.alias or name
+        for section in sections_in(known.annotation):
+            yield from (f"{known.alias or name}.{key}" for key in keys_of(section))
+
+
+def sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, dict):
+        for part in get_args(annotation):
+            yield from sections_in(part)
+
+
+def keys_in(value: Any, *, chosen: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every key that an example shows; names that an admin chooses are left out."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            yield from ([key] if key not in chosen else ())
+            start = "" if key in chosen else f"{key}."
+            yield from (f"{start}{deeper}" for deeper in keys_in(inside, chosen=chosen))
+
+
+def test_the_example_shows_every_key_that_there_is() -> None:
+    shown = set(keys_in(yaml.safe_load(EXAMPLE), chosen=("contoso", "halo")))
+    for place, value in ALTERNATIVES:
+        path = ".".join(step for step in place if step != "contoso")
+        shown |= {path, *(f"{path}.{key}" for key in keys_in(value))}
+    # One example of each kind of credential does for both registrations; the function is told beside the file.
+    again = {f"graph.mfa.{key}" for key in keys_of(RegistrationSection)} | {"graph.federated.callable"}
+    assert set(keys_of(ConnectorSettings)) - again <= shown
+    assert {
+        f"mail.{key}" for key in set(GraphMailSettings.model_fields) - set(RegistrationSection.model_fields)
+    } <= shown
+
+
+def test_every_key_for_microsoft_is_explained_once() -> None:
+    table = re.search(r"<!-- keys -->\n(.*?)<!-- /keys -->", ENTRA, re.DOTALL)
+    assert table is not None
+    explained = re.findall(r"^\| `([^`]+)`", table[1], re.MULTILINE)
+    mail = set(GraphMailSettings.model_fields) - set(RegistrationSection.model_fields)
+    wanted = {
+        *(f"graph.{key}" for key in GraphSection.model_fields),
+        *("graph.certificate_pfx.file", "graph.certificate_pfx.passphrase"),
+        *("graph.federated.file", "graph.federated.callable"),
+        *("passwords.policy", "mfa.keep", "tenants.<name>.mfa.keep"),
+        *(f"mail.{key}" for key in mail),
+    } - {"graph.certificate_pfx", "graph.federated", "mail.kind"}
+    assert sorted(explained) == sorted(wanted)
+    assert all(f"`{kind}`" in table[1] for kind in METHOD_NAMES)
+
+
+def test_every_sign_in_code_that_has_an_advice_is_in_the_table_of_troubles() -> None:
+    told = set(re.findall(r"\b\d{5,7}\b", " ".join(re.findall(r"^\| AADSTS([^|]*)\|", ENTRA, re.MULTILINE))))
+    assert told == {str(code) for code in ADVICE}
 
 
 def test_the_examples_name_only_secrets_that_are_files() -> None:
