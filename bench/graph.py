@@ -27,9 +27,9 @@ from bench.graph_server import METHODS, account_id, domain, tenant_id
 from connector.adapter import Surroundings
 from connector.config import GraphSection, HttpSection, Place, TenantSection
 from connector.core.case import Action, Case, Person, State
-from connector.core.plan import Policy
 from connector.core.ports import Email, Letter, LetterWriter
 from connector.core.secret import Secret
+from connector.core.steps import Policy
 from connector.graph import GraphDirectory
 from connector.intake import Polls
 from connector.migrations import upgrade

@@ -370,7 +370,6 @@ class Pace:
     """At most `limit` calls per `per`, over all threads; the next caller waits its turn.
 
     Args:
-        waiting: How many callers may wait at once; `None`: any number. Each holds a worker that others could use.
         now, sleep: Monotonic seconds and how to wait; fakes in tests.
     """
 
@@ -379,17 +378,14 @@ class Pace:
         limit: int,
         per: timedelta,
         *,
-        waiting: int | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._limit = limit
         self._per = per.total_seconds()
-        self._most_waiting = waiting
         self._now = now
         self._sleep = sleep
         self._turns: deque[float] = deque()
-        self._waiting = 0
         self._lock = threading.Lock()
 
     def try_turn(self) -> bool:
@@ -403,31 +399,14 @@ class Pace:
             return free
 
     def take_turn(self) -> None:
-        """Return when a call may be made.
-
-        Raises:
-            TemporaryError: Enough others wait already; no turn was taken. `retry_after` is when the next one is free.
-        """
+        """Return when a call may be made."""
         with self._lock:
             now = self._now()
             self._forget(now)
             turn = now if len(self._turns) < self._limit else self._turns[-self._limit] + self._per
-            if turn <= now:
-                self._turns.append(now)
-                return
-            if self._most_waiting is not None and self._waiting >= self._most_waiting:
-                raise TemporaryError(
-                    f"Few calls of this kind are allowed at a time: the next turn is free in {turn - now:.1f} s, and "
-                    "others wait already. It is tried again by itself.",
-                    retry_after=timedelta(seconds=turn - now),
-                )
-            self._turns.append(turn)
-            self._waiting += 1
-        try:
+            self._turns.append(max(turn, now))
+        if turn > now:
             self._sleep(turn - now)
-        finally:
-            with self._lock:
-                self._waiting -= 1
 
     def _forget(self, now: float) -> None:
         while self._turns and self._turns[0] <= now - self._per:

@@ -324,7 +324,7 @@ class Reconciler:
             after,
             now=now,
             messages=messages,
-            audit=[record.audit(before, now)],
+            audit=[*held.take_owed(), record.audit(before, now)],
             lease=self._lease,
         )
         log.info("case", case=before.id, psa=before.psa, ticket=after.number, step=record.event.value,
@@ -354,7 +354,7 @@ class Reconciler:
         log.info("delayed", case=case.id, ticket=case.number, state=case.state.value, attempt=case.attempts + 1,
                  wait_seconds=round(wait.total_seconds()), error=str(failure))  # fmt: skip
         changed = replace(case, attempts=case.attempts + 1, failing_since=case.failing_since or now, due_at=now + wait)
-        held.case = self._store.save(changed, now=now)
+        held.case = self._store.save(changed, now=now, audit=held.take_owed())
 
     def _after_bug(self, held: _Held, bug: Exception) -> None:
         if held.case.attempts + 1 >= MOST_BUGS:
@@ -581,10 +581,10 @@ class Reconciler:
                 continue
             sessions = self._directory.revoke_sessions(policy.tenant, account.id)
             now = self._clock()
-            held.case = self._store.save(
-                held.case, now=now, lease=self._lease,
-                audit=[AuditEntry(at=now, case_id=held.case.id, event="password_set",
-                                  facts={"account": account.id, **_receipts([receipt], sessions)})],
+            # Written down with whatever comes next; that it was about to happen is on record already.
+            held.owed.append(
+                AuditEntry(at=now, case_id=held.case.id, event="password_set",
+                           facts={"account": account.id, **_receipts([receipt], sessions)})
             )  # fmt: skip
             # 6. Only now the mail: the link that it carries opens the password that is in force.
             letter = link_story.password_letter(held.case, link_id, link.expires_at, policy)
@@ -643,10 +643,16 @@ class Reconciler:
 
 
 class _Held:
-    """The claimed case as last saved; the one thing of a pass that changes."""
+    """The claimed case as last saved, and what the audit is owed; the one thing of a pass that changes."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
+        self.owed: list[AuditEntry] = []
+
+    def take_owed(self) -> list[AuditEntry]:
+        """What has yet to be written into the audit, once."""
+        owed, self.owed = self.owed, []
+        return owed
 
 
 @dataclass(frozen=True)

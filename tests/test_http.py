@@ -499,23 +499,14 @@ def test_threads_that_come_at_once_each_get_a_turn_of_their_own() -> None:
     assert sorted(waits) == [10, 10, 20, 20, 30, 30]
 
 
-def test_a_pace_that_lets_few_wait_puts_the_others_off_until_the_next_turn() -> None:
-    asleep, over = threading.Event(), threading.Event()
-
-    def sleep(_: float) -> None:
-        asleep.set()
-        assert over.wait(30)
-
-    pace = Pace(2, timedelta(seconds=10), waiting=1, now=lambda: 0.0, sleep=sleep)
-    for _ in range(2):
-        pace.take_turn()
-    first = threading.Thread(target=pace.take_turn)
-    first.start()
-    assert asleep.wait(30)
-    for _ in range(2):
-        with pytest.raises(TemporaryError) as put_off:
-            pace.take_turn()
-        assert put_off.value.retry_after == timedelta(seconds=10), "and the one before has taken no turn"
-    over.set()
-    first.join()
-    pace.take_turn()  # nobody waits any more
+def test_what_is_not_worth_a_wait_takes_a_turn_only_when_one_is_free() -> None:
+    seconds = [0.0]
+    pace = Pace(2, timedelta(seconds=10), now=lambda: seconds[0], sleep=lambda _: pytest.fail("nobody waits"))
+    assert pace.try_turn()
+    pace.take_turn()
+    assert not pace.try_turn()
+    assert not pace.try_turn(), "and a refusal takes no turn"
+    seconds[0] = 10.0
+    assert pace.try_turn()
+    assert pace.try_turn()
+    assert not pace.try_turn()

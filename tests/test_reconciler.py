@@ -1499,3 +1499,23 @@ def test_a_requester_known_by_a_shared_address_is_taken_for_each_who_answers_to_
     world.run()
     assert world.state_of(ticket) is State.NEEDS_PERSON
     assert_nothing_was_done(world)
+
+
+def test_a_password_that_could_not_be_handed_over_is_in_the_audit_all_the_same(world: World) -> None:
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+
+    def mail_server_goes_away(call: str, moment: str) -> None:
+        if (call, moment) == ("set_password", "after"):
+            world.mailer.raise_before("send", TemporaryError("away"))
+            world.directory.on_call = None
+
+    world.directory.on_call = mail_server_goes_away
+    world.run()
+    events = [line.entry.event for line in world.store.audit_of(world.case_of(ticket).id)]
+    assert events.count("password_set") == whats(world).count("password")
+    assert events.count("password_set") == 1
+    world.run_for(minutes=1, every=timedelta(seconds=5))
+    events = [line.entry.event for line in world.store.audit_of(world.case_of(ticket).id)]
+    assert events.count("password_set") == whats(world).count("password") == 2

@@ -99,6 +99,8 @@ def fold(address: str) -> str:
     A letter beyond ASCII never becomes one of ASCII, as `casefold` alone would have it: `straße@…` and `strasse@…`,
     or a long s and an s, are two mailboxes, and who reads one address must not get the other.
     """
+    if address.isascii():
+        return address.strip().casefold()
     folded = ((letter, letter.casefold()) for letter in address.strip())
     return "".join(after if after.isascii() == before.isascii() else before for before, after in folded)
 

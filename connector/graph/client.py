@@ -151,7 +151,12 @@ class GraphClient:
                 if renewable and whole.refused_us and self._sign_in.renew(token):
                     continue
                 raise self.refusal(whole, "the look-up of an account")
-            replies = _take_apart(whole, asks)
+            try:
+                replies = _take_apart(whole, asks)
+            except _Throttled as throttled:
+                if throttled.retry_after is not None:
+                    self._http.hold_off(throttled.retry_after)  # the pause stands inside a body, where Http cannot see
+                raise
             if not (renewable and any(replies[ask.id].refused_us for ask in asks if ask.needed)
                     and self._sign_in.renew(token)):  # fmt: skip
                 return replies
@@ -250,6 +255,10 @@ def _parsed(text: str) -> object:
         return None
 
 
+class _Throttled(TemporaryError):
+    """An item of a batch was throttled, and so would the next one be."""
+
+
 def _take_apart(whole: Reply, asks: Sequence[Ask]) -> dict[str, Reply]:
     """Answers come in any order, and each with its own status: the whole is 200 even when every one failed."""
     rows = whole.body.get("responses") if isinstance(whole.body, Mapping) else None
@@ -271,10 +280,11 @@ def _one(ask: Ask, row: Mapping[str, Any] | None, receipt: Receipt) -> Reply:
         )
     trouble = status in TEMPORARY or status == 424 or status >= 500
     if trouble and not ask.hint:
+        failure = _Throttled if status == 429 else TemporaryError
         headers = row.get("headers")
         waits = [str(value) for name, value in headers.items() if str(name).casefold() == "retry-after"] \
             if isinstance(headers, Mapping) else []  # fmt: skip
-        raise TemporaryError(
+        raise failure(
             f"Microsoft Graph answered {status} to {ask.id} in a batch. It is tried again by itself.",
             retry_after=read_retry_after(waits[0] if waits else None),
         )

@@ -5,6 +5,7 @@ None of them decides whether it may be done: the guard has, a moment before.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
@@ -36,6 +37,8 @@ METHODS_TIMEOUT = timedelta(seconds=65)
 WORK_AT_MOST = timedelta(seconds=60)
 """No call starts later than this after the first; with a last call that hangs, one removal ends within 125 s."""
 GO_ON_AFTER = timedelta(seconds=10)
+NEXT_REMOVAL_AFTER = timedelta(seconds=12)
+"""About as long as the removal of five methods takes."""
 ROUNDS = 3
 STALE_PAUSE = timedelta(seconds=3)
 STALE_LOOKS = 2
@@ -67,6 +70,7 @@ class Resetter:
         self._methods_client = methods_client or client
         self._pace = pace
         self._keep = frozenset(keep)
+        self._one_removal = threading.Lock()
         self._now = now
         self._sleep = sleep
 
@@ -118,7 +122,22 @@ class Resetter:
         )
 
     def remove_methods(self, account_id: str) -> MethodsReport:
-        """Remove every method but the password and what is to be kept, one by one, and read back what is left."""
+        """Remove every method but the password and what is to be kept, one by one, and read back what is left.
+
+        One removal at a time: they would only take each other's turns, and each would hold a worker that waits.
+        """
+        if not self._one_removal.acquire(blocking=False):
+            raise TemporaryError(
+                f"Another MFA reset of {self._client.place} is under way, and Microsoft allows few calls at a time. "
+                "This one is tried again by itself.",
+                retry_after=NEXT_REMOVAL_AFTER,
+            )
+        try:
+            return self._remove_methods(account_id)
+        finally:
+            self._one_removal.release()
+
+    def _remove_methods(self, account_id: str) -> MethodsReport:
         until = self._now() + WORK_AT_MOST.total_seconds()
         work = _Removal(self, self._user(account_id), account_id, keep=self._keep, until=until)
         try:

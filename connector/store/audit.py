@@ -170,7 +170,7 @@ def append(connection: Connection, entries: Sequence[AuditEntry]) -> None:
         }
         for line in lines
     ]
-    connection.execute(insert(tables.audit).values(rows))
+    connection.execute(insert(tables.audit), rows)
     connection.execute(
         update(tables.audit_head).where(tables.audit_head.c.id == 1).values(seq=lines[-1].seq, hash=lines[-1].hash)
     )

@@ -45,7 +45,7 @@ def add(connection: Connection, case_id: str, messages: Sequence[Message], *, no
         }
         for message in messages
     ]
-    connection.execute(insert(tables.outbox).values(rows))
+    connection.execute(insert(tables.outbox), rows)
 
 
 def waiting(connection: Connection, case_id: str) -> list[OutboxRow]:

@@ -20,8 +20,9 @@ from connector.errors import (
 )
 from connector.graph.methods import KINDS
 from connector.passwords import new_password
-from tests.graph.border import ID, PASSWORD, Answers, Back, Border, Call, method, refused, rows
+from tests.graph.border import ID, PASSWORD, PERMISSIONS, Answers, Back, Border, Call, method, refused, rows
 
+OTHER = "cccccccc-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 SYNCED = (
     "Unable to update the specified properties for on-premises mastered Directory Sync objects or objects currently "
     "undergoing migration."
@@ -502,3 +503,52 @@ def test_a_throttle_of_methods_stops_no_password(border: Border) -> None:
         directory.remove_methods("contoso", ID)
     directory.set_password("contoso", ID, new_password())
     assert len(border.asked("PATCH")) == 1
+
+
+def test_a_second_removal_in_a_tenant_is_put_off_and_touches_nothing(border: Border) -> None:
+    Methods(border, method("fido2", "key"))
+    directory = border.directory()
+    put_off: list[TemporaryError] = []
+
+    def meanwhile(_call: Call) -> Back:
+        with pytest.raises(TemporaryError) as failure:
+            directory.remove_methods("contoso", OTHER)
+        put_off.append(failure.value)
+        return rows(PASSWORD)
+
+    border.on(r"^GET .*/methods$", meanwhile)
+    directory.remove_methods("contoso", ID)
+    assert all(one.retry_after == timedelta(seconds=12) for one in put_off)
+    assert put_off
+    assert border.asked(OTHER) == []
+    border.on(r"^GET .*/methods$", rows(PASSWORD))
+    directory.remove_methods("contoso", OTHER)  # now it is free
+
+
+def test_a_removal_that_fails_makes_room_for_the_next(border: Border) -> None:
+    border.on(r"^GET .*/methods$", refused(404, "resourceNotFound"))
+    directory = border.directory()
+    with pytest.raises(NoSuchAccount):
+        directory.remove_methods("contoso", ID)
+    border.on(r"^GET .*/methods$", rows(PASSWORD))
+    assert directory.remove_methods("contoso", ID).left == ()
+
+
+def test_a_throttle_inside_a_batch_holds_the_tenant_off_at_once(border: Border) -> None:
+    border.on(r"transitiveMemberOf", Back(429, headers={"Retry-After": "30"}))
+    directory = border.directory()
+    with pytest.raises(TemporaryError):
+        directory.read("contoso", ID)
+    asked = len(border.requests)
+    with pytest.raises(TemporaryError) as failure:
+        directory.read("contoso", ID)
+    assert len(border.requests) == asked, "nothing was sent"
+    assert failure.value.retry_after is not None
+
+
+def test_a_throttled_hint_holds_nobody_off(border: Border) -> None:
+    border.roles = [*PERMISSIONS, "AuditLog.Read.All"]
+    border.on(r"userRegistrationDetails", Back(429, headers={"Retry-After": "30"}))
+    directory = border.directory()
+    assert directory.can_help_itself("contoso", ID) is None
+    assert directory.read("contoso", ID).id == ID
