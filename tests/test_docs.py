@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import copy
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509.oid import NameOID
 from pydantic import BaseModel
 
 from connector.config import load_connector, load_link_server
@@ -31,6 +44,7 @@ ENTRA = (ROOT / "docs" / "entra.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / "deploy" / "connector.yaml").read_text(encoding="utf-8")
 COMMENTED = re.compile(r"^( *)# ( *)(?=[a-z_]+:(?: |$))")
 """A key behind a `#`; prose begins with a capital letter."""
+YEAR = timedelta(days=365)
 PAPERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -74,21 +88,40 @@ def test_every_link_of_the_papers_leads_somewhere(paper: Path) -> None:
     assert missing == []
 
 
-def test_the_example_configurations_are_accepted_as_they_stand(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("x" * 48)
+@pytest.fixture(scope="module")
+def cupboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that the examples look for in /run/secrets, made now."""
+    folder = tmp_path_factory.mktemp("secrets")
+    for name in ("halo", "rt", "graph", "federated-token", "links", "mail", "sentry", "pepper", "graph-passphrase"):
+        (folder / name).write_text(secrets.token_urlsafe(48))
+    passphrase = (folder / "graph-passphrase").read_text().encode()
+    sealed = BestAvailableEncryption(passphrase)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    whom = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(whom, whom, key.public_key(), x509.random_serial_number(), now, now + YEAR)
+    certificate = builder.sign(key, SHA256())
+    public = certificate.public_bytes(Encoding.PEM)
+    for file, how in (("graph", NoEncryption()), ("graph-mfa", NoEncryption()), ("graph-sealed", sealed)):
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+        (folder / f"{file}.pem").write_bytes(private + public)
+    (folder / "graph.pfx").write_bytes(serialize_key_and_certificates(b"example", key, certificate, None, sealed))
+    return folder
+
+
+def test_the_example_configurations_are_accepted_as_they_stand(cupboard: Path, tmp_path: Path) -> None:
     for name in ("connector.yaml", "links.yaml"):
         text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
-        (tmp_path / name).write_text(here(text, secret), encoding="utf-8")
+        (tmp_path / name).write_text(here(text, cupboard), encoding="utf-8")
     settings, place = load_connector(tmp_path / "connector.yaml", environ={})
     assert settings.production
     assert build_adapters(settings, place).psas.keys() == {"halo"}
     LinkServiceOptions.from_settings(load_link_server(tmp_path / "links.yaml", environ={}), folder=tmp_path)
 
 
-def here(text: str, secret: Path) -> str:
+def here(text: str, cupboard: Path) -> str:
     """An example with the paths of this machine."""
-    text = re.sub(r"/run/secrets/[\w.-]+", secret.as_posix(), text)
+    text = text.replace("/run/secrets", cupboard.as_posix())
     return re.sub(r"(?<=mapping: )mappings/", f"{(ROOT / 'mappings').as_posix()}/", text)
 
 
@@ -128,7 +161,8 @@ def with_key(data: dict[str, Any], place: tuple[str, ...], value: Any) -> dict[s
         for other in CREDENTIALS:
             inside.pop(other, None)
     if place[-1] == "certificate_passphrase":
-        inside["certificate"] = inside.pop("client_secret")
+        inside["certificate"] = {"file": "/run/secrets/graph-sealed.pem"}
+        del inside["client_secret"]
     inside[place[-1]] = value
     return changed
 
@@ -142,16 +176,17 @@ def test_the_example_shows_keys_behind_a_comment_sign() -> None:
 
 
 @pytest.mark.parametrize(("place", "value"), ALTERNATIVES, ids=[".".join(place) for place, _ in ALTERNATIVES])
-def test_every_key_behind_a_comment_sign_is_accepted(place: tuple[str, ...], value: Any, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("x" * 48)
+def test_every_key_behind_a_comment_sign_is_accepted(
+    place: tuple[str, ...], value: Any, cupboard: Path, tmp_path: Path
+) -> None:
     changed = with_key(yaml.safe_load(EXAMPLE), place, value)
-    (tmp_path / "connector.yaml").write_text(here(yaml.safe_dump(changed), secret), encoding="utf-8")
-    settings, where = load_connector(tmp_path / "connector.yaml", environ={})
-    if not any("certificate" in line for line in yaml.safe_dump(value).splitlines()) and "certificate" not in place[-1]:
-        build_adapters(
-            settings, where
-        )  # sections of adapters are checked there; a certificate would have to be a true one
+    (tmp_path / "connector.yaml").write_text(here(yaml.safe_dump(changed), cupboard), encoding="utf-8")
+    settings, folder = load_connector(tmp_path / "connector.yaml", environ={})
+    adapters = build_adapters(settings, folder)
+    if place == ("mail",):
+        assert adapters.mailer.sender_address == value["mailbox"]
+    if place[0] == "graph" and place[-1] in CREDENTIALS:
+        assert [line.kind for line in adapters.directory.credentials()] == [place[-1]]
 
 
 def keys_of(model: type[BaseModel]) -> Iterator[str]:
@@ -187,9 +222,8 @@ def test_the_example_shows_every_key_that_there_is() -> None:
     # One example of each kind of credential does for both registrations; the function is told beside the file.
     again = {f"graph.mfa.{key}" for key in keys_of(RegistrationSection)} | {"graph.federated.callable"}
     assert set(keys_of(ConnectorSettings)) - again <= shown
-    assert {
-        f"mail.{key}" for key in set(GraphMailSettings.model_fields) - set(RegistrationSection.model_fields)
-    } <= shown
+    mail = set(GraphMailSettings.model_fields) - set(RegistrationSection.model_fields)
+    assert {f"mail.{key}" for key in mail} <= shown
 
 
 def test_every_key_for_microsoft_is_explained_once() -> None:
