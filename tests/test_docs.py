@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import re
 import secrets
@@ -245,6 +246,27 @@ def test_every_key_for_microsoft_is_explained_once() -> None:
 def test_every_sign_in_code_that_has_an_advice_is_in_the_table_of_troubles() -> None:
     told = set(re.findall(r"\b\d{5,7}\b", " ".join(re.findall(r"^\| AADSTS([^|]*)\|", ENTRA, re.MULTILINE))))
     assert told == {str(code) for code in ADVICE}
+
+
+def texts_of(source: str) -> Iterator[str]:
+    """Every text of a module; what is filled in later is left out with an ellipsis."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_every_message_in_the_table_of_troubles_is_one_of_ours() -> None:
+    troubles = ENTRA.partition("## 11.")[2].partition("## 12.")[0]
+    firsts = re.findall(r"^\| ([^|]*) \|", troubles, re.MULTILINE)
+    texts = [text for first in firsts for text in re.findall(r'"([^"]+)"', first)]
+    quoted = {part.strip(" ()") for text in texts for part in text.split("…")}
+    ours = "\n".join(
+        text for module in (ROOT / "connector").rglob("*.py") for text in texts_of(module.read_text(encoding="utf-8"))
+    )
+    assert len(quoted) > 20
+    assert sorted(part for part in quoted if part not in ours) == []
 
 
 def test_the_examples_name_only_secrets_that_are_files() -> None:
