@@ -177,17 +177,28 @@ class Http:
         self._pass_gate(f"{method} {_without_query(url)}")
         return retrying(self._once, request, frozenset(expect))
 
-    def _pass_gate(self, where: str) -> None:
+    def ready(self, what: str) -> None:
+        """Say whether a call would be sent now. Sends nothing and waits for nothing.
+
+        Args:
+            what: For the message: what would not be sent.
+
+        Raises:
+            TemporaryError: A pause that was asked for is not over.
+        """
         left = self._gate.left()
-        if not left:
-            return
-        if not self._gate.worth_waiting(left):
+        if left and not self._gate.worth_waiting(left):
             raise TemporaryError(
                 f"{self.system} has asked {self.scope} for a pause, of which {left.total_seconds():.1f} s are left, so "
-                f"{where} was not sent. It is tried again by itself.",
+                f"{what} was not sent. It is tried again by itself.",
                 retry_after=left,
             )
-        self._gate.wait(left.total_seconds())
+
+    def _pass_gate(self, where: str) -> None:
+        self.ready(where)
+        left = self._gate.left()
+        if left:
+            self._gate.wait(left.total_seconds())
 
     def _once(self, request: _Request, expect: frozenset[int]) -> Answer:
         where = f"{request.method} {_without_query(request.url)}"

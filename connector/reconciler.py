@@ -463,6 +463,7 @@ class Reconciler:
         return None
 
     def _remove_methods(self, held: _Held) -> None:
+        self._directory.ready(held.case.tenant, Action.MFA)
         yes = self._fresh_yes(held, Action.MFA)
         if yes is None:
             return
@@ -506,6 +507,7 @@ class Reconciler:
 
     def _deliver(self, held: _Held) -> None:
         """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""
+        self._directory.ready(held.case.tenant, Action.PASSWORD)  # else all of this would be for nothing
         self._mailer.ready()  # before anything is made: a password that cannot be handed over is a lock-out
         # 1. The link of an earlier try must be dead before there is a new one: never two live secrets.
         if held.case.link_id:

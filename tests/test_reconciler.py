@@ -1519,3 +1519,16 @@ def test_a_password_that_could_not_be_handed_over_is_in_the_audit_all_the_same(w
     world.run_for(minutes=1, every=timedelta(seconds=5))
     events = [line.entry.event for line in world.store.audit_of(world.case_of(ticket).id)]
     assert events.count("password_set") == whats(world).count("password") == 2
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_while_the_directory_wants_a_pause_no_link_is_made_and_nothing_is_written(world: World, action: Action) -> None:
+    ticket = world.ticket(action=action)
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("ready", *[TemporaryError("pause", retry_after=timedelta(seconds=30))] * 2)
+    world.run()
+    assert world.state_of(ticket) is State.APPROVED
+    assert_nothing_was_done(world)
+    world.run_for(minutes=3, every=timedelta(seconds=15))
+    assert world.writes != []

@@ -363,6 +363,13 @@ class Directory(Protocol):
         Raises nothing: a hint is not worth a delay.
         """
 
+    def ready(self, tenant: str, action: Action) -> None:
+        """Say whether a write for this action could be tried now; asks nobody.
+
+        Raises:
+            TemporaryError: The directory has asked for a pause that is not over, or lets few work at a time.
+        """
+
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """Set the password; it must be changed at the next sign-in.
 

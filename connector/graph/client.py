@@ -162,6 +162,14 @@ class GraphClient:
                 return replies
         raise AssertionError("the second round always returns")
 
+    def ready(self) -> None:
+        """Whether a call would be sent now; sends nothing.
+
+        Raises:
+            TemporaryError: Microsoft has asked for a pause in this tenant.
+        """
+        self._http.ready("the next call")
+
     def permissions(self) -> frozenset[str] | None:
         """What this tenant has consented to, by the present token; `None` when it cannot be looked into.
 

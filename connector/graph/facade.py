@@ -166,6 +166,10 @@ class GraphDirectory:
         except (TemporaryError, AuthenticationError, PermanentError):
             return None
 
+    def ready(self, tenant: str, action: Action) -> None:
+        """See `Directory.ready`. No call."""
+        self._at(tenant).resetter.ready(action)
+
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """See `Directory.set_password`. One call."""
         return self._at(tenant).resetter.set_password(account_id, password)

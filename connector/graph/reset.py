@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
+from connector.core.case import Action
 from connector.core.ports import MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import (
@@ -74,6 +75,14 @@ class Resetter:
         self._now = now
         self._sleep = sleep
 
+    def ready(self, action: Action) -> None:
+        """See `Directory.ready`."""
+        self._client.ready()
+        if action.resets_mfa:
+            self._methods_client.ready()
+            if self._one_removal.locked():
+                raise self._another_removal()
+
     def set_password(self, account_id: str, password: Secret) -> Receipt:
         """Set the password; it must be changed at the next sign-in.
 
@@ -127,15 +136,18 @@ class Resetter:
         One removal at a time: they would only take each other's turns, and each would hold a worker that waits.
         """
         if not self._one_removal.acquire(blocking=False):
-            raise TemporaryError(
-                f"Another MFA reset of {self._client.place} is under way, and Microsoft allows few calls at a time. "
-                "This one is tried again by itself.",
-                retry_after=NEXT_REMOVAL_AFTER,
-            )
+            raise self._another_removal()
         try:
             return self._remove_methods(account_id)
         finally:
             self._one_removal.release()
+
+    def _another_removal(self) -> TemporaryError:
+        return TemporaryError(
+            f"Another MFA reset of {self._client.place} is under way, and Microsoft allows few calls at a time. "
+            "This one is tried again by itself.",
+            retry_after=NEXT_REMOVAL_AFTER,
+        )
 
     def _remove_methods(self, account_id: str) -> MethodsReport:
         until = self._now() + WORK_AT_MOST.total_seconds()

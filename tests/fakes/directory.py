@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from connector.core.case import fold
+from connector.core.case import Action, fold
 from connector.core.ports import Account, Finding, Level, MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import AmbiguousAccount, ConnectorError, NoSuchAccount, PasswordRejected, PermanentError
 
-Call = Literal["find", "read", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"]
+Call = Literal["find", "read", "ready", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"]
 Moment = Literal["before", "after"]
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -182,6 +182,10 @@ class FakeDirectory:
 
     def can_help_itself(self, tenant: str, account_id: str) -> bool | None:
         return self._get(tenant, account_id).helps_itself
+
+    def ready(self, tenant: str, action: Action) -> None:
+        if self._ordered["ready", "before"]:
+            raise self._ordered["ready", "before"].popleft()
 
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         self._at("set_password", "before", tenant)

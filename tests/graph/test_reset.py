@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from connector.core.case import Action
 from connector.errors import (
     AuthenticationError,
     ConnectorError,
@@ -552,3 +553,36 @@ def test_a_throttled_hint_holds_nobody_off(border: Border) -> None:
     directory = border.directory()
     assert directory.can_help_itself("contoso", ID) is None
     assert directory.read("contoso", ID).id == ID
+
+
+def test_a_tenant_that_asked_for_a_pause_is_not_ready_and_is_asked_nothing(border: Border) -> None:
+    directory = border.directory()
+    for action in Action:
+        directory.ready("contoso", action)
+    border.on(r"^PATCH", Back(429, headers={"Retry-After": "60"}))
+    with pytest.raises(TemporaryError):
+        directory.set_password("contoso", ID, new_password())
+    asked = len(border.requests)
+    for action in Action:
+        with pytest.raises(TemporaryError) as failure:
+            directory.ready("contoso", action)
+        assert failure.value.retry_after is not None
+    assert len(border.requests) == asked
+
+
+def test_while_methods_are_being_removed_only_another_removal_is_not_ready(border: Border) -> None:
+    directory = border.directory()
+    seen: list[str] = []
+
+    def meanwhile(_call: Call) -> Back:
+        directory.ready("contoso", Action.PASSWORD)
+        for action in (Action.MFA, Action.BOTH):
+            with pytest.raises(TemporaryError):
+                directory.ready("contoso", action)
+            seen.append(action)
+        return rows(PASSWORD)
+
+    border.on(r"^GET .*/methods$", meanwhile)
+    directory.remove_methods("contoso", ID)
+    assert seen
+    directory.ready("contoso", Action.MFA)
