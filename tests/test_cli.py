@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from connector.cli import _mail_tenant as mail_tenant
-from connector.cli import _print_wrapped as print_wrapped
+from connector.cli.checking import mail_tenant
+from connector.cli.printing import print_wrapped
 from connector.config import load_connector
 from sandbox.stage import free_port
 

@@ -7,10 +7,8 @@ The heavy parts are imported where they are used: `connector check --offline` an
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -19,12 +17,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connector.cli.checking import (
+    check_database,
+    check_offline,
+    check_tenants,
+    print_tenant,
+    refuse_unknown_names,
+    report_tenants,
+    say_well_formed,
+)
+from connector.cli.printing import counted, print_findings, print_json, print_table
+from connector.cli.wording import case_facts, in_words, print_case, print_moment
 from connector.errors import ConfigError, ConnectorError
 
 if TYPE_CHECKING:
     from connector.config import ConnectorSettings, Place
     from connector.core.case import Case
-    from connector.core.ports import AuditEntry, Finding
     from connector.core.steps import Record
     from connector.graph.report import TenantReport
     from connector.store import SqlCaseStore
@@ -45,31 +53,6 @@ app.add_typer(mails_app, name="mails")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 TicketArgument = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's number, or psa:number.")]
 CLAIM_PATIENCE = timedelta(seconds=20)
-TENANTS_AT_ONCE = 8
-SENTENCES = {
-    "recognised": "recognised: {action} for {subject}, asked for by {requester} (tenant {tenant})",
-    "approved": "approved by {approver} at {decided_at}, read from {evidence}",
-    "rejected": "rejected by {approver} at {decided_at}: {comment}",
-    "approval_void": "the approval does not count: {reason}",
-    "request_changed": "the request was changed ({changed}); everything read before is void",
-    "reminded": "reminder {reminder} sent",
-    "removing_methods": "about to remove the authentication methods of {upn} (object {account})",
-    "removal_failed": "removing the methods stopped half-way; removed so far: {removed}",
-    "methods_removed": "methods removed: {removed} (Microsoft's calls {calls}), sessions ended",
-    "mfa_reset": "MFA reset done; methods removed: {removed} (Microsoft's calls {calls}), sessions ended",
-    "setting_password": "about to set the password of {upn} (object {account})",
-    "password_set": "password set, sessions ended (Microsoft's calls {calls} and {sessions_call})",
-    "confirmed": "Microsoft's directory shows {shown}",
-    "not_confirmed": "Microsoft's directory does not show {missing} yet (look {look})",
-    "link_sent": "link {link_id} mailed: {views} views until {expires_at}",
-    "opened": "the link was opened from {ip} {place}",
-    "late_reveal": "the link was opened again from {ip} {place}",
-    "expired": "the link expired unopened at {expired_at}",
-    "handed_off": "handed to a person: {reason}",
-    "ticket_ended": "{reason}",
-    "finished": "closed",
-}
-"""How the time line says each event of `core.machine` and of the reconciler. Scripts take the JSON."""
 
 
 @app.callback()
@@ -99,7 +82,7 @@ def run(context: typer.Context) -> None:
     with exclusive(settings.database):
         upgrade(settings.database, "connector")
         outfit = _assemble(settings, place)
-        _refuse_unknown_names(outfit)
+        refuse_unknown_names(outfit)
         if settings.database.startswith("sqlite"):  # alone: what a killed process held need not wait
             outfit.store.release_leases()
         runner = outfit.runner()
@@ -139,13 +122,13 @@ def once(context: typer.Context, as_json: JsonOption = False) -> None:
     with exclusive(settings.database):  # a daemon that starts meanwhile would take our claims for a dead process's
         upgrade(settings.database, "connector")
         outfit = _assemble(settings, place)
-        _refuse_unknown_names(outfit)
+        refuse_unknown_names(outfit)
         runner = outfit.runner()
         with stopped_by_signals(runner.stop):
             summary = runner.once()
         outfit.store.close()
     if as_json:
-        _print_json(asdict(summary))
+        print_json(asdict(summary))
     else:
         typer.echo(f"{summary.opened} new tickets, {summary.passes} passes over cases.")
         for what, why in summary.failed.items():
@@ -201,20 +184,20 @@ def check(
 ) -> None:
     """Look for everything that is missing or wrong, all of it at once, each with what to do."""
     settings, place = _load(context)
-    findings = [_well_formed(context, settings)]
+    findings = [say_well_formed(context, settings)]
     reports: list[TenantReport] = []
     if offline:
-        findings.extend(_check_offline(settings, place))
+        findings.extend(check_offline(settings, place))
     else:
         from connector.telemetry import start_logging
 
         start_logging(level=settings.log.level, format=settings.log.format)  # else logs mix with the JSON
         outfit = _assemble(settings, place)
-        findings.extend(_check_database(settings))
+        findings.extend(check_database(settings))
         for psa in outfit.adapters.psas.values():
             findings.extend(psa.check())
-        reports = _report_tenants(outfit)
-        findings.extend(_check_tenants(outfit, reports))
+        reports = report_tenants(outfit)
+        findings.extend(check_tenants(outfit, reports))
         findings.extend(outfit.adapters.links.check())
         findings.extend(outfit.adapters.mailer.check())
     errors = sum(finding.level == "error" for finding in findings)
@@ -222,117 +205,15 @@ def check(
     if as_json:
         from connector.graph.report_text import as_json as report_json
 
-        _print_json({"findings": [asdict(finding) for finding in findings], "errors": errors, "warnings": warnings,
+        print_json({"findings": [asdict(finding) for finding in findings], "errors": errors, "warnings": warnings,
                      "tenants": [report_json(report) for report in reports]})  # fmt: skip
     else:
         for report in reports:
-            _print_tenant(report)
-        _print_findings(findings)
-        typer.echo(f"\n{_counted(errors, 'error')}, {_counted(warnings, 'warning')}.")
+            print_tenant(report)
+        print_findings(findings)
+        typer.echo(f"\n{counted(errors, 'error')}, {counted(warnings, 'warning')}.")
     if errors:
         raise typer.Exit(1)
-
-
-def _well_formed(context: typer.Context, settings: ConnectorSettings) -> Finding:
-    from connector.core.ports import Finding, Level
-
-    return Finding(Level.OK, "configuration", f"{context.obj} is well formed ({settings.environment}).")
-
-
-def _check_offline(settings: ConnectorSettings, place: Place) -> Iterator[Finding]:
-    from connector.core.ports import Finding, Level
-    from connector.wiring import build_adapters
-
-    build_adapters(settings, place)
-    yield Finding(Level.OK, "adapters", "Every section, mapping and secret file can be read.")
-    yield _passwords(settings)
-
-
-def _passwords(settings: ConnectorSettings) -> Finding:
-    from connector.core.ports import Finding, Level
-    from connector.passwords import describe
-
-    return Finding(Level.OK, "passwords", f"{describe(settings.passwords.policy)}.")
-
-
-def _report_tenants(outfit: Outfit) -> list[TenantReport]:
-    """Every tenant looked over, some at a time: each waits for Microsoft, none for another."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    adapters, settings = outfit.adapters, outfit.settings
-
-    def report(tenant: str) -> TenantReport:
-        # A PSA that does not tell what its tickets can ask for may ask for everything, and so may one not mapped yet.
-        psas = [adapters.psas[name] for name in settings.tenants[tenant].clients]
-        told = bool(psas) and all(hasattr(psa, "actions") for psa in psas)
-        actions = {action for psa in psas for action in getattr(psa, "actions", ())} if told else None
-        return adapters.directory.report(tenant, actions=actions, sends_mail=tenant == _mail_tenant(settings))
-
-    with ThreadPoolExecutor(TENANTS_AT_ONCE, thread_name_prefix="check") as pool:
-        return list(pool.map(report, settings.tenants))
-
-
-def _mail_tenant(settings: ConnectorSettings) -> str:
-    """The tenant from which the app of `graph` sends mails; empty where it sends none, or another app does."""
-    mail = settings.mail
-    if mail.get("kind") != "graph" or mail.get("client_id"):
-        return ""
-    wanted = str(mail.get("tenant_id") or "").casefold()
-    named = [name for name, section in settings.tenants.items() if wanted in ("", section.tenant_id.casefold())]
-    return named[0] if len(named) == 1 else ""
-
-
-def _check_tenants(outfit: Outfit, reports: Sequence[TenantReport]) -> Iterator[Finding]:
-    from connector.core.ports import Finding, Level
-    from connector.graph.report import credential_findings
-
-    yield from credential_findings(outfit.adapters.directory.credentials())
-    yield _passwords(outfit.settings)
-    for report in reports:
-        yield from report.findings
-        if not outfit.settings.tenants[report.tenant].clients:
-            yield Finding(
-                Level.WARNING, f"tenants.{report.tenant}.clients", "No client of any PSA is mapped to this tenant.",
-                "Add the customer's ids in the PSA, or nothing will ever be reset here.",
-            )  # fmt: skip
-
-
-def _check_database(settings: ConnectorSettings) -> Iterator[Finding]:
-    from connector.core.ports import Finding, Level
-    from connector.migrations import NEWEST, current
-
-    try:
-        revision = current(settings.database, "connector")
-    except ConfigError as failure:
-        yield Finding(Level.ERROR, "database", str(failure))
-        return
-    except ConnectorError as failure:
-        yield Finding(Level.ERROR, "database", str(failure), "Start it, and check the address and the rights.")
-        return
-    if revision == NEWEST["connector"]:
-        yield Finding(Level.OK, "database", f"It can be reached and is up to date ({revision}).")
-    else:
-        yield Finding(
-            Level.WARNING, "database", f"It is {'empty' if revision is None else 'older than this program'}.",
-            "Nothing: run brings it up to date. Or run: connector migrate",
-        )  # fmt: skip
-
-
-def _refuse_unknown_names(outfit: Outfit) -> None:
-    """A mapping that names what does not exist stops the start; a PSA that is merely away does not."""
-    import structlog
-
-    log = structlog.get_logger(__name__)
-    problems: list[str] = []
-    for name, psa in outfit.adapters.psas.items():
-        findings = [finding for finding in psa.check() if finding.level == "error"]
-        for finding in findings:
-            if finding.temporary:
-                log.warning("check", psa=name, about=finding.about, text=finding.text)
-            else:
-                problems.append(f"{finding.about}: {finding.text} {finding.todo}".strip())
-    if problems:
-        raise ConfigError(problems)
 
 
 # ---------------------------------------------------------------- cases
@@ -354,14 +235,14 @@ def cases(
             found = [case for case in found if case.state is State.NEEDS_PERSON]
         paused = store.paused()
     if as_json:
-        _print_json({"paused": paused, "cases": [_case_facts(case) for case in found]})
+        print_json({"paused": paused, "cases": [case_facts(case) for case in found]})
         return
     if paused:
         typer.echo(f"Writing to accounts is paused: {paused}. Lift it with: connector resume\n")
     if not found:
         typer.echo("No cases." if everything else "No open cases. See the closed ones with --all.")
         return
-    _print_table(
+    print_table(
         ("ticket", "state", "action", "account", "requester", "since", "what"),
         [
             (
@@ -386,9 +267,9 @@ def show(context: typer.Context, ticket: TicketArgument, as_json: JsonOption = F
         lines = store.audit_of(case.id)
         waiting = store.outbox(case.id)
     if as_json:
-        _print_json(
+        print_json(
             {
-                "case": _case_facts(case),
+                "case": case_facts(case),
                 "timeline": [
                     {"at": line.entry.at.isoformat(), "event": line.entry.event, **dict(line.entry.facts)}
                     for line in lines
@@ -400,13 +281,13 @@ def show(context: typer.Context, ticket: TicketArgument, as_json: JsonOption = F
             }
         )
         return
-    _print_case(case)
+    print_case(case)
     typer.echo("\nTime line")
     for line in lines:
-        _print_moment(f"{line.entry.at.astimezone():%d %b %H:%M:%S}", _in_words(line.entry))
+        print_moment(f"{line.entry.at.astimezone():%d %b %H:%M:%S}", in_words(line.entry))
     if waiting:
         typer.echo("\nStill to be delivered")
-        _print_table(
+        print_table(
             ("what", "kind", "tries"),
             [(row.message.key, row.message.kind.value, str(row.attempts)) for row in waiting],
         )
@@ -488,7 +369,7 @@ def audit_verify(context: typer.Context, as_json: JsonOption = False) -> None:
         report = store.verify_audit()
         head = store.head()
     if as_json:
-        _print_json({"whole": report.whole, "broken_at": report.broken_at, "problem": report.problem,
+        print_json({"whole": report.whole, "broken_at": report.broken_at, "problem": report.problem,
                      "head": asdict(head)})  # fmt: skip
     elif report.whole:
         typer.echo(f"The audit is whole: {head.seq} lines. Head: {head.hash}")
@@ -625,145 +506,6 @@ def _command(context: typer.Context, ticket: str, decide: Any) -> Case:
         now = present()
         after = advance(case, record.event, now=now, **record.changes)
         return store.save(after, now=now, messages=record.messages, audit=[record.audit(case, now)])
-
-
-def _case_facts(case: Case) -> dict[str, object]:
-    def when(moment: datetime | None) -> str | None:
-        return moment.isoformat() if moment else None
-
-    return {
-        "id": case.id,
-        "ticket": case.number,
-        "ticket_id": case.ticket_id,
-        "psa": case.psa,
-        "state": case.state.value,
-        "outcome": case.outcome.value if case.outcome else None,
-        "action": case.action.value if case.action else None,
-        "subject": case.subject,
-        "subject_id": case.subject_id,
-        "subject_name": case.subject_name,
-        "requester": case.requester.email if case.requester else None,
-        "approver": case.approval.approver.email or case.approval.approver.name if case.approval else None,
-        "approved_at": when(case.approval.decided_at) if case.approval else None,
-        "tenant": case.tenant,
-        "client_id": case.client_id,
-        "created_at": when(case.created_at),
-        "link_expires_at": when(case.link_expires_at),
-        "views_used": case.views_used,
-        "views_allowed": case.views_allowed,
-        "mfa_removed": list(case.mfa_removed),
-        "mfa_left": list(case.mfa_left),
-        "explanation": case.explanation,
-        "attempts": case.attempts,
-        "due_at": when(case.due_at),
-    }
-
-
-def _print_case(case: Case) -> None:
-    rows = [
-        ("Ticket", f"{case.psa}:{case.number}"),
-        ("State", case.state.value + (f" ({case.outcome.value})" if case.outcome else "")),
-        ("Action", case.action.words if case.action else "unknown"),
-        ("Account", f"{case.subject_name} ({case.subject})" if case.subject_name else case.subject or "unknown"),
-        ("Requester", f"{case.requester.name} ({case.requester.email})" if case.requester else "unknown"),
-        ("Approver", f"{case.approval.approver.name} ({case.approval.approver.email})" if case.approval else ""),
-        ("Customer", f"{case.client_name or case.client_id} -> {case.tenant or 'no tenant'}"),
-        ("Link until", f"{case.link_expires_at.astimezone():%d %b %H:%M}" if case.link_expires_at else ""),
-        ("Views", f"{case.views_used} of {case.views_allowed}" if case.views_allowed else ""),
-        ("MFA removed", ", ".join(case.mfa_removed)),
-        ("Why", case.explanation),
-    ]
-    for name, value in rows:
-        if value:
-            typer.echo(f"{name:<12} {value}")
-
-
-def _in_words(entry: AuditEntry) -> str:
-    """One line of the time line for people; what has no sentence of its own shows its facts."""
-    sentence = SENTENCES.get(entry.event)
-    if sentence is not None:
-        known = defaultdict(lambda: "?", entry.facts)
-        return sentence.format_map(known)
-    facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in entry.facts.items() if value)
-    return entry.event.replace("_", " ") + (f": {facts}" if facts else "")
-
-
-def _print_moment(when: str, what: str) -> None:
-    _print_wrapped(f"{when}  ", what)
-
-
-def _print_tenant(report: TenantReport) -> None:
-    from connector.graph.report_text import HEAD, app_line, app_rows, tenant_lines
-
-    typer.secho(f"Tenant {report.tenant} ({report.tenant_id})", bold=True)
-    for app_report in report.apps:
-        typer.echo(f"\n{app_line(app_report)}")
-        if app_report.permissions:
-            _print_table(
-                HEAD, app_rows(app_report), colours={"MISSING": "red", "missing": "yellow", "EXCESS": "yellow"}
-            )
-    typer.echo("")
-    for name, text in tenant_lines(report):
-        _print_wrapped(f"{name:<23}", text)
-    typer.echo("")
-
-
-def _print_findings(findings: Sequence[Finding]) -> None:
-    marks = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "error": ("ERROR", "red")}
-    for finding in findings:
-        mark, colour = marks[finding.level.value]
-        _print_wrapped(f"{mark:<6}", f"{finding.about}: {finding.text}", colour=colour)
-        if finding.todo:
-            _print_wrapped("      -> ", finding.todo)
-
-
-def _print_wrapped(start: str, text: str, *, colour: str | None = None) -> None:
-    """A paragraph behind its start; never broken inside a word, so that a link stays whole."""
-    import textwrap
-
-    room = max(40, _width() - len(start))
-    first, *more = textwrap.wrap(_plain(text), room, break_long_words=False, break_on_hyphens=False) or [""]
-    typer.secho(start, fg=colour, nl=False)
-    typer.echo(first)
-    for line in more:
-        typer.echo(f"{' ' * len(start)}{line}")
-
-
-def _plain(text: str) -> str:
-    """Without control characters: what other systems send must not steer the admin's terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _width() -> int:
-    """Of the terminal; 100 where there is none."""
-    import shutil
-
-    return shutil.get_terminal_size((100, 20)).columns
-
-
-def _print_table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, colours: Mapping[str, str] | None = None
-) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in head:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        # Text: what comes from tickets is no markup
-        table.add_row(*(Text(_plain(cell), style=(colours or {}).get(cell, "")) for cell in row))
-    Console(soft_wrap=False, width=_width()).print(table)
-
-
-def _print_json(data: object) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 if __name__ == "__main__":
