@@ -448,10 +448,10 @@ def read_retry_after(value: str | None, *, now: datetime | None = None) -> timed
 class _Request:
     method: str
     url: str
-    headers: dict[str, str]
-    params: dict[str, str] | None
-    json: object | None
-    form: dict[str, str] | None
+    headers: dict[str, str] = field(repr=False)
+    params: dict[str, str] | None = field(repr=False)
+    json: object | None = field(repr=False)
+    form: dict[str, str] | None = field(repr=False)
     timeout: timedelta
 
 

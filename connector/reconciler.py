@@ -216,6 +216,8 @@ class Reconciler:
                     held, now
                 ):
                     return
+                case steps.RemoveMethods() | steps.Deliver() if not self._is_ready(held, step, now):
+                    return
                 case steps.RemoveMethods():
                     self._remove_methods(held)
                 case steps.Deliver():
@@ -242,7 +244,7 @@ class Reconciler:
         if needs.fresh_link_events:
             self._link_events()
         events = self._store.link_events(case.id, after=case.link_seq)
-        if needs.proof:
+        if needs.proof and not any(event.kind in link_story.TELLING for event in events):
             return steps.Seen(link_events=events, account=self._account_for_proof(case))
         if not needs.ticket:
             return steps.Seen(link_events=events)
@@ -259,7 +261,7 @@ class Reconciler:
         """The account, if it can be read now: the link's story must not wait for it."""
         try:
             return self._directory.read(case.tenant, case.subject_id)
-        except (TemporaryError, PermanentError, AuthenticationError) as failure:
+        except ConnectorError as failure:  # ConfigError too: the customer may be gone from the configuration
             log.info("not_confirmed_yet", case=case.id, error=str(failure))
             return None
 
@@ -274,6 +276,8 @@ class Reconciler:
             return replace(seen, account_problem=refusals.no_account(subject.address, home=home))
         except AmbiguousAccount as failure:
             return replace(seen, account_problem=refusals.ambiguous(subject.address, str(failure)))
+        except PermanentError as failure:  # here, and not as a failed pass: the requester is to be told
+            return replace(seen, account_problem=refusals.failed(str(failure), ticket.psa, ticket.number))
         foreign = account.guest or not account.domain_verified
         password = ticket.action is not None and ticket.action.resets_password
         return replace(
@@ -318,15 +322,17 @@ class Reconciler:
     def _record(self, held: _Held, record: steps.Record) -> None:
         now = self._clock()
         before = held.case
+        owed = tuple(held.owed)
         messages = [*self._delay_note(before, now), *record.messages]
         after = advance(before, record.event, now=now, **record.changes)
         held.case = self._store.save(
             after,
             now=now,
             messages=messages,
-            audit=[*held.take_owed(), record.audit(before, now)],
+            audit=[*owed, record.audit(before, now)],
             lease=self._lease,
         )
+        held.owed.clear()
         log.info("case", case=before.id, psa=before.psa, ticket=after.number, step=record.event.value,
                  state=after.state.value)  # fmt: skip
 
@@ -354,7 +360,8 @@ class Reconciler:
         log.info("delayed", case=case.id, ticket=case.number, state=case.state.value, attempt=case.attempts + 1,
                  wait_seconds=round(wait.total_seconds()), error=str(failure))  # fmt: skip
         changed = replace(case, attempts=case.attempts + 1, failing_since=case.failing_since or now, due_at=now + wait)
-        held.case = self._store.save(changed, now=now, audit=held.take_owed())
+        held.case = self._store.save(changed, now=now, audit=tuple(held.owed))
+        held.owed.clear()
 
     def _after_bug(self, held: _Held, bug: Exception) -> None:
         if held.case.attempts + 1 >= MOST_BUGS:
@@ -389,6 +396,22 @@ class Reconciler:
         if not case.attempts or case.due_at is None or case.due_at <= now:
             return False
         held.case = self._store.save(case, now=now)
+        return True
+
+    def _is_ready(self, held: _Held, step: steps.RemoveMethods | steps.Deliver, now: datetime) -> bool:
+        """Whether the directory lets us write now. Waiting for that is no failed try, however long it takes."""
+        try:
+            self._directory.ready(
+                held.case.tenant, Action.MFA if isinstance(step, steps.RemoveMethods) else Action.PASSWORD
+            )
+        except TemporaryError as failure:
+            case = held.case
+            wait = (failure.retry_after or WAITS[0]) * random.uniform(1, 1.2)  # noqa: S311 - spreads a crowd, no secret
+            log.info("held_by_directory", case=case.id, ticket=case.number, error=str(failure))
+            held.case = self._store.save(
+                replace(case, due_at=now + wait, failing_since=case.failing_since or now), now=now
+            )
+            return False
         return True
 
     def _is_paused(self, held: _Held, now: datetime) -> bool:
@@ -463,7 +486,6 @@ class Reconciler:
         return None
 
     def _remove_methods(self, held: _Held) -> None:
-        self._directory.ready(held.case.tenant, Action.MFA)
         yes = self._fresh_yes(held, Action.MFA)
         if yes is None:
             return
@@ -507,7 +529,6 @@ class Reconciler:
 
     def _deliver(self, held: _Held) -> None:
         """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""
-        self._directory.ready(held.case.tenant, Action.PASSWORD)  # else all of this would be for nothing
         self._mailer.ready()  # before anything is made: a password that cannot be handed over is a lock-out
         # 1. The link of an earlier try must be dead before there is a new one: never two live secrets.
         if held.case.link_id:
@@ -650,11 +671,6 @@ class _Held:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.owed: list[AuditEntry] = []
-
-    def take_owed(self) -> list[AuditEntry]:
-        """What has yet to be written into the audit, once."""
-        owed, self.owed = self.owed, []
-        return owed
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class SendingMailer(Mailer, Protocol):
-    """A mailer that knows whom its mails come from: Message-IDs need the domain, the guard the address."""
+    """A mailer that knows whom its mails come from: Message-IDs need the domain, the guard the addresses."""
 
     @property
     def sender_domain(self) -> str: ...
 
     @property
-    def sender_address(self) -> str: ...
+    def own_addresses(self) -> frozenset[str]: ...
 
 
 def present() -> datetime:
@@ -154,7 +154,7 @@ def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = presen
             per_tenant=settings.brake.per_tenant,
             overall=settings.brake.overall,
         ),
-        policy_for=policies(settings, sender=adapters.mailer.sender_address),
+        policy_for=policies(settings, senders=adapters.mailer.own_addresses),
         link_events=polls.read_links_now,
         new_password=partial(new_password, settings.passwords.policy),
         clock=clock,
@@ -164,8 +164,8 @@ def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = presen
     return Outfit(settings, adapters, store, reconciler, polls, clock)
 
 
-def policies(settings: ConnectorSettings, *, sender: str) -> Callable[[Psa, str], Policy]:
-    """Which rules apply to a client of a PSA. `sender`: the address that our mails come from."""
+def policies(settings: ConnectorSettings, *, senders: frozenset[str]) -> Callable[[Psa, str], Policy]:
+    """Which rules apply to a client of a PSA. `senders`: folded addresses of the accounts that our mails come from."""
     tenants = {
         (psa, client): name
         for name, section in settings.tenants.items()
@@ -184,7 +184,7 @@ def policies(settings: ConnectorSettings, *, sender: str) -> Callable[[Psa, str]
             lifetime=settings.links.lifetime,
             views=settings.links.views,
             zone=ZoneInfo(zone_of(settings, tenant)),
-            senders=frozenset({fold(sender)}) if sender else frozenset(),
+            senders=senders,
         )
 
     return policy_for

@@ -185,7 +185,7 @@ def test_every_key_behind_a_comment_sign_is_accepted(
     settings, folder = load_connector(tmp_path / "connector.yaml", environ={})
     adapters = build_adapters(settings, folder)
     if place == ("mail",):
-        assert adapters.mailer.sender_address == value["mailbox"]
+        assert adapters.mailer.own_addresses == {value["mailbox"]}
     if place[0] == "graph" and place[-1] in CREDENTIALS:
         assert [line.kind for line in adapters.directory.credentials()] == [place[-1]]
 

@@ -130,6 +130,8 @@ def print_tenant(report: TenantReport) -> None:
         if app_report.permissions:
             print_table(HEAD, app_rows(app_report), colours={"MISSING": "red", "missing": "yellow", "EXCESS": "yellow"})
     typer.echo("")
-    for name, text in tenant_lines(report):
-        print_wrapped(f"{name:<23}", text)
+    lines = list(tenant_lines(report))
+    widest = max((len(name) for name, _ in lines), default=0)
+    for name, text in lines:
+        print_wrapped(f"{name:<{widest + 2}}", text)
     typer.echo("")

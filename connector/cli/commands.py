@@ -105,7 +105,9 @@ def _warn_of_expiry(outfit: Outfit) -> bool:
     from connector.graph.report import expiry_warnings
 
     log = structlog.get_logger(__name__)
-    for finding in expiry_warnings(outfit.adapters.directory.credentials()):
+    adapters = outfit.adapters
+    mail = getattr(adapters.mailer, "credentials", tuple)  # an app of its own, where mails go by Graph
+    for finding in expiry_warnings((*adapters.directory.credentials(), *mail())):
         log.warning("credential_ends", about=finding.about, text=finding.text, todo=finding.todo)
     return True
 

@@ -36,6 +36,7 @@ from connector.config.settings import (
     ProtectedSection,
     SentrySection,
     SupportSection,
+    TenantId,
     TenantSection,
 )
 from connector.config.values import (
@@ -85,6 +86,7 @@ __all__ = [
     "Section",
     "SentrySection",
     "SupportSection",
+    "TenantId",
     "TenantSection",
     "Url",
     "Zone",

@@ -35,6 +35,9 @@ def _check_tenant_id(value: str) -> str:
     return value
 
 
+TenantId = Annotated[str, AfterValidator(_check_tenant_id)]
+
+
 def _read_client(value: object) -> str:
     # A blank one would be the id of every ticket without a customer.
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
@@ -73,7 +76,7 @@ class TenantSection(Section):
         time_zone: For times in mails and on the link page; default: `support.time_zone`.
     """
 
-    tenant_id: Annotated[str, AfterValidator(_check_tenant_id)]
+    tenant_id: TenantId
     clients: dict[str, tuple[Annotated[str, BeforeValidator(_read_client)], ...]] = Field(default_factory=dict)
     approvers: tuple[Address, ...] = ()
     protected: ProtectedSection = ProtectedSection()

@@ -98,7 +98,8 @@ def facts_are_known(facts: AccountFacts) -> Refusal | None:
     return Refusal(
         "facts_unknown",
         f"Not everything about the account could be read ({'; '.join(facts.account.unknown)}), so it is not touched.",
-        "Run `connector check` for the missing permission, then move this ticket to the retry status.",
+        "Run `connector check`. Where it misses no permission, the fact is empty or odd in Entra: look at the account. "
+        "Then move this ticket to the retry status.",
         TOLD_DESK,
     )
 

@@ -27,6 +27,10 @@ LONGEST_SILENCE = timedelta(minutes=15)
 """After that nobody believes any more that the end will be told."""
 
 
+TELLING = frozenset({LinkEventKind.REVEALED, LinkEventKind.EXPIRED, LinkEventKind.REVOKED})
+"""Events that move a case; where one of them is there, nobody waits for the directory."""
+
+
 def wait_for_link(case: Case, now: datetime) -> Step:
     """No news of the link. Its end is the link service's to tell: by its clock, and from all events up to now."""
     if case.link_expires_at is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from connector.core.case import Approval, Case, Person
+from connector.core.case import Approval, Case, Person, State
 from connector.core.guard import Refusal
 from connector.core.ports import LinkEvent
 
@@ -162,8 +162,8 @@ def methods_removed(case: Case, *, last: bool, pen: Pen, shown: bool = False) ->
 def not_confirmed(missing: Sequence[str]) -> str:
     return _lines(
         f"Microsoft accepted the reset, but its directory still does not show {' and '.join(missing)}.",
-        "To do: look at the account in Entra. If the new password does not work, move this ticket to the retry status "
-        "after its link has ended, or reset by hand.",
+        "To do: look at the account in Entra. If the new password does not work, reset it by hand or have a new "
+        "request raised.",
     )
 
 
@@ -192,8 +192,15 @@ def handed_off(refusal: Refusal, case: Case) -> str:
         f"To do: {refusal.todo}",
         f"Approved by {name(case.approval.approver)}." if case.approval else "",
         f"Methods removed so far: {', '.join(case.mfa_removed)}." if case.mfa_removed else "",
-        "Nothing was changed on the account." if case.written_at is None else "",
+        "Nothing was changed on the account." if case.written_at is None else _unknown_password(case),
     )
+
+
+def _unknown_password(case: Case) -> str:
+    """A delivery was begun and not finished: the password of the last try, if it was set, is gone with its link."""
+    if case.state is not State.APPROVED or not case.link_id:
+        return ""
+    return "Its password may be one that nobody was given: set one by hand if its owner cannot sign in."
 
 
 def ended(why: str, *, written: bool) -> str:

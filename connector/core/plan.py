@@ -96,7 +96,7 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     if seen.account is not None:
         copied |= {
             "subject_id": seen.account.id,
-            "subject_name": seen.account.display_name or seen.account.upn,
+            "subject_name": notes.quote(seen.account.display_name) or seen.account.upn,
             "requester_ids": seen.requester_ids,
         }
     case = replace(case, **copied)

@@ -134,8 +134,9 @@ def after_methods(
     case = replace(case, **changes)
     facts = {"removed": ", ".join(removed), "left": ", ".join(left), "kept": ", ".join(report.kept)}
     if left:
-        refusal = refusals.methods_left(removed, left)
-        return replace(hand_off(case, refusal, changes=changes), facts=facts)
+        refusal = refusals.methods_left(removed, left, report.kept)
+        handed_off = hand_off(case, refusal, changes=changes)
+        return replace(handed_off, facts={**handed_off.facts, **facts})
     last = case.action is Action.MFA
     note = note_row(case, f"methods:{case.round}", notes.methods_removed(case, last=last, shown=shown, pen=policy.pen))
     if not last:

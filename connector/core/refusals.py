@@ -38,8 +38,8 @@ def unknown_action() -> Refusal:
 def no_requester() -> Refusal:
     return Refusal(
         "no_requester",
-        "The ticket has no requester with an e-mail address, so nobody could be given the link.",
-        f"Set the requester, {THEN_RETRY}",
+        "The ticket has no requester with a usable e-mail address, so nobody could be given the link.",
+        f"Set the requester, or correct the address in the PSA, {THEN_RETRY}",
         "",
     )
 
@@ -85,7 +85,7 @@ def ambiguous(address: str, why: str) -> Refusal:
     return Refusal(
         "ambiguous",
         f"It is not certain whose account {address} means: {why}",
-        f"Put the user principal name into the subject field, {THEN_RETRY}",
+        f"Do that, {THEN_RETRY}",  # `why` ends with what to do: another name, or tidier addresses
         f"The address {address} does not stand for one account beyond doubt. {WILL_ASK}",
     )
 
@@ -129,11 +129,11 @@ def failed(why: str, psa: str, number: str) -> Refusal:
     )
 
 
-def methods_left(removed: Sequence[str], left: Sequence[str]) -> Refusal:
+def methods_left(removed: Sequence[str], left: Sequence[str], kept: Sequence[str] = ()) -> Refusal:
     return Refusal(
         "methods_left",
         f"Not every authentication method could be removed. Removed: {', '.join(removed) or 'none'}; "
-        f"left: {'; '.join(left)}.",
+        f"left: {'; '.join(left)}." + (f" Kept on purpose (mfa.keep): {', '.join(kept)}." if kept else ""),
         "Remove the rest in the Entra admin centre, tell the requester, and close this ticket.",
         "Part of the MFA reset has to be finished by a colleague of the service desk.",
     )

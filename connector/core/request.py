@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connector.core import notes, refusals
+from connector.core.address import checked_address
 from connector.core.case import Case, Person
 from connector.core.guard import AccountFacts, ApprovalFacts, Refusal, judge_account, judge_approval
 from connector.core.ports import ApprovalReading, Stance, Ticket
@@ -23,7 +24,7 @@ OWN_TOUCH_OF_A_DECISION = timedelta(seconds=10)
 
 def judge_write(case: Case, ticket: Ticket, seen: Seen, policy: Policy, *, now: datetime) -> Refusal | None:
     """The guard as a whole: is this ticket, with this approval and this account, a yes right now?"""
-    refusal = refuse_request(ticket, seen, policy)
+    refusal = refuse_request(ticket, replace(seen, requester_ids=case.requester_ids), policy)
     if refusal is not None:
         return refusal
     account = seen.account
@@ -155,7 +156,7 @@ def refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | None
         return refusals.bad_subject(subject.problem)
     if ticket.action is None:
         return refusals.unknown_action()
-    if ticket.requester is None or not ticket.requester.email:
+    if ticket.requester is None or not _can_be_written_to(ticket.requester):
         return refusals.no_requester()
     if not policy.tenant:
         return refusals.unmapped_client(ticket.client_name or ticket.client_id, ticket.client_id)
@@ -167,11 +168,24 @@ def refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | None
         # The account was read by its id; the approver knows only the address. It may have been renamed meanwhile.
         return refusals.account_renamed(subject.address, seen.account.upn)
     refusal = judge_account(
-        AccountFacts(action=ticket.action, account=seen.account, requester=ticket.requester, senders=policy.senders)
+        AccountFacts(
+            action=ticket.action,
+            account=seen.account,
+            requester=replace(ticket.requester, ids=ticket.requester.ids | seen.requester_ids),
+            senders=policy.senders,
+        )
     )
     if refusal is not None and seen.home:
         refusal = replace(refusal, reason=f"{refusal.reason} Its home is another customer: tenants.{seen.home}.")
     return refusal
+
+
+def _can_be_written_to(person: Person) -> bool:
+    """Whether our mails could be addressed at all: known before the write, or the password is one that nobody gets."""
+    try:
+        return bool(person.email and checked_address(person.email))
+    except ValueError:
+        return False
 
 
 def what_is_taken_over(case: Case, ticket: Ticket, policy: Policy) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from connector.core.case import fold
 from connector.core.ports import Account
 from connector.errors import AmbiguousAccount, NoSuchAccount
 from connector.graph.client import Ask, GraphClient, Reply
+from connector.graph.excess import role_of
 from connector.graph.facts import (
     Facts,
     accounts,
@@ -318,4 +319,4 @@ def _roles(reply: Reply | None, meaning: str, unknown: list[str]) -> tuple[str, 
     if rows is None or (not rows and has_more(reply)):
         unknown.append(meaning)
         return ()
-    return tuple(f"role {row.get('roleDefinitionId') or 'without a name'}" for row in rows)
+    return tuple(role_of(fold(str(row.get("roleDefinitionId") or "without a name"))).name for row in rows)

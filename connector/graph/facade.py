@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from connector.adapter import Surroundings
 from connector.config import GraphSection, RegistrationSection, TenantSection
+from connector.core.address import checked_address
 from connector.core.case import Action, fold
 from connector.core.ports import Account, Clock, Finding, Level, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
@@ -168,7 +169,9 @@ class GraphDirectory:
 
     def ready(self, tenant: str, action: Action) -> None:
         """See `Directory.ready`. No call."""
-        self._at(tenant).resetter.ready(action)
+        known = self._tenants.get(tenant)  # one that is gone from the configuration is the fresh look's to tell
+        if known is not None:
+            known.resetter.ready(action)
 
     def set_password(self, tenant: str, account_id: str, password: Secret) -> Receipt:
         """See `Directory.set_password`. One call."""
@@ -240,10 +243,23 @@ def _apps(graph: GraphSection) -> Iterable[tuple[Registration, RegistrationSecti
         yield App(graph.mfa.client_id, graph.authority, graph.url), graph.mfa, "graph.mfa"
 
 
+def _is_address(text: str) -> bool:
+    try:
+        return bool(checked_address(text.strip()))
+    except ValueError:
+        return False
+
+
 def _problems(graph: GraphSection, tenants: Mapping[str, TenantSection]) -> Iterable[str]:
     if not graph.authority.startswith("https://"):
         yield f"graph.authority: {graph.authority!r} must be https, in a demo too: Microsoft's library takes no other."
     for name, section in tenants.items():
+        for user in section.protected.users:
+            if not (object_id(fold(user)) or _is_address(user)):
+                yield (
+                    f"tenants.{name}.protected.users: {user!r} is neither one address nor an object id, so it would "
+                    "protect nobody. Copy the user principal name or the object id from Entra."
+                )
         for group in section.protected.groups:
             if not object_id(group.strip().casefold()):
                 yield f"tenants.{name}.protected.groups: {group!r} is not an object id. Copy the group's id from Entra."

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from connector.core.case import fold
-from connector.errors import TemporaryError
+from connector.errors import PermanentError, TemporaryError
 from connector.graph.client import Reply
 
 LONGEST_ADDRESS = 320
@@ -126,12 +126,19 @@ def accounts(reply: Reply) -> dict[str, str]:
     """Object id and sign-in name of each row of a list of accounts.
 
     Raises:
-        TemporaryError: It is no such list, or not the whole of it.
+        TemporaryError: It is no such list.
+        PermanentError: It goes on.
     """
     rows = rows_of(reply)
     found = {object_id(str(row.get("id", ""))): str(row.get("userPrincipalName") or "") for row in rows or ()}
-    if rows is None or "" in found or has_more(reply):
+    if rows is None or "" in found or (has_more(reply) and len(found) < 2):
         raise nonsense("a list of accounts")
+    if has_more(reply):
+        # Permanent, and no AmbiguousAccount: whoever compares the requester with the approver needs all of them.
+        raise PermanentError(
+            f"More than {len(found)} accounts answer to one address of the ticket. Tidy the addresses up in Entra (an "
+            "alternate address that many share, most often), then retry the ticket."
+        )
     return found
 
 

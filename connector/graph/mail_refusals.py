@@ -6,6 +6,7 @@ address must not choose what we take the refusal for.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
@@ -13,6 +14,7 @@ from connector.graph.client import Reply
 
 SCOPE: Final = "mail"
 SEND_MAIL: Final = "Mail.Send"
+ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 
 # Codes of Exchange, folded. Those marked are on record in public reports of sendMail, read 2026-11-22; the others are
 # from the list of codes of Exchange Web Services, which Graph passes on, and UNVERIFIED here. What is in no set goes by
@@ -59,7 +61,8 @@ def refusal(reply: Reply, *, mailbox: str, recipient: str) -> ConnectorError:
     shown = f"{reply.status} {reply.error.code}" if reply.error and code else str(reply.status)
     if code in LATER:
         return TemporaryError(
-            f"Microsoft Graph takes no mails from {mailbox} at the moment ({shown}). It is tried again by itself."
+            f"Microsoft Graph takes no mails from {mailbox} at the moment ({shown}). It is tried again by itself.",
+            retry_after=ASK_AGAIN_AFTER,
         )
     if code in NO_MAILBOX or reply.status == 404:
         return AuthenticationError(

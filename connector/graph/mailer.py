@@ -26,7 +26,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator
 
 from connector.adapter import Surroundings
-from connector.config import RegistrationSection, validate
+from connector.config import RegistrationSection, TenantId, validate
 from connector.core.address import checked_address, has_control_characters
 from connector.core.case import fold
 from connector.core.ports import Clock, Email, Finding, Level
@@ -34,6 +34,7 @@ from connector.errors import AuthenticationError, ConfigError, ConnectorError, P
 from connector.graph.client import GraphClient, Reply
 from connector.graph.credential import Credential, days_left, read_credential
 from connector.graph.mail_refusals import SCOPE, SEND_MAIL, refusal
+from connector.graph.report import CredentialLine
 from connector.graph.signin import App, SignIn
 from connector.http import Http
 
@@ -82,7 +83,7 @@ class GraphMailSettings(RegistrationSection):
     mailbox: Annotated[str, AfterValidator(_one_address)]
     from_name: Annotated[str, AfterValidator(_one_line)] | None = None
     reply_to: Annotated[str, AfterValidator(_one_address)] | None = None
-    tenant_id: str | None = None
+    tenant_id: TenantId | None = None
 
 
 class GraphMailer:
@@ -165,9 +166,9 @@ class GraphMailer:
         return self._settings.mailbox.rpartition("@")[2]
 
     @property
-    def sender_address(self) -> str:
-        """The mailbox that sends, folded: whoever may read it reads our mails to it, so it is never reset."""
-        return fold(self._settings.mailbox)
+    def own_addresses(self) -> frozenset[str]:
+        """The mailbox that sends, folded: whoever answers to it is never reset."""
+        return frozenset({fold(self._settings.mailbox)})
 
     def ready(self) -> None:
         """See `Mailer.ready`. Signs in, which a token in memory makes free; makes no call to Graph.
@@ -177,7 +178,10 @@ class GraphMailer:
         """
         self._sign_in.token()
         refused = self._refused
-        if refused is not None and self._clock() - refused.at < A_REFUSAL_COUNTS_FOR:
+        left = refused.until - self._clock() if refused is not None else timedelta(0)
+        if refused is not None and left > timedelta(0):
+            if refused.passing:
+                raise TemporaryError(refused.why, retry_after=left)
             raise AuthenticationError(refused.why, scope=SCOPE)
 
     def send(self, email: Email) -> None:
@@ -191,7 +195,10 @@ class GraphMailer:
                 (learn.microsoft.com/graph/throttling; a public report of mails that arrived after a 429 was read on
                 2026-11-22 too, so a mail may come twice).
         """
-        reply = self._post(self._message(email))
+        try:
+            reply = self._post(self._message(email))
+        except TemporaryError as failure:
+            raise self._noted(failure) from None
         if reply.fine:
             self._refused = None
             return
@@ -238,6 +245,11 @@ class GraphMailer:
                 Level.WARNING, "mail.client_id", f"The app for mails holds more than it needs: {', '.join(excess)}.",
                 "Take these away from it in Entra.",
             )  # fmt: skip
+
+    def credentials(self) -> tuple[CredentialLine, ...]:
+        """What an app of its own proves itself with, and how long that lasts; empty with the app of `graph`."""
+        known = self._credential
+        return (CredentialLine(known.place, known.key, days_left(known, self._clock())),) if self._own_app else ()
 
     # -- inside
 
@@ -295,14 +307,18 @@ class GraphMailer:
 
     def _noted(self, failure: ConnectorError) -> ConnectorError:
         if isinstance(failure, AuthenticationError):
-            self._refused = _Refused(str(failure), self._clock())
+            self._refused = _Refused(str(failure), self._clock() + A_REFUSAL_COUNTS_FOR)
+        elif isinstance(failure, TemporaryError) and failure.retry_after is not None:
+            # Else `ready` lets a password be set whose mail is sure not to go out before the pause is over.
+            self._refused = _Refused(str(failure), self._clock() + failure.retry_after, passing=True)
         return failure
 
 
 @dataclass(frozen=True)
 class _Refused:
     why: str
-    at: datetime
+    until: datetime
+    passing: bool = False
 
 
 def _recipient(address: str, name: str = "") -> dict[str, object]:

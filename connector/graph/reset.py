@@ -14,6 +14,7 @@ from connector.core.case import Action
 from connector.core.ports import MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import (
+    AuthenticationError,
     ConnectorError,
     NoSuchAccount,
     PasswordRejected,
@@ -89,6 +90,7 @@ class Resetter:
         `forceChangePasswordNextSignInWithMfa` is never used: after an MFA reset nobody could pass it. Not repeated
         inside: after an unclear answer the caller starts over with a new password.
         """
+        self._may_end_sessions(account_id)
         profile = {"password": password.reveal(), "forceChangePasswordNextSignIn": True}
         reply = self._client.call("PATCH", self._user(account_id), json={"passwordProfile": profile}, repeatable=False)
         if reply.fine:
@@ -105,6 +107,17 @@ class Resetter:
                     "where it is kept."
                 )
         raise self._refusal(reply, doing, SET_PASSWORD)
+
+    def _may_end_sessions(self, account_id: str) -> None:
+        """Refuse while nothing is changed: a password without the end of the sessions is mailed to nobody."""
+        held = self._client.permissions()
+        if held is not None and held & set(SET_PASSWORD) and not held & set(REVOKE_SESSIONS):
+            raise AuthenticationError(
+                f"The app may set the password of {account_id} in {self._client.place}, but not end its sessions, so "
+                f"nothing was changed. Grant the application permission {REVOKE_SESSIONS[0]} and have the customer's "
+                "admin consent again, then run: connector check",
+                scope=self._client.scope,
+            )
 
     def revoke_sessions(self, account_id: str) -> SessionsReport:
         """Sign the account out everywhere, and read back what the directory says then, in one call.
@@ -291,7 +304,10 @@ class _Removal:
             self._forbidden.add(method.key)
             self._refused[method.key] = f"the app may not remove it: grant {method.permission}"
         elif reply.meaning is Meaning.HELD_BACK:
-            self._refused[method.key] = "Microsoft keeps it as the default method: change the default, then remove it"
+            kept = " (mfa.keep leaves others in place, and so it cannot be the last one)" if self._keep else ""
+            self._refused[method.key] = (
+                f"Microsoft keeps it as the default method{kept}: change the default, then remove it"
+            )
         else:
             code = reply.error.code if reply.error and reply.error.code else "no code"
             self._refused[method.key] = f"Microsoft Graph refused its removal ({reply.status}, {code})"

@@ -97,6 +97,7 @@ class SignIn:
         self._given: Secret | None = None
         self._good_until: datetime | None = None
         self._renewed_at: datetime | None = None
+        self._failed_tries = 0
 
     def token(self) -> Secret:
         """An access token for Graph, from memory while it is good.
@@ -105,10 +106,14 @@ class SignIn:
             AuthenticationError: Microsoft refuses the app in this tenant; the message says what to do.
             TemporaryError: The sign-in service is away or has trouble of its own.
         """
+        tries = self._failed_tries
         with self._lock:
             try:
+                if self._failed_tries != tries and self._given is None:  # of whoever stood before us in this line
+                    raise self._passing("was away a moment ago")
                 answer = self._ask()
             except (AuthenticationError, TemporaryError):
+                self._failed_tries += 1
                 # MSAL wants a new token long before the old one ends; that can wait until all is well again.
                 if self._given is not None and self._good_until is not None and self._clock() < self._good_until:
                     return self._given
@@ -129,7 +134,7 @@ class SignIn:
         """
         with self._lock:
             now = self._clock()
-            if self._given is not None and self._given != refused:
+            if self._given != refused:  # renewed, or forgotten and about to be renewed, by another thread
                 return True
             if self._renewed_at is not None and now - self._renewed_at < RENEW_AT_MOST_EVERY:
                 return False
@@ -144,8 +149,10 @@ class SignIn:
         except AuthenticationError as failure:
             # Of the platform that makes our assertion: it does not know whom it stops.
             raise AuthenticationError(str(failure), scope=self.scope) from None
-        except (msal.exceptions.MsalError, ValueError, KeyError):
-            # Their texts may hold the answer's body.
+        except TemporaryError:
+            raise
+        except Exception:
+            # Whatever MSAL stumbles over in an odd answer; the texts may hold the answer's body.
             raise self._passing("sent something that is not a token") from None
         return answer if isinstance(answer, dict) else {}
 
@@ -162,7 +169,7 @@ class SignIn:
             # MSAL reads the tenant's sign-in description here; its text holds the answer's body.
             raise AuthenticationError(
                 f"Microsoft's sign-in service knows no tenant {self._tenant_id} ({self.place}). "
-                f"Correct {self.place}.tenant_id, or graph.authority for a national cloud, then run: connector check",
+                f"Correct {self.place}.tenant_id, or graph.cloud for a national cloud, then run: connector check",
                 scope=self.scope,
             ) from None
         except (msal.exceptions.MsalError, RuntimeError, KeyError):

@@ -140,9 +140,10 @@ class SmtpMailer:
         return domain_of(self._settings.sender.address)
 
     @property
-    def sender_address(self) -> str:
-        """The address that mails come from, folded: an account that answers to it is never reset."""
-        return fold(self._settings.sender.address)
+    def own_addresses(self) -> frozenset[str]:
+        """The sender, and the account that signs in for it, folded: whoever answers to these is never reset."""
+        names = (self._settings.sender.address, self._settings.username or "")
+        return frozenset(fold(name) for name in names if "@" in name)
 
     def ready(self) -> None:
         """Connect, encrypt, sign in, NOOP, leave. See `Mailer.ready`."""

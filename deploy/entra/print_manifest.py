@@ -20,11 +20,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from connector.config import read_yaml
-from connector.config.clouds import CLOUDS, read_cloud
-from connector.errors import ConfigError
-from connector.graph.permissions import PermissionSet, permissions_for, required_resource_access
-from connector.graph.signin import App, consent_link
+try:
+    from connector.config import read_yaml
+    from connector.config.clouds import CLOUDS, read_cloud
+    from connector.errors import ConfigError
+    from connector.graph.permissions import PermissionSet, permissions_for, required_resource_access
+    from connector.graph.signin import App, consent_link
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"{missing.name} is not there: run this with the Python in which the connector is installed, for example "
+        ".venv/bin/python in a checkout."
+    )
 
 EVERYTHING = "password,mfa"
 

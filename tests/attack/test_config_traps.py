@@ -28,7 +28,7 @@ def test_a_ticket_without_a_customer_belongs_to_no_tenant(tmp_path: Path, client
         Place(tmp_path, production=False, environ={"GRAPH": tmp_path.name}),
         where="connector.yaml",
     )
-    policy_for = policies(settings, sender="")
+    policy_for = policies(settings, senders=frozenset())
     assert policy_for(FakePsa("halo"), "").tenant == ""
     assert policy_for(FakePsa("halo"), "12").tenant == "contoso"
     assert policy_for(FakePsa("rt"), "12").tenant == "", "the same number in another PSA is another customer"

@@ -18,7 +18,6 @@ from tests.graph.conftest import border  # noqa: F401 - a fixture
 from tests.graph.test_mailer import SEND, mailer_at
 
 
-@pytest.mark.xfail(strict=True, reason="ready() knows of refusals, but not of a pause that Graph asked for")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -38,7 +37,6 @@ def test_a_mailbox_that_has_to_wait_is_not_ready(border: Border, answer: Back) -
         mailer.ready()
 
 
-@pytest.mark.xfail(strict=True, reason="the guard wants an address of the requester, not a usable one")
 @pytest.mark.parametrize(
     "address", ["rita@@contoso.example.com", "rita@contoso.example.com, eve@evil.example", "rita at contoso"]
 )
@@ -52,7 +50,6 @@ def test_no_password_is_set_for_a_requester_to_whom_no_mail_can_be_written(addre
     assert world.state_of(ticket) is State.NEEDS_PERSON
 
 
-@pytest.mark.xfail(strict=True, reason="the note of a hand-off is silent about a password that nobody got")
 def test_a_hand_off_after_the_password_was_set_tells_the_agent_that_nobody_has_it() -> None:
     world = World()
 
@@ -70,7 +67,6 @@ def test_a_hand_off_after_the_password_was_set_tells_the_agent_that_nobody_has_i
     assert "nobody" in world.note_with(ticket, "A person must take over")
 
 
-@pytest.mark.xfail(strict=True, reason="the missing right to end sessions shows only after the password was set")
 def test_no_password_is_set_where_the_sessions_could_not_be_ended_after_it(border: Border) -> None:  # noqa: F811
     """Seen 25 times in a row for one ticket: each try locks the account with another password that nobody gets."""
     border.roles = tuple(name for name in PERMISSIONS if name != "User.RevokeSessions.All")
@@ -81,14 +77,12 @@ def test_no_password_is_set_where_the_sessions_could_not_be_ended_after_it(borde
     assert border.asked("^PATCH") == []
 
 
-@pytest.mark.xfail(strict=True, reason="mail.tenant_id is not checked as tenants.<name>.tenant_id is")
 @pytest.mark.parametrize("tenant_id", ["common", "organizations", "../x", "a/b?c"])
 def test_the_tenant_of_the_mailbox_is_one_tenant(border: Border, tenant_id: str) -> None:  # noqa: F811
     with pytest.raises(ConfigError):
         mailer_at(border, tenant_id=tenant_id)
 
 
-@pytest.mark.xfail(strict=True, reason="the representation of a request holds its headers and its body")
 def test_a_request_shows_neither_token_nor_password() -> None:
     password, token = new_password(), Secret(new_password().reveal())
     request = _Request(

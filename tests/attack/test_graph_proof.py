@@ -27,7 +27,6 @@ def with_a_link_out(world: World) -> FakeTicket:
     return ticket
 
 
-@pytest.mark.xfail(strict=True, reason="the account is read before a reveal that is there already is taken in")
 def test_a_reveal_that_is_known_does_not_wait_for_graph(world: World) -> None:
     """A Graph that hangs takes minutes: so long nobody would be told that the link was opened."""
     ticket = with_a_link_out(world)
@@ -39,9 +38,6 @@ def test_a_reveal_that_is_known_does_not_wait_for_graph(world: World) -> None:
     assert world.directory.calls[before:] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ConfigError is not caught, counts as a bug, and the third one hands the case off"
-)
 def test_a_customer_taken_out_of_the_configuration_does_not_end_the_story_of_a_living_link(world: World) -> None:
     ticket = with_a_link_out(world)
 
@@ -58,9 +54,6 @@ def test_a_customer_taken_out_of_the_configuration_does_not_end_the_story_of_a_l
     assert world.state_of(ticket) is State.CLOSED
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the note names the retry status, but the case is closed when its link has ended"
-)
 def test_what_the_note_on_an_unconfirmed_password_advises_has_an_effect(world: World) -> None:
     ticket = with_a_link_out(world)
     world.run_for(minutes=90)

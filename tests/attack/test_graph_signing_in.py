@@ -16,7 +16,6 @@ from tests.graph.test_signin import sign_in_of
 WORKERS = 8
 
 
-@pytest.mark.xfail(strict=True, reason="between forgetting and fetching a token, renew() says no to the second thread")
 def test_two_threads_that_were_refused_with_the_same_old_token_both_try_the_new_one(border: Border) -> None:  # noqa: F811
     """Else the second case is handed off as "protected" in the minute after the customer's admin has consented."""
     sign_in = sign_in_of(border)
@@ -40,7 +39,6 @@ class Hanging(Http):
         raise TemporaryError(f"{method} {url} was not answered in time. It is tried again by itself.")
 
 
-@pytest.mark.xfail(strict=True, reason="each one in line makes the same hopeless try, one after the other")
 def test_those_in_line_behind_a_sign_in_that_failed_do_not_each_try_it_again(border: Border) -> None:  # noqa: F811
     """One tenant whose sign-in hangs (90 s a try) would hold all eight workers for twelve minutes, leases and all."""
     all_there = threading.Event()
@@ -68,9 +66,6 @@ def test_those_in_line_behind_a_sign_in_that_failed_do_not_each_try_it_again(bor
     assert http.calls == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="MSAL stumbles with errors that are not listed, and each counts as a bug of ours"
-)
 @pytest.mark.parametrize(
     "answer",
     [

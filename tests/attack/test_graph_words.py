@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from connector.core.case import State
 from connector.core.ports import MailKind
 from connector.errors import PermanentError
@@ -13,7 +11,6 @@ from connector.mail.preview import sample_letters
 from tests.fakes.world import SUBJECT, World, real_letters
 
 
-@pytest.mark.xfail(strict=True, reason="whatever was kept counts as a second factor")
 def test_an_address_for_self_service_that_was_kept_is_not_called_a_way_to_sign_in() -> None:
     """`email` only ever resets passwords: with nothing else kept, the password alone protects the account."""
     letter = sample_letters()["mfa_reset_done_kept"]
@@ -23,7 +20,6 @@ def test_an_address_for_self_service_that_was_kept_is_not_called_a_way_to_sign_i
     assert "protected by its password alone" in words
 
 
-@pytest.mark.xfail(strict=True, reason="the display name is written into notes as it is")
 def test_a_display_name_writes_no_line_of_its_own_into_a_note() -> None:
     world = World()
     world.directory.account(SUBJECT).display_name = "Lea\nApproved by Chief on 23 Nov 2026, 09:00 UTC."
@@ -33,7 +29,6 @@ def test_a_display_name_writes_no_line_of_its_own_into_a_note() -> None:
     assert not any(line.startswith("Approved by") for line in note.splitlines())
 
 
-@pytest.mark.xfail(strict=True, reason="a case that gives up at its first look does not know its requester yet")
 def test_the_requester_is_told_when_the_very_first_look_up_fails_for_good() -> None:
     world = World()
     world.directory.raise_before("find", PermanentError("Microsoft Graph refused the look-up (400)."))

@@ -252,10 +252,10 @@ def test_a_mailbox_with_signs_of_an_address_line_stays_one_step_of_the_path(bord
 
 def test_the_sender_is_known_in_the_form_in_which_addresses_are_compared(border: Border) -> None:
     mailer = mailer_at(border)
-    assert mailer.sender_address == "support@msp.example.com"
+    assert mailer.own_addresses == {"support@msp.example.com"}
     assert mailer.sender_domain == "msp.example.com"
     section = {"host": "127.0.0.1", "from": "IT <Support@MSP.example.com>"}
-    assert SmtpMailer.from_config("mail", section, around(border)).sender_address == "support@msp.example.com"
+    assert SmtpMailer.from_config("mail", section, around(border)).own_addresses == {"support@msp.example.com"}
 
 
 def test_it_is_found_by_its_kind() -> None:
@@ -589,3 +589,11 @@ def test_a_mail_whose_id_is_no_message_id_is_refused(border: Border) -> None:
     with pytest.raises(PermanentError):
         mailer_at(border).send(Email("no id", email.to, email.subject, email.text, email.html))
     assert border.calls == []
+
+
+def test_the_end_of_an_own_credential_is_known_to_the_daily_warning(border: Border) -> None:
+    assert mailer_at(border, tenant_id=TENANT).credentials() == ()
+    own = {"client_id": "mail-app", "client_secret": {"env": "OWN"}, "client_secret_expires": "2026-12-01"}
+    [line] = mailer_at(border, tenant_id=TENANT, **own).credentials()
+    assert line.place.startswith("mail")
+    assert line.days_left is not None

@@ -284,7 +284,7 @@ def owners_are_read_from_the_groups(scene: Scene, rnd: random.Random) -> None:
 def a_protected_user(scene: Scene, rnd: random.Random) -> None:
     upn = f"lea@{DOMAINS[0]}"
     names = [scene.subject, scene.subject.upper(), upn, upn.upper(), f" {upn} ", f"lea.alias@{DOMAINS[0]}"]
-    scene.home.protected_users.extend(["", f"max@{DOMAINS[0]}", rnd.choice(names)])
+    scene.home.protected_users.extend([f"max@{DOMAINS[0]}", rnd.choice(names)])
 
 
 @twist
