@@ -23,7 +23,7 @@ from enum import StrEnum
 import structlog
 
 from connector.core import brake, link_story, messages, notes, plan, proof, records, refusals, request, steps
-from connector.core.case import Action, Case, Proof, State, fold, mailbox
+from connector.core.case import Action, Case, Proof, State, mailbox
 from connector.core.machine import Event, advance
 from connector.core.ports import (
     Account,
@@ -45,12 +45,9 @@ from connector.core.ports import (
     Reset,
     SessionsReport,
     StatusTarget,
-    Ticket,
 )
 from connector.core.secret import Secret
-from connector.core.subject import read_subject
 from connector.errors import (
-    AmbiguousAccount,
     AuthenticationError,
     ConnectorError,
     DatabaseError,
@@ -61,6 +58,7 @@ from connector.errors import (
     TemporaryError,
     TicketGone,
 )
+from connector.lookout import Lookout, PolicyFor
 
 log = structlog.get_logger(__name__)
 
@@ -109,10 +107,6 @@ class Pass:
     authentication: str = ""
 
 
-PolicyFor = Callable[[Psa, str], steps.Policy]
-"""Gives the policy for a client id of a PSA; `tenant` is empty where none is mapped."""
-
-
 class Reconciler:
     """Carries cases forward. Safe to use from several threads: it keeps nothing between passes.
 
@@ -143,14 +137,14 @@ class Reconciler:
         lease: timedelta = LEASE,
     ) -> None:
         self._store = store
-        self._psas = psas
+        self._lookout = Lookout(
+            store=store, psas=psas, directory=directory, policy_for=policy_for, link_events=link_events
+        )
         self._directory = directory
         self._links = links
         self._letters = letters
         self._mailer = mailer
         self._limits = limits
-        self._policy_for = policy_for
-        self._link_events = link_events
         self._new_password = new_password
         self._clock = clock
         self._zone_name = zone_name
@@ -202,9 +196,9 @@ class Reconciler:
         for _ in range(MOST_STEPS):
             self._deliver_outbox(held)
             now = self._clock()
-            seen = self._look(held.case, now)
+            seen = self._lookout.look(held.case, now)
             # The ticket may have moved to another client: the policy is that of the ticket as it is now.
-            policy = self._policy(held.case, seen.ticket)
+            policy = self._lookout.policy(held.case, seen.ticket)
             step = plan.next_step(held.case, seen, policy, now=now)
             match step:
                 case steps.Wait(until):
@@ -223,99 +217,6 @@ class Reconciler:
                 case steps.Deliver():
                     self._deliver(held)
         raise RuntimeError(f"{held.case.id} made {MOST_STEPS} steps in one pass and is not done: a loop in the plan")
-
-    # ------------------------------------------------------------ looking
-
-    def _policy(self, case: Case, ticket: Ticket | None = None) -> steps.Policy:
-        return self._policy_for(self._psa(case), ticket.client_id if ticket else case.client_id)
-
-    def _psa(self, case: Case) -> Psa:
-        psa = self._psas.get(case.psa)
-        if psa is None:
-            raise TemporaryError(
-                f"The PSA {case.psa} of ticket {case.number} is not in the configuration any more. "
-                "Put it back, or cancel the case.",
-                retry_after=timedelta(hours=1),
-            )
-        return psa
-
-    def _look(self, case: Case, now: datetime) -> steps.Seen:
-        needs = plan.needs(case, now=now)
-        if needs.fresh_link_events:
-            self._link_events()
-        events = self._store.link_events(case.id, after=case.link_seq)
-        if needs.proof and not any(event.kind in link_story.TELLING for event in events):
-            return steps.Seen(link_events=events, account=self._account_for_proof(case))
-        if not needs.ticket:
-            return steps.Seen(link_events=events)
-        try:
-            ticket = self._psa(case).read(case.ticket_id)
-        except TicketGone as gone:
-            return steps.Seen(gone=str(gone), link_events=events)
-        seen = steps.Seen(ticket=ticket, link_events=events)
-        if not needs.account or ticket.closed or not ticket.mapped:
-            return seen
-        return self._with_account(seen, self._policy(case, ticket), ticket)
-
-    def _account_for_proof(self, case: Case) -> Account | None:
-        """The account, if it can be read now: the link's story must not wait for it."""
-        try:
-            return self._directory.read(case.tenant, case.subject_id)
-        except ConnectorError as failure:  # ConfigError too: the customer may be gone from the configuration
-            log.info("not_confirmed_yet", case=case.id, error=str(failure))
-            return None
-
-    def _with_account(self, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
-        subject = read_subject(ticket.subject_text)
-        if subject.problem or not policy.tenant:
-            return seen
-        try:
-            account = self._directory.find(policy.tenant, subject.address)
-        except NoSuchAccount:
-            home = self._foreign_home(policy.tenant, subject.address)
-            return replace(seen, account_problem=refusals.no_account(subject.address, home=home))
-        except AmbiguousAccount as failure:
-            return replace(seen, account_problem=refusals.ambiguous(subject.address, str(failure)))
-        except PermanentError as failure:  # here, and not as a failed pass: the requester is to be told
-            return replace(seen, account_problem=refusals.failed(str(failure), ticket.psa, ticket.number))
-        foreign = account.guest or not account.domain_verified
-        password = ticket.action is not None and ticket.action.resets_password
-        return replace(
-            seen,
-            account=account,
-            requester_ids=self._requester_ids(policy.tenant, ticket),
-            home=self._foreign_home(policy.tenant, subject.address) if foreign else "",
-            helps_itself=self._directory.can_help_itself(policy.tenant, account.id) if password else None,
-        )
-
-    def _foreign_home(self, tenant: str, address: str) -> str:
-        """Another tenant of ours to which the address belongs, so that the agent sees what went wrong."""
-        home = self._directory.home_of(address)
-        return home if home != tenant else ""
-
-    def _requester_ids(self, tenant: str, ticket: Ticket) -> frozenset[str]:
-        """Every identity of the requester's own account: whoever asks by an alias must not approve by the name."""
-        if ticket.requester is None or not ticket.requester.email:
-            return frozenset()
-        address = ticket.requester.email
-        found = self._identities_behind(tenant, address)
-        plain = mailbox(address)  # name+tag@ reaches name@, which alone may be known
-        return found | self._identities_behind(tenant, plain) if plain != fold(address) else found
-
-    def _identities_behind(self, tenant: str, address: str) -> frozenset[str]:
-        try:
-            return self._directory.find(tenant, address).person.identities
-        except NoSuchAccount:
-            return frozenset()  # from elsewhere: nothing more is known
-        except AmbiguousAccount as failure:
-            # A shared or alternate address: any of those accounts may be the one who asks.
-            return frozenset().union(*(self._identities_of(tenant, known) for known in failure.ids))
-
-    def _identities_of(self, tenant: str, account_id: str) -> frozenset[str]:
-        try:
-            return self._directory.read(tenant, account_id).person.identities
-        except NoSuchAccount:
-            return frozenset()
 
     # ------------------------------------------------------------ writing down
 
@@ -429,11 +330,11 @@ class Reconciler:
         """
         case = held.case
         try:
-            ticket = self._psa(case).read(case.ticket_id)
+            ticket = self._lookout.psa(case).read(case.ticket_id)
         except TicketGone as gone:
             self._record(held, records.end(case, None, steps.Seen(gone=str(gone))))
             return None
-        policy = self._policy(case, ticket)
+        policy = self._lookout.policy(case, ticket)
         if ticket.closed or not ticket.mapped:
             self._record(held, records.end(case, ticket, steps.Seen(ticket=ticket)))
             return None
@@ -555,14 +456,14 @@ class Reconciler:
             # 7. Dying before this line repeats the step: two mails, one living link, the true password. When the
             # database's answer is lost instead, the link stays: if it was saved, this is the link that counts.
             record = link_story.after_delivery(
-                held.case, mailed.link, self._policy(held.case), open_proof=mailed.proof, shown=mailed.shown,
+                held.case, mailed.link, self._lookout.policy(held.case), open_proof=mailed.proof, shown=mailed.shown,
                 now=self._clock(),
             )  # fmt: skip
             self._record(held, record)
 
     def _deliver_behind(self, held: _Held, link_id: str) -> _Delivered | None:
         """The link whose mail was accepted; `None` when there is no yes, which has been written down."""
-        policy = self._policy(held.case)
+        policy = self._lookout.policy(held.case)
         for candidate in range(1, PASSWORD_CANDIDATES + 1):
             # 3. Made in memory, sealed into the link, and nowhere else.
             password = self._new_password()
@@ -646,11 +547,11 @@ class Reconciler:
     def _hand_over(self, case: Case, row: OutboxRow) -> None:
         match row.message.body:
             case Note() as note:
-                psa = self._psa(case)
+                psa = self._lookout.psa(case)
                 if row.attempts == 0 or not psa.has_note(case.ticket_id, note.marker):
                     psa.add_note(case.ticket_id, note)
             case StatusTarget() as target:
-                self._psa(case).move(case.ticket_id, target)
+                self._lookout.psa(case).move(case.ticket_id, target)
             case Letter() as letter:
                 self._mailer.send(self._letters.write(letter))
 

@@ -1,0 +1,158 @@
+"""What is true now about one case: its ticket, its account, its requester, its link. Reads, and decides nothing.
+
+The PSA is the truth about the request, the directory about the account, the link service about the link; `plan.needs`
+says which of them a state wants to hear. What makes a request impossible (no such account, a doubtful address) is a
+fact here, not a failure, so that everybody is told before an approver is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from connector.core import link_story, plan, refusals, steps
+from connector.core.case import Case, fold, mailbox
+from connector.core.ports import Account, CaseStore, Directory, Psa, Ticket
+from connector.core.subject import read_subject
+from connector.errors import (
+    AmbiguousAccount,
+    ConnectorError,
+    NoSuchAccount,
+    PermanentError,
+    TemporaryError,
+    TicketGone,
+)
+
+log = structlog.get_logger(__name__)
+
+PolicyFor = Callable[[Psa, str], steps.Policy]
+"""Gives the policy for a client id of a PSA; `tenant` is empty where none is mapped."""
+
+
+class Lookout:
+    """Looks at the outside for the reconciler. Safe to use from several threads: it keeps nothing.
+
+    Args:
+        policy_for: The configuration that applies to a client of a PSA.
+        link_events: Brings the link service's events up to the present into the store.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        psas: Mapping[str, Psa],
+        directory: Directory,
+        policy_for: PolicyFor,
+        link_events: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._psas = psas
+        self._directory = directory
+        self._policy_for = policy_for
+        self._link_events = link_events
+
+    def policy(self, case: Case, ticket: Ticket | None = None) -> steps.Policy:
+        """What applies to a case, by the ticket as it is now where that was read."""
+        return self._policy_for(self.psa(case), ticket.client_id if ticket else case.client_id)
+
+    def psa(self, case: Case) -> Psa:
+        """Where its ticket lives.
+
+        Raises:
+            TemporaryError: It is not configured any more.
+        """
+        psa = self._psas.get(case.psa)
+        if psa is None:
+            raise TemporaryError(
+                f"The PSA {case.psa} of ticket {case.number} is not in the configuration any more. "
+                "Put it back, or cancel the case.",
+                retry_after=timedelta(hours=1),
+            )
+        return psa
+
+    def look(self, case: Case, now: datetime) -> steps.Seen:
+        """Everything that `plan.next_step` wants to know in this state.
+
+        Raises:
+            TemporaryError, AuthenticationError, PermanentError: A system that is needed for it does not tell.
+        """
+        needs = plan.needs(case, now=now)
+        if needs.fresh_link_events:
+            self._link_events()
+        events = self._store.link_events(case.id, after=case.link_seq)
+        if needs.proof and not any(event.kind in link_story.TELLING for event in events):
+            return steps.Seen(link_events=events, account=self._account_for_proof(case))
+        if not needs.ticket:
+            return steps.Seen(link_events=events)
+        try:
+            ticket = self.psa(case).read(case.ticket_id)
+        except TicketGone as gone:
+            return steps.Seen(gone=str(gone), link_events=events)
+        seen = steps.Seen(ticket=ticket, link_events=events)
+        if not needs.account or ticket.closed or not ticket.mapped:
+            return seen
+        return self._with_account(seen, self.policy(case, ticket), ticket)
+
+    def _account_for_proof(self, case: Case) -> Account | None:
+        """The account, if it can be read now: the link's story must not wait for it."""
+        try:
+            return self._directory.read(case.tenant, case.subject_id)
+        except ConnectorError as failure:  # ConfigError too: the customer may be gone from the configuration
+            log.info("not_confirmed_yet", case=case.id, error=str(failure))
+            return None
+
+    def _with_account(self, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
+        subject = read_subject(ticket.subject_text)
+        if subject.problem or not policy.tenant:
+            return seen
+        try:
+            account = self._directory.find(policy.tenant, subject.address)
+        except NoSuchAccount:
+            home = self._foreign_home(policy.tenant, subject.address)
+            return replace(seen, account_problem=refusals.no_account(subject.address, home=home))
+        except AmbiguousAccount as failure:
+            return replace(seen, account_problem=refusals.ambiguous(subject.address, str(failure)))
+        except PermanentError as failure:  # here, and not as a failed pass: the requester is to be told
+            return replace(seen, account_problem=refusals.failed(str(failure), ticket.psa, ticket.number))
+        foreign = account.guest or not account.domain_verified
+        password = ticket.action is not None and ticket.action.resets_password
+        return replace(
+            seen,
+            account=account,
+            requester_ids=self._requester_ids(policy.tenant, ticket),
+            home=self._foreign_home(policy.tenant, subject.address) if foreign else "",
+            helps_itself=self._directory.can_help_itself(policy.tenant, account.id) if password else None,
+        )
+
+    def _foreign_home(self, tenant: str, address: str) -> str:
+        """Another tenant of ours to which the address belongs, so that the agent sees what went wrong."""
+        home = self._directory.home_of(address)
+        return home if home != tenant else ""
+
+    def _requester_ids(self, tenant: str, ticket: Ticket) -> frozenset[str]:
+        """Every identity of the requester's own account: whoever asks by an alias must not approve by the name."""
+        if ticket.requester is None or not ticket.requester.email:
+            return frozenset()
+        address = ticket.requester.email
+        found = self._identities_behind(tenant, address)
+        plain = mailbox(address)  # name+tag@ reaches name@, which alone may be known
+        return found | self._identities_behind(tenant, plain) if plain != fold(address) else found
+
+    def _identities_behind(self, tenant: str, address: str) -> frozenset[str]:
+        try:
+            return self._directory.find(tenant, address).person.identities
+        except NoSuchAccount:
+            return frozenset()  # from elsewhere: nothing more is known
+        except AmbiguousAccount as failure:
+            # A shared or alternate address: any of those accounts may be the one who asks.
+            return frozenset().union(*(self._identities_of(tenant, known) for known in failure.ids))
+
+    def _identities_of(self, tenant: str, account_id: str) -> frozenset[str]:
+        try:
+            return self._directory.read(tenant, account_id).person.identities
+        except NoSuchAccount:
+            return frozenset()
