@@ -125,7 +125,7 @@ class WiredHttp(Http):
         return answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WiredSurroundings(Surroundings):
     """Gives out clients on one wire."""
 
