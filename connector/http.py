@@ -178,7 +178,9 @@ class Http:
         return retrying(self._once, request, frozenset(expect))
 
     def ready(self, what: str) -> None:
-        """Say whether a call would be sent now. Sends nothing and waits for nothing.
+        """Say whether a call would be sent now, without any wait. Sends nothing.
+
+        For whoever has not begun yet: a worker that would only wait had better work for somebody else.
 
         Args:
             what: For the message: what would not be sent.
@@ -187,18 +189,22 @@ class Http:
             TemporaryError: A pause that was asked for is not over.
         """
         left = self._gate.left()
-        if left and not self._gate.worth_waiting(left):
-            raise TemporaryError(
-                f"{self.system} has asked {self.scope} for a pause, of which {left.total_seconds():.1f} s are left, so "
-                f"{what} was not sent. It is tried again by itself.",
-                retry_after=left,
-            )
+        if left:
+            raise self._on_hold(what, left)
 
     def _pass_gate(self, where: str) -> None:
-        self.ready(where)
         left = self._gate.left()
+        if left and not self._gate.worth_waiting(left):
+            raise self._on_hold(where, left)
         if left:
             self._gate.wait(left.total_seconds())
+
+    def _on_hold(self, what: str, left: timedelta) -> TemporaryError:
+        return TemporaryError(
+            f"{self.system} has asked {self.scope} for a pause, of which {left.total_seconds():.1f} s are left, so "
+            f"{what} was not sent. It is tried again by itself.",
+            retry_after=left,
+        )
 
     def _once(self, request: _Request, expect: frozenset[int]) -> Answer:
         where = f"{request.method} {_without_query(request.url)}"

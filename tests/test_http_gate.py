@@ -217,3 +217,15 @@ def test_a_crowd_of_a_throttled_customer_costs_one_call_a_pause(http: Http, web:
         walk.seconds += 10
     assert len(web.calls) == 3
     assert walk.slept == []
+
+
+def test_whoever_has_not_begun_waits_for_no_rest_however_short(http: Http, walk: Walk) -> None:
+    http.ready("the next call")
+    http.hold_off(timedelta(seconds=30))
+    walk.seconds += 29.5
+    with pytest.raises(TemporaryError) as failure:
+        http.ready("the next call")
+    assert failure.value.retry_after == timedelta(seconds=0.5)
+    assert walk.slept == []
+    walk.seconds += 0.5
+    http.ready("the next call")
