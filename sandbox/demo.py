@@ -187,7 +187,8 @@ def main() -> int:
     lifetime = {} if words.play else {"links": {"lifetime": LINK_LIFETIME}}
     started = time.monotonic()
     try:
-        with Stage(folder, settings=lifetime) as stage:
+        # What the commands print is shown here: they break their lines where this console does.
+        with Stage(folder, settings=lifetime, environ={"COLUMNS": str(console.width)}) as stage:
             stage.start_all()
             narrator = Narrator(stage, console)
             if words.play:
