@@ -17,10 +17,10 @@ from connector.graph.comparison import compare
 from connector.graph.credential import Credential, days_left
 from connector.graph.excess import NOT_A_ROLE, USER_ADMINISTRATOR, role_of
 from connector.graph.facts import object_id, rows_of
-from connector.graph.permissions import PermissionSet
+from connector.graph.permissions import PermissionSet, may
 from connector.graph.report import AppReport, CredentialLine, RoleLine, TenantReport, permission_findings
 from connector.graph.signin import Registration, SignIn, consent_link
-from connector.graph.tenant_facts import ask, may, read_domains, read_pass_policy, read_self_service
+from connector.graph.tenant_facts import ask, read_domains, read_pass_policy, read_self_service
 from connector.graph.tokens import TokenFacts, read_token
 
 READ_ROLES = "RoleManagement.Read.Directory"

@@ -21,10 +21,10 @@ from connector.graph.facts import (
     Facts,
     accounts,
     addresses_of,
+    domains_of,
     has_more,
     is_address,
     is_guest,
-    listed,
     moment,
     name_of,
     names,
@@ -32,7 +32,7 @@ from connector.graph.facts import (
     object_id,
     rows_of,
 )
-from connector.graph.permissions import STAND_INS
+from connector.graph.permissions import enough, may
 from connector.graph.refusals import Meaning
 
 FACTS = (
@@ -46,7 +46,7 @@ GROUPS_PER_CHECK = 20
 MOST_OWNERS_SHOWN = 20
 """`$expand` shows no more than this many. Source: learn.microsoft.com/graph/query-parameters, read 2026-11-22."""
 
-READ_ROLES = ("RoleManagement.Read.Directory", *STAND_INS["RoleManagement.Read.Directory"])
+READ_ROLES = enough("RoleManagement.Read.Directory")
 READ_ELIGIBLE = (  # not RoleManagement.Read.All: github.com/microsoftgraph/microsoft-graph-docs-contrib/issues/1980
     "RoleEligibilitySchedule.Read.Directory",
     "RoleEligibilitySchedule.ReadWrite.Directory",
@@ -58,9 +58,7 @@ ELIGIBLE = "/roleManagement/directory/roleEligibilityScheduleInstances"
 """The memberships name built-in roles alone (a directoryRole stands for a built-in one). Custom roles, and roles that
 wait to be activated, are asked for here, where the customer has granted that we may see them; `connector check` warns
 where not. Source: learn.microsoft.com/graph/api/resources/directoryrole and unifiedroleassignment, read 2026-11-22."""
-READ_REPORTS = ("AuditLog.Read.All",)
-
-READ_USERS = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+READ_USERS = enough("User.Read.All")
 
 # The filter, not the property, tells role-assignable groups: without a permission to read groups their properties
 # come back empty, but the filter still sees them. That it works on memberships and owned objects is UNVERIFIED;
@@ -226,13 +224,10 @@ class Lookup:
         """
         verified: bool | None = None
         kinds: set[str] = set()
-        for reply, name, kind in (
-            (replies["organization"], "name", "type"),
-            (replies["domains"], "id", "authenticationType"),
+        for rows, name, kind in (
+            (domains_of(replies["organization"]), "name", "type"),
+            (rows_of(replies["domains"]), "id", "authenticationType"),
         ):
-            rows = rows_of(reply)
-            if rows is not None and kind == "type":
-                rows = [row for one in rows for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
             for row in rows or ():
                 # An organization lists verified domains only; elsewhere each one must say so.
                 if fold(str(row.get(name, ""))) == domain and (kind == "type" or row.get("isVerified") is True):
@@ -287,13 +282,12 @@ class Lookup:
     def verified_domains(self) -> frozenset[str]:
         """The verified domains of this tenant, folded. One call; empty where they cannot be read."""
         ask = Ask("organization", "/organization?$select=id,verifiedDomains")
-        rows = rows_of(self._client.batch([ask])[ask.id])
-        domains = [row for one in rows or () for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
-        return frozenset(fold(str(row["name"])) for row in domains if row.get("name"))
+        domains = domains_of(self._client.batch([ask])[ask.id])
+        return frozenset(fold(str(row["name"])) for row in domains or () if row.get("name"))
 
     def may_read_reports(self) -> bool:
         """Whether it is worth asking `can_help_itself`."""
-        return bool((self._client.permissions() or frozenset()) & set(READ_REPORTS))
+        return may("AuditLog.Read.All", self._client.permissions() or ())
 
     def can_help_itself(self, account_id: str) -> bool | None:
         """Whether the account can reset its own password; `None` where that cannot be read. One call.

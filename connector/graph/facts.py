@@ -150,6 +150,14 @@ def rows_of(reply: Reply) -> list[Mapping[str, Any]] | None:
     return value
 
 
+def domains_of(organization: Reply) -> list[Mapping[str, Any]] | None:
+    """The verified domains in an answer about the organization; `None` when it is no such answer."""
+    rows = rows_of(organization)
+    if rows is None:
+        return None
+    return [row for one in rows for row in listed(one.get("verifiedDomains")) if isinstance(row, Mapping)]
+
+
 def has_more(reply: Reply) -> bool:
     return isinstance(reply.body, Mapping) and bool(reply.body.get("@odata.nextLink"))
 

@@ -34,11 +34,10 @@ from connector.errors import AuthenticationError, ConfigError, ConnectorError, P
 from connector.graph.client import GraphClient, Reply
 from connector.graph.credential import Credential, days_left, read_credential
 from connector.graph.mail_refusals import SCOPE, SEND_MAIL, refusal
-from connector.graph.report import CredentialLine
+from connector.graph.report import WARN_DAYS, CredentialLine
 from connector.graph.signin import App, SignIn
 from connector.http import Http
 
-WARN_DAYS: Final = 30
 A_REFUSAL_COUNTS_FOR: Final = timedelta(minutes=5)
 """How long `ready` says no after the mailbox was refused: long enough for the tries of one case, short enough to notice
 by ourselves that it was mended. Exchange itself takes between half an hour and two hours."""

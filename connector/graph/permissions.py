@@ -209,6 +209,16 @@ STAND_INS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def enough(name: str) -> tuple[str, ...]:
+    """The permissions of which one lets the calls of `name` through; itself comes first."""
+    return (name, *STAND_INS.get(name, ()))
+
+
+def may(name: str, held: Collection[str]) -> bool:
+    """Whether whoever holds these may do what `name` is for. To tell whether asking is worth it; Graph decides."""
+    return not set(enough(name)).isdisjoint(held)
+
+
 def permissions_for(sets: Collection[PermissionSet], *, narrow_mfa: bool = False) -> tuple[Permission, ...]:
     """The permissions of an app registration for these sets, in the table's order.
 

@@ -24,13 +24,13 @@ from connector.errors import (
 from connector.graph.client import Ask, GraphClient, Reply
 from connector.graph.facts import moment, object_id
 from connector.graph.methods import Method, read_methods
+from connector.graph.permissions import ANY_METHOD, LIST_METHODS, enough
 from connector.graph.refusals import Meaning
 from connector.http import Pace
 
 SET_PASSWORD = ("User-PasswordProfile.ReadWrite.All",)
-REVOKE_SESSIONS = ("User.RevokeSessions.All", "User.ReadWrite.All", "Directory.ReadWrite.All")
-LIST_METHODS = ("UserAuthenticationMethod.ReadWrite.All", "UserAuthenticationMethod.Read.All")
-ANY_METHOD = "UserAuthenticationMethod.ReadWrite.All"
+REVOKE_SESSIONS = enough("User.RevokeSessions.All")
+READ_METHODS = (ANY_METHOD, LIST_METHODS)
 READ_BACK = "id,lastPasswordChangeDateTime,signInSessionsValidFromDateTime"
 
 METHODS_TIMEOUT = timedelta(seconds=65)
@@ -334,7 +334,7 @@ class _Removal:
     def _list(self) -> list[Method]:
         reply = self._resetter.method_call("GET", f"{self._user}/authentication/methods", until=self._until)
         if not reply.fine:
-            raise self._resetter.refusal(reply, f"to list the sign-in methods of {self._account_id}", LIST_METHODS)
+            raise self._resetter.refusal(reply, f"to list the sign-in methods of {self._account_id}", READ_METHODS)
         return read_methods(reply.body)
 
     def _why(self, method: Method) -> str:

@@ -14,8 +14,8 @@ from connector.core.case import fold
 from connector.core.ports import Finding, Level
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.graph.client import Ask, GraphClient, Reply
-from connector.graph.facts import listed, rows_of
-from connector.graph.permissions import STAND_INS
+from connector.graph.facts import domains_of, rows_of
+from connector.graph.permissions import may
 from connector.graph.report import DomainLine, PassPolicy
 
 READ_PASS_POLICY = "Policy.Read.AuthenticationMethod"  # noqa: S105 - the name of a permission
@@ -43,10 +43,8 @@ def read_domains(client: GraphClient, about: str) -> tuple[tuple[DomainLine, ...
         temporary = isinstance(failure, TemporaryError)
         return (), (Finding(level, about, str(failure), temporary=temporary),)
     kinds: dict[str, set[str]] = {}
-    for one in rows_of(reply) or ():
-        for row in listed(one.get("verifiedDomains")):
-            if isinstance(row, Mapping):
-                kinds.setdefault(fold(str(row.get("name", ""))), set()).add(fold(str(row.get("type", ""))))
+    for row in domains_of(reply) or ():
+        kinds.setdefault(fold(str(row.get("name", ""))), set()).add(fold(str(row.get("type", ""))))
     for row in rows_of(replies["domains"]) or ():
         if row.get("isVerified") is True:
             kinds.setdefault(fold(str(row.get("id", ""))), set()).add(fold(str(row.get("authenticationType", ""))))
@@ -114,10 +112,6 @@ def _why_not(reply: Reply | None) -> str:
         return "not readable: Microsoft Graph sent something else"
     code = f" {reply.error.code}" if reply.error and reply.error.code else ""
     return f"not readable: Microsoft Graph refused it ({reply.status}{code})"
-
-
-def may(name: str, held: frozenset[str]) -> bool:
-    return name in held or bool(held & set(STAND_INS.get(name, ())))
 
 
 def _whole(value: object) -> int | None:
