@@ -65,6 +65,10 @@ CASES = [
     Refused("guest.name_example.com#EXT#@contoso.onmicrosoft.com", "guest", "is a guest", GUEST, kind="MFA Reset"),
     Refused("grete@contoso.com", "synchronised", "synchronised from an on-premises directory", "own directory"),
     Refused("henk@partners.contoso.com", "federated", "of a federated domain", "own directory"),
+    Refused("zoe@contoso.com", "facts_unknown", "its userType is empty", DESK),
+    Refused("paul@gone.example", "foreign_domain", "does not belong to a verified domain", "your organisation as we"),
+    Refused("dana@contoso.com", "unknown_action", "does not say what is to be reset", "not clear what is to be reset",
+            kind="Account Reset"),
     Refused("jan@contoso.com", "disabled", "is disabled", "This account is disabled"),
     Refused("gone@contoso.com", "no_account", "misspelt, deleted, or somebody else's", NOBODY),
     Refused("hana@fabrikam.com", "wrong_tenant", "belongs to another customer: tenants.fabrikam", NOBODY),
@@ -86,6 +90,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Stage(tmp_path_factory.mktemp("refusals")) as stage:
         stage.start_sandbox()
         stage.control("PATCH", "/tenants/contoso", {"grant": ["RoleManagement.Read.Directory", "AuditLog.Read.All"]})
+        stage.control("PATCH", "/accounts/zoe@contoso.com", {"properties": {"userType": None}})
+        moved = {"userPrincipalName": "paul@gone.example", "mail": "paul@gone.example"}  # a domain given up since
+        stage.control("PATCH", "/accounts/paul+sales@contoso.com", {"properties": moved})
         groups = stage.facts["tenants"]["contoso"]["groups"]
         protected = [id_ for name, id_ in groups.items() if name in ("Do not reset", "Crown") or "Protected" in name]
         assert len(protected) > 20
