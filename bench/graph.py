@@ -189,7 +189,7 @@ class Service:
             letters=MarkingLetters(real_letters(), self.mailer),
             mailer=self.mailer,
             limits=wide_limits(),
-            policy_for=lambda psa, client: Policy(tenant=f"t{client}", approvers=None, timing=psa.timing),
+            policy_for=lambda psa, client: Policy(tenant=f"t{client}", approvers=None, timing=psa.rules.timing),
             link_events=polls.read_links_now,
             new_password=new_password,
             clock=_now,

@@ -59,6 +59,10 @@ class AmbiguousAccount(PermanentError):
         self.ids = tuple(ids)
 
 
+class PushRefused(PermanentError):
+    """What came in by push does not prove that the PSA sent it; it was not looked at."""
+
+
 class PasswordRejected(PermanentError):
     """The directory did not like the candidate (banned word, complexity); another candidate may pass."""
 

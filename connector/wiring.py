@@ -179,8 +179,8 @@ def policies(settings: ConnectorSettings, *, senders: frozenset[str]) -> Callabl
         listed = frozenset(fold(address) for address in settings.tenants[tenant].approvers) if tenant else frozenset()
         return Policy(
             tenant=tenant,
-            approvers=listed if psa.approvers_listed else None,
-            timing=psa.timing,
+            approvers=listed if psa.rules.approvers_listed else None,
+            timing=psa.rules.timing,
             lifetime=settings.links.lifetime,
             views=settings.links.views,
             zone=ZoneInfo(zone_of(settings, tenant)),

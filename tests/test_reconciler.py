@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -691,7 +692,8 @@ def test_one_approver_of_two_is_not_enough(world: World) -> None:
 
 
 def test_short_timing_of_a_psa_is_kept(world: World) -> None:
-    world.psa._timing = Timing(remind_after=timedelta(minutes=10), reminders=1, give_up_after=timedelta(minutes=30))
+    timing = Timing(remind_after=timedelta(minutes=10), reminders=1, give_up_after=timedelta(minutes=30))
+    world.psa.rules = replace(world.psa.rules, timing=timing)
     ticket = world.ticket()
     world.run_for(minutes=40)
     assert world.case_of(ticket).outcome is Outcome.TIMED_OUT

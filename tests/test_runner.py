@@ -48,7 +48,7 @@ class Service:
             letters=PlainLetters(),
             mailer=self.mailer,
             limits=wide_limits(),
-            policy_for=lambda psa, _: Policy(tenant="contoso", approvers=None, timing=psa.timing),
+            policy_for=lambda psa, _: Policy(tenant="contoso", approvers=None, timing=psa.rules.timing),
             link_events=polls.read_links_now,
             new_password=new_password,
             clock=now,

@@ -127,6 +127,7 @@ class Approval:
         overridden: Somebody else decided in the approver's place (administrator override).
         delegated_by: Who passed the decision on, or `None`.
         evidence: Where it was read, for the audit: `TicketApproval 4242/1/3`, `transaction 812`.
+        digest: Of the rows that it was read from; see `evidence.digest_of`. Empty where the adapter gives none.
     """
 
     approver: Person
@@ -137,6 +138,7 @@ class Approval:
     overridden: bool = False
     delegated_by: Person | None = None
     evidence: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ class Case:
         action: As last read; `None` before the first look or when the ticket does not say.
         subject: The address as last read, cleaned; empty when the ticket has none.
         subject_id: The Entra object id that the address stood for when it was recognised.
-        approval: The decision that we acted or are acting on.
+        approvals: The decisions that we acted or are acting on, oldest first: every yes, or the one no.
         link_id: The newest link made for this case. The older ones are revoked.
         views_used: Reveals of the newest link that we know of.
         link_seq: The newest link event that this case has taken in.
@@ -212,7 +214,7 @@ class Case:
     subject_name: str = ""
     reason: str = ""
     request_since: datetime | None = None
-    approval: Approval | None = None
+    approvals: tuple[Approval, ...] = ()
     waiting_since: datetime | None = None
     reminders: int = 0
     link_id: str = ""
@@ -233,3 +235,8 @@ class Case:
     requester_ids: frozenset[str] = frozenset()
     outcome: Outcome | None = None
     explanation: str = ""
+
+    @property
+    def approval(self) -> Approval | None:
+        """The newest of the decisions."""
+        return self.approvals[-1] if self.approvals else None

@@ -9,6 +9,17 @@ from connector.core import notes
 from connector.core.case import Approval, Case
 from connector.core.ports import Letter, MailKind, Message, Note, StatusTarget
 
+PUBLIC_TOPICS = frozenset(
+    {"recognised", "changed", "reminder", "timed_out", "rejected", "link_sent", "methods", "expired"}
+)
+"""Topics of notes that a mapping may show to the requester. They say nothing that the mails to the requester do not;
+all others may hold what helps an attacker (why an account is protected, from where a link was opened)."""
+
+
+def topic_of(key: str) -> str:
+    """What a message is about: the first word of its key."""
+    return key.partition(":")[0]
+
 
 def note_row(case: Case, key: str, text: str) -> Message:
     """A note of ours, with the marker by which it is found again."""

@@ -249,7 +249,7 @@ def _approve(case: Case, ticket: Ticket, policy: Policy) -> Record:
     approval = ticket.approval.decisions[-1]
     return Record(
         event=Event.APPROVED,
-        changes={"approval": approval},
+        changes={"approvals": ticket.approval.decisions},
         # No note of its own: the note on what was done, or why it was not, names the approval too.
         messages=mail_rows(
             case,
@@ -266,7 +266,7 @@ def _reject(case: Case, ticket: Ticket, policy: Policy) -> Record:
     no = next((decision for decision in reversed(ticket.approval.decisions) if not decision.approved), None)
     return Record(
         event=Event.REJECTED,
-        changes={"approval": no, "outcome": Outcome.REJECTED, "explanation": "rejected in the PSA"},
+        changes={"approvals": (no,) if no else (), "outcome": Outcome.REJECTED, "explanation": "rejected in the PSA"},
         messages=(
             note_row(case, f"rejected:{case.round}", notes.rejected(no, policy.pen)),
             *mail_rows(

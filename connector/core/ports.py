@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from connector.core.business_hours import BusinessHours
 from connector.core.case import Action, Approval, Case, Person
 from connector.core.secret import Secret
 
@@ -91,6 +92,11 @@ class Ticket:
         created_at, updated_at: By the PSA's clock; `updated_at` is `None` where the PSA does not tell.
         request_changed_at: When subject or action last changed, from the PSA's own history; `None` when the PSA
             keeps none that we can read.
+        subject_id: The Entra object id that the PSA itself holds for the subject; empty where it holds none. It only
+            ever serves to refuse.
+        taken_by: Name of the person who owns the ticket, where the mapping says that an owner ends our work; or empty.
+        also_not_approvers: Who had a part in raising the ticket without being its requester (the agent who logged it):
+            they must not approve it either.
         url: Where an agent opens it; empty when not known.
     """
 
@@ -113,6 +119,9 @@ class Ticket:
     created_at: datetime
     updated_at: datetime | None = None
     request_changed_at: datetime | None = None
+    subject_id: str = ""
+    taken_by: str = ""
+    also_not_approvers: tuple[Person, ...] = ()
     url: str = ""
 
 
@@ -152,22 +161,78 @@ class Note:
         text: Plain text, lines separated by newlines; the adapter turns it into what its PSA wants, escaped.
         marker: A short word that no other note carries; written into the note and looked for before a repeat.
         public: Visible to the requester.
+        time_spent: Booked with the note where the PSA books time; zero books none.
     """
 
     text: str
     marker: str
     public: bool = False
+    time_spent: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a PSA, or whoever says so, has sent us. It proves nothing but that somebody knows our address.
+
+    Attributes:
+        headers: By lower-case name.
+        query: Of the address; the last one of several values.
+        body: The bytes as they came, for signatures.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How long the people of one PSA have. Every value can be set in the mapping, under `timing`."""
+    """How long the people of one PSA have. Every value can be set in the mapping, under `timing`.
+
+    Attributes:
+        hours: In which the reminders are counted and sent; `None`: around the clock. The end of the wait
+            (`give_up_after`) is always counted around the clock.
+        psa_reminds: The PSA reminds its approvers itself: only the requester hears from us.
+    """
 
     remind_after: timedelta = timedelta(hours=4)
     remind_every: timedelta = timedelta(hours=24)
     reminders: int = 3
     give_up_after: timedelta = timedelta(days=7)
     approval_valid: timedelta = timedelta(hours=24)
+    hours: BusinessHours | None = None
+    psa_reminds: bool = False
+
+
+class DryRun(StrEnum):
+    """Whether anything is changed outside."""
+
+    OFF = "off"
+    NOTES = "notes"
+    """Nothing but private notes that say what would have been done."""
+    SILENT = "silent"
+    """Nothing at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the mapping of one PSA says about all of its requests.
+
+    Attributes:
+        actions: Every action that a ticket can ask for.
+        approvers_listed: `True`: only approvers under `tenants.<name>.approvers` count (mapping: `approvers: listed`).
+        approvers_minimum: How many different people must have said yes.
+        public_notes: Topics of the notes that the requester may see; see `messages.PUBLIC_TOPICS`.
+        time_spent: Booked once a case, with the note on what was done; zero books none.
+    """
+
+    actions: frozenset[Action] = frozenset(Action)
+    timing: Timing = Timing()
+    approvers_listed: bool = True
+    approvers_minimum: int = 1
+    public_notes: frozenset[str] = frozenset()
+    dry_run: DryRun = DryRun.OFF
+    time_spent: timedelta = timedelta(0)
 
 
 @runtime_checkable
@@ -179,11 +244,8 @@ class Psa(Protocol):
         """The name in `connector.yaml`."""
 
     @property
-    def timing(self) -> Timing: ...
-
-    @property
-    def approvers_listed(self) -> bool:
-        """`True`: only approvers under `tenants.<name>.approvers` count (mapping: `approvers: listed`)."""
+    def rules(self) -> Rules:
+        """What its mapping says; the same for as long as the object lives."""
 
     def check(self) -> Iterable[Finding]:
         """Try the credentials and resolve every name of the mapping. Yields all problems; raises none of ours."""
@@ -195,6 +257,25 @@ class Psa(Protocol):
 
         Raises:
             TemporaryError, AuthenticationError: Nothing was lost; ask again with the same cursor.
+        """
+
+    def raised_since(self, since: datetime) -> Sequence[ChangedTicket]:
+        """Every ticket of the mapped types that was created since then, closed ones too, oldest first.
+
+        For `connector rehearse`; it may take many calls.
+
+        Raises:
+            TemporaryError, AuthenticationError.
+        """
+
+    def heard(self, push: Push) -> Sequence[str]:
+        """The keys of the tickets that a push is about; none: something changed, so poll.
+
+        Nothing of a push is believed but that it may be worth while to look.
+
+        Raises:
+            PushRefused: The configuration demands a proof, and this push has none, or a wrong one.
+            TemporaryError, AuthenticationError: The proof cannot be checked now.
         """
 
     def read(self, ticket_id: str) -> Ticket:

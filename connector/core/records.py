@@ -28,7 +28,7 @@ def void(case: Case, ticket: Ticket, refusal: Refusal) -> Record:
     ).hexdigest()[:12]
     return Record(
         event=Event.VOIDED,
-        changes={"void_said": said, "approval": None},
+        changes={"void_said": said, "approvals": ()},
         messages=(note_row(case, f"void:{case.round}:{said}", notes.approval_void(refusal)),),
         facts={"reason": refusal.reason, "code": refusal.code},
     )

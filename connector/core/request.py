@@ -66,11 +66,10 @@ def believed_approval(case: Case, ticket: Ticket) -> ApprovalReading:
         reading.stance is Stance.PENDING
         and moved_by_us
         and case.round > 1
-        and case.approval is not None
+        and case.approvals
         and not reading.approvers
         and not reading.reason  # the adapter doubts the decisions themselves, not just the status
-        and reading.decisions
-        and reading.decisions[-1] == case.approval
+        and reading.decisions == case.approvals
         and all(decision.approved for decision in reading.decisions)
     ):
         return replace(reading, stance=Stance.APPROVED, reason="")
@@ -103,7 +102,7 @@ def nothing_done(case: Case, ticket: Ticket) -> dict[str, Any]:
     """A changed request has no approval, and what was done was done for the one before: perhaps another account."""
     return {
         "request_since": _changed_at(case, ticket),
-        "approval": None,
+        "approvals": (),
         "tenant": "",
         "subject_id": "",
         "subject_name": "",

@@ -9,23 +9,23 @@ its marker, a status change is read back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
-from connector.core.case import Action
-from connector.core.ports import Changes, Clock, Finding, Note, StatusTarget, Ticket, Timing
+from connector.core.ports import ChangedTicket, Changes, Clock, Finding, Note, Push, Rules, StatusTarget, Ticket
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TicketGone
 from connector.psa import halopsa_changes
 from connector.psa.halopsa_api import HaloApi, NotThere, tenant_of
-from connector.psa.halopsa_approval import Vote, automatic_switches, judge, read_vote, read_votes
+from connector.psa.halopsa_approval import automatic_switches, judge
 from connector.psa.halopsa_check import HaloCheck
 from connector.psa.halopsa_json import Record, as_record, flag, identifier, number, records, text
 from connector.psa.halopsa_names import Catalogue, Names
 from connector.psa.halopsa_ticket import approval_facts, is_ours, note_html, read_ticket
+from connector.psa.halopsa_votes import Vote, read_vote, read_votes
 from connector.psa.mapping import HaloMapping, read_mapping
 
 PROCESS_REMEMBERED = timedelta(minutes=10)
@@ -113,17 +113,8 @@ class HaloPsa:
         return self._name
 
     @property
-    def timing(self) -> Timing:
-        return self._mapping.timing.as_timing()
-
-    @property
-    def approvers_listed(self) -> bool:
-        return self._mapping.approval.approvers == "listed"
-
-    @property
-    def actions(self) -> frozenset[Action]:
-        """What its tickets can ask for; `connector check` weighs missing permissions by it."""
-        return self._mapping.actions
+    def rules(self) -> Rules:
+        return self._mapping.rules
 
     def check(self) -> Iterable[Finding]:
         """See `Psa.check`."""
@@ -142,6 +133,14 @@ class HaloPsa:
         except PermanentError as failure:
             # A list that is refused or not there is no matter of one ticket: address or rights are wrong.
             raise AuthenticationError(str(failure), scope=f"psa.{self._name}") from None
+
+    def raised_since(self, since: datetime) -> Sequence[ChangedTicket]:  # noqa: ARG002
+        """See `Psa.raised_since`."""
+        raise PermanentError(f"{self._name} cannot list past tickets yet.")
+
+    def heard(self, push: Push) -> Sequence[str]:  # noqa: ARG002
+        """See `Psa.heard`. Nothing of a push is read: it means "poll"."""
+        return ()
 
     def read(self, ticket_id: str) -> Ticket:
         """See `Psa.read`; one call, and a second only where votes or the approval process are not at hand.

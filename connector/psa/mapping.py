@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from connector.config import Duration, Place, Section, read_yaml, validate
+from connector.config import Duration, Place, Section, Zone, read_yaml, validate
+from connector.core.business_hours import BusinessHours
 from connector.core.case import Action
-from connector.core.ports import StatusTarget, Timing
+from connector.core.messages import PUBLIC_TOPICS
+from connector.core.ports import DryRun, Rules, StatusTarget, Timing
 from connector.errors import ConfigError
 
 
@@ -148,16 +151,29 @@ class RequestTrackerRequest(Request):
 # ---------------------------------------------------------------- approval, statuses, timing
 
 
-class ApprovalRules(Section):
-    """What counts as a yes.
+class ApproverRules(Section):
+    """Who may approve, and how many of them must: `listed`, `psa`, or `{who: listed, minimum: 2}`.
 
     Attributes:
-        approvers: `listed`: only those under `tenants.<name>.approvers`; `psa`: whoever the PSA's own approval names.
+        who: `listed`: only those under `tenants.<name>.approvers`; `psa`: whoever the PSA's own approval names.
+        minimum: How many different people must have said yes, whatever the PSA itself is content with.
     """
+
+    who: Literal["listed", "psa"] = "listed"
+    minimum: Annotated[int, Field(ge=1, le=10)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, data: object) -> object:
+        return {"who": data} if isinstance(data, str) else data
+
+
+class ApprovalRules(Section):
+    """What counts as a yes."""
 
     approved_statuses: tuple[Name, ...] = ()
     rejected_statuses: tuple[Name, ...] = ()
-    approvers: Literal["listed", "psa"] = "listed"
+    approvers: ApproverRules = ApproverRules()
 
     @model_validator(mode="after")
     def _not_both(self) -> ApprovalRules:
@@ -211,14 +227,58 @@ class Statuses(Section):
         }[target]
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class BusinessHoursRules(Section):
+    """`timing.business_hours`: when reminders are counted and sent."""
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS[:5]
+    start: time = time(8)
+    end: time = time(17)
+    time_zone: Zone
+    holidays: tuple[date, ...] = ()
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        # YAML reads an unquoted 17:00 as the number 1020.
+        if not isinstance(value, str | time):
+            raise ValueError('write a time of day in quotes, such as "08:00"')
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BusinessHoursRules:
+        if self.start >= self.end:
+            raise ValueError("end must be later in the day than start")
+        return self
+
+    def as_hours(self) -> BusinessHours:
+        return BusinessHours(
+            days=frozenset(WEEKDAYS.index(day) for day in self.days),
+            start=self.start,
+            end=self.end,
+            zone=ZoneInfo(self.time_zone),
+            holidays=frozenset(self.holidays),
+        )
+
+
 class TimingRules(Section):
-    """`timing`: every key optional; the defaults are those of `connector.core.ports.Timing`."""
+    """`timing`: every key optional; the defaults are those of `connector.core.ports.Timing`.
+
+    Attributes:
+        business_hours: Without it reminders are counted and sent around the clock.
+        approver_reminders: `psa`: the PSA reminds its approvers itself, so only the requester hears from us.
+    """
 
     remind_after: Wait = Timing.remind_after
     remind_every: Wait = Timing.remind_every
     reminders: Annotated[int, Field(ge=0, le=50)] = Timing.reminders
     give_up_after: Wait = Timing.give_up_after
     approval_valid: Wait = Timing.approval_valid
+    business_hours: BusinessHoursRules | None = None
+    approver_reminders: Literal["connector", "psa"] = "connector"
 
     def as_timing(self) -> Timing:
         return Timing(
@@ -227,7 +287,47 @@ class TimingRules(Section):
             reminders=self.reminders,
             give_up_after=self.give_up_after,
             approval_valid=self.approval_valid,
+            hours=self.business_hours.as_hours() if self.business_hours else None,
+            psa_reminds=self.approver_reminders == "psa",
         )
+
+
+# ---------------------------------------------------------------- the agents' side
+
+
+class NoteRules(Section):
+    """`notes`: which of our notes the requester may see in the PSA; all others are for agents only."""
+
+    public: tuple[str, ...] = ()
+
+    @field_validator("public", mode="after")
+    @classmethod
+    def _known(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [topic for topic in topics if topic not in PUBLIC_TOPICS]
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)}: no such note, or one that only agents may see. "
+                f"Those that may be public: {', '.join(sorted(PUBLIC_TOPICS))}"
+            )
+        return topics
+
+
+class HandOff(Section):
+    """`hand_off`: where a ticket goes besides its status when a person must take over."""
+
+    team: Name | None = None
+    owner: Name | None = None
+
+
+class TimeEntry(Section):
+    """`time_entry`: what is booked on a ticket when its reset is done."""
+
+    minutes: Annotated[int, Field(ge=1, le=480)]
+
+
+def _read_dry_run(value: object) -> object:
+    # YAML reads `off` as false and `on` as true.
+    return {False: DryRun.OFF, True: DryRun.NOTES}.get(value, value) if isinstance(value, bool) else value
 
 
 # ---------------------------------------------------------------- whole files
@@ -240,6 +340,23 @@ class PsaMapping(Section):
     approval: ApprovalRules
     statuses: Statuses
     timing: TimingRules = TimingRules()
+    notes: NoteRules = NoteRules()
+    hand_off: HandOff = HandOff()
+    time_entry: TimeEntry | None = None
+    dry_run: Annotated[DryRun, BeforeValidator(_read_dry_run)] = DryRun.OFF
+
+    @property
+    def rules(self) -> Rules:
+        """What it says about all requests, in the core's words."""
+        return Rules(
+            actions=self.actions,
+            timing=self.timing.as_timing(),
+            approvers_listed=self.approval.approvers.who == "listed",
+            approvers_minimum=self.approval.approvers.minimum,
+            public_notes=frozenset(self.notes.public),
+            dry_run=self.dry_run,
+            time_spent=timedelta(minutes=self.time_entry.minutes) if self.time_entry else timedelta(0),
+        )
 
     @property
     def actions(self) -> frozenset[Action]:

@@ -17,17 +17,18 @@ from typing import Literal, Self
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
-from connector.core.case import Action
 from connector.core.ports import (
     ApprovalReading,
+    ChangedTicket,
     Changes,
     Clock,
     Finding,
     Note,
+    Push,
+    Rules,
     Stance,
     StatusTarget,
     Ticket,
-    Timing,
 )
 from connector.errors import PermanentError, TemporaryError, TicketGone
 from connector.http import Answer
@@ -100,17 +101,8 @@ class RequestTracker:
         return self._name
 
     @property
-    def timing(self) -> Timing:
-        return self._mapping.timing.as_timing()
-
-    @property
-    def approvers_listed(self) -> bool:
-        return self._mapping.approval.approvers == "listed"
-
-    @property
-    def actions(self) -> frozenset[Action]:
-        """What its tickets can ask for; `connector check` weighs missing permissions by it."""
-        return self._mapping.actions
+    def rules(self) -> Rules:
+        return self._mapping.rules
 
     def check(self) -> Iterator[Finding]:
         """See `Psa.check`. Statuses and rights can only partly be tried from outside; what could not be says so."""
@@ -121,6 +113,14 @@ class RequestTracker:
         return changes_since(self._rest, self._mapping, Cursor.read(cursor), self._clock())
 
     # ---------------------------------------------------------------- reading
+
+    def raised_since(self, since: datetime) -> Sequence[ChangedTicket]:  # noqa: ARG002
+        """See `Psa.raised_since`."""
+        raise PermanentError(f"{self._name} cannot list past tickets yet.")
+
+    def heard(self, push: Push) -> Sequence[str]:  # noqa: ARG002
+        """See `Psa.heard`. Nothing of a push is read: it means "poll"."""
+        return ()
 
     def read(self, ticket_id: str) -> Ticket:
         """See `Psa.read`."""
@@ -142,7 +142,7 @@ class RequestTracker:
             asked,
             history,
             change,
-            anyone=self.approvers_listed,
+            anyone=self.rules.approvers_listed,
             asked_by=self._people.asked_by,
             note_of=self._people.words_on,
         )

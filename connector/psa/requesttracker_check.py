@@ -172,10 +172,10 @@ def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
     for group in (str(one.get("id")) for one in newest.get("AdminCc") or () if one.get("type") == "group"):
         if rest.get(f"/group/{in_path(group)}", expect=(200, 403, 404)).status != 200:
             yield Finding(
-                Level.ERROR if mapping.approval.approvers == "psa" else Level.WARNING,
+                Level.ERROR if mapping.approval.approvers.who == "psa" else Level.WARNING,
                 about,
                 f"The members of the group {group}, which is asked for approvals, cannot be read. Approvers are not "
-                "reminded" + (", and no decision counts." if mapping.approval.approvers == "psa" else "."),
+                "reminded" + (", and no decision counts." if mapping.approval.approvers.who == "psa" else "."),
                 "Give the API user the right SeeGroup on that group.",
             )
     yield Finding(Level.OK, about, "Approvals are visible.")

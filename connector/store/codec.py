@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connector.core.case import Action, Approval, Case, Outcome, Person, Proof, State
 from connector.core.ports import Letter, MailKind, Message, MessageKind, Note, StatusTarget
 
 Json = dict[str, Any]
+MICROSECOND = timedelta(microseconds=1)
 
 
 def to_text(value: object) -> str:
@@ -52,9 +53,7 @@ def _to_person(json_: Json | None) -> Person | None:
     return Person(name=json_["name"], email=json_.get("email"), ids=frozenset(json_.get("ids", ())))
 
 
-def _from_approval(approval: Approval | None) -> Json | None:
-    if approval is None:
-        return None
+def _from_approval(approval: Approval) -> Json:
     return {
         "approver": _from_person(approval.approver),
         "approved": approval.approved,
@@ -64,12 +63,11 @@ def _from_approval(approval: Approval | None) -> Json | None:
         "overridden": approval.overridden,
         "delegated_by": _from_person(approval.delegated_by),
         "evidence": approval.evidence,
+        "digest": approval.digest,
     }
 
 
-def _to_approval(json_: Json | None) -> Approval | None:
-    if json_ is None:
-        return None
+def _to_approval(json_: Json) -> Approval:
     approver = _to_person(json_["approver"])
     decided_at = _to_instant(json_["decided_at"])
     if approver is None or decided_at is None:
@@ -83,6 +81,7 @@ def _to_approval(json_: Json | None) -> Approval | None:
         overridden=json_.get("overridden", False),
         delegated_by=_to_person(json_.get("delegated_by")),
         evidence=json_.get("evidence", ""),
+        digest=json_.get("digest", ""),
     )
 
 
@@ -125,7 +124,7 @@ def case_details(case: Case) -> str:
             "subject_name": case.subject_name,
             "reason": case.reason,
             "request_since": _from_instant(case.request_since),
-            "approval": _from_approval(case.approval),
+            "approvals": [_from_approval(approval) for approval in case.approvals],
             "waiting_since": _from_instant(case.waiting_since),
             "reminders": case.reminders,
             "link_id": case.link_id,
@@ -173,7 +172,7 @@ def case_from(columns: Mapping[str, Any]) -> Case:
         subject_name=details.get("subject_name", ""),
         reason=details.get("reason", ""),
         request_since=_to_instant(details.get("request_since")),
-        approval=_to_approval(details.get("approval")),
+        approvals=tuple(_to_approval(one) for one in _approvals_in(details)),
         waiting_since=_to_instant(details.get("waiting_since")),
         reminders=details.get("reminders", 0),
         link_id=details.get("link_id", ""),
@@ -197,6 +196,13 @@ def case_from(columns: Mapping[str, Any]) -> Case:
     )
 
 
+def _approvals_in(details: Json) -> list[Json]:
+    """Rows of before 0.2 hold one approval, or none."""
+    one = details.get("approval")
+    approvals: list[Json] = details.get("approvals", [one] if one else [])
+    return approvals
+
+
 # ---------------------------------------------------------------- message
 
 
@@ -205,7 +211,14 @@ def message_body(message: Message) -> str:
     body = message.body
     match body:
         case Note():
-            return to_text({"text": body.text, "marker": body.marker, "public": body.public})
+            return to_text(
+                {
+                    "text": body.text,
+                    "marker": body.marker,
+                    "public": body.public,
+                    "time_spent_us": body.time_spent // MICROSECOND,
+                }
+            )
         case StatusTarget():
             return to_text({"target": body.value})
         case Letter():
@@ -227,7 +240,12 @@ def message_from(*, key: str, kind: str, body: str) -> Message:
     json_: Json = json.loads(body)
     match MessageKind(kind):
         case MessageKind.NOTE:
-            note = Note(text=json_["text"], marker=json_["marker"], public=json_.get("public", False))
+            note = Note(
+                text=json_["text"],
+                marker=json_["marker"],
+                public=json_.get("public", False),
+                time_spent=json_.get("time_spent_us", 0) * MICROSECOND,
+            )
             return Message(key=key, body=note)
         case MessageKind.STATUS:
             return Message(key=key, body=StatusTarget(json_["target"]))

@@ -118,7 +118,7 @@ class PsaContract:
     def test_it_is_a_psa_with_a_name_and_times(self, desk: Desk) -> None:
         assert isinstance(desk.psa, Psa)
         assert desk.psa.name
-        assert desk.psa.timing.approval_valid.total_seconds() > 0
+        assert desk.psa.rules.timing.approval_valid.total_seconds() > 0
 
     def test_a_check_of_a_right_configuration_finds_no_error(self, desk: Desk) -> None:
         desk.add_ticket()

@@ -96,7 +96,7 @@ def test_a_note_has_no_empty_lines() -> None:
     for text in (
         notes.recognised(CASE, lifetime=timedelta(hours=1), views=2, approvers=()),
         notes.handed_off(refusal, CASE),
-        notes.handed_off(refusal, replace(CASE, written_at=NOW, mfa_removed=("fido2",), approval=YES)),
+        notes.handed_off(refusal, replace(CASE, written_at=NOW, mfa_removed=("fido2",), approvals=(YES,))),
         notes.methods_removed(CASE, last=True, pen=PEN),
         notes.password_set(CASE, expires_at=NOW, views=2, pen=PEN),
         notes.rejected(None, PEN),

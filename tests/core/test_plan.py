@@ -240,7 +240,7 @@ def test_while_nobody_has_answered_it_waits_for_the_first_reminder() -> None:
 def test_a_yes_moves_it_on_and_tells_the_requester_but_writes_no_note_yet() -> None:
     record = record_of(a_case(S.WAITING), Seen(ticket=a_ticket(approval=APPROVED)))
     assert record.event is E.APPROVED
-    assert record.changes["approval"] == YES
+    assert record.changes["approvals"] == (YES,)
     assert mails(record) == [MailKind.REQUEST_APPROVED]
     assert notes(record) == ""
     assert record.facts["evidence"] == "approval 7"
@@ -279,7 +279,7 @@ def test_an_approval_that_does_not_count_is_said_once_and_then_it_waits() -> Non
     case = a_case(S.WAITING, request_since=NOW)
     seen = Seen(ticket=a_ticket(approval=APPROVED))
     record = record_of(case, seen)
-    assert (record.event, record.changes["approval"]) == (E.VOIDED, None)
+    assert (record.event, record.changes["approvals"]) == (E.VOIDED, ())
     assert "does not count" in notes(record)
     assert mails(record) == []
     said = advance(case, record.event, now=NOW, **record.changes)
@@ -323,7 +323,7 @@ def test_a_request_that_is_not_what_it_was_begins_again(change: dict[str, Any], 
     record = record_of(a_case(S.WAITING), Seen(ticket=a_ticket(**change, approval=APPROVED)))
     assert record.event is E.CHANGED
     assert record.facts["changed"] == named
-    assert (record.changes["round"], record.changes["approval"]) == (2, None)
+    assert (record.changes["round"], record.changes["approvals"]) == (2, ())
 
 
 def test_a_client_that_is_mapped_to_another_tenant_now_begins_again() -> None:
@@ -487,15 +487,15 @@ def test_the_whole_guard_is_asked_before_a_write() -> None:
         ({"handed_off": True}, {}, True),
         ({}, {}, False),  # we did not move it
         ({"retry_requested": True}, {"round": 1}, False),  # nothing was ever handed off
-        ({"retry_requested": True}, {"approval": None}, False),
-        ({"retry_requested": True}, {"approval": replace(YES, evidence="another")}, False),
+        ({"retry_requested": True}, {"approvals": ()}, False),
+        ({"retry_requested": True}, {"approvals": (replace(YES, evidence="another"),)}, False),
     ],
 )
 def test_a_yes_read_before_a_hand_off_is_believed_after_the_ticket_was_moved(
     ticket: dict[str, Any], case: dict[str, Any], believed: bool
 ) -> None:
     moved = a_ticket(approval=ApprovalReading(Stance.PENDING, (YES,)), **ticket)
-    reading = request.believed_approval(a_case(S.WAITING, **{"round": 2, "approval": YES, **case}), moved)
+    reading = request.believed_approval(a_case(S.WAITING, **{"round": 2, "approvals": (YES,), **case}), moved)
     assert (reading.stance is Stance.APPROVED) is believed
 
 
@@ -511,12 +511,12 @@ def test_a_yes_read_before_a_hand_off_is_believed_after_the_ticket_was_moved(
     ],
 )
 def test_a_yes_is_not_believed_once_anything_about_the_approval_is_new(reading: ApprovalReading) -> None:
-    case = a_case(S.WAITING, round=2, approval=YES)
+    case = a_case(S.WAITING, round=2, approvals=(YES,))
     assert request.believed_approval(case, a_ticket(approval=reading, retry_requested=True)) == reading
 
 
 def test_a_believed_yes_runs_out_like_any_other() -> None:
-    case = a_case(S.WAITING, round=2, approval=YES, waiting_since=NOW + 2 * DAY)
+    case = a_case(S.WAITING, round=2, approvals=(YES,), waiting_since=NOW + 2 * DAY)
     ticket = a_ticket(approval=ApprovalReading(Stance.PENDING, (YES,)), retry_requested=True)
     record = record_of(case, Seen(ticket=ticket), now=NOW + 2 * DAY)
     assert (record.event, record.facts["code"]) == (E.HANDED_OFF, "approval_expired")

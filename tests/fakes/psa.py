@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from connector.core.case import Action, Approval, Person
+from connector.core.evidence import digest_of
 from connector.core.ports import (
     ApprovalReading,
     ChangedTicket,
@@ -22,14 +23,15 @@ from connector.core.ports import (
     Finding,
     Level,
     Note,
+    Push,
+    Rules,
     Stance,
     StatusTarget,
     Ticket,
-    Timing,
 )
-from connector.errors import TicketGone
+from connector.errors import PushRefused, TicketGone
 
-Call = Literal["check", "changed", "read", "add_note", "has_note", "move"]
+Call = Literal["check", "changed", "raised_since", "read", "add_note", "has_note", "move"]
 Moment = Literal["before", "after"]
 
 REQUESTER = Person(name="Rita", email="rita@contoso.example.com", ids=frozenset({"fake.user:1"}))
@@ -66,6 +68,9 @@ class FakeTicket:
     approvers: tuple[Person, ...] = (APPROVER,)
     approval_reason: str = ""
     request_changed_at: datetime | None = None
+    subject_id: str = ""
+    taken_by: str = ""
+    also_not_approvers: tuple[Person, ...] = ()
     deleted: bool = False
     notes: list[Note] = field(default_factory=list)
     seq: int = 0
@@ -92,6 +97,9 @@ class FakeTicket:
             created_at=self.created_at,
             updated_at=self.updated_at,
             request_changed_at=self.request_changed_at,
+            subject_id=self.subject_id,
+            taken_by=self.taken_by,
+            also_not_approvers=self.also_not_approvers,
             url=f"https://psa.example.com/ticket?id={self.id}",
         )
 
@@ -129,6 +137,7 @@ class FakePsa:
         on_call: Called before and after the effect of each call; what it raises is what the caller sees.
         repeat_rows: `changed` tells every mapped ticket at every poll, as a careless overlap would.
         findings: What `check` yields instead of "all is well".
+        push_word: What a push must bring as the header `x-word`; empty demands nothing.
     """
 
     def __init__(
@@ -136,8 +145,7 @@ class FakePsa:
         name: str = "halo",
         *,
         clock: Clock = lambda: datetime.now(UTC),
-        timing: Timing | None = None,
-        approvers_listed: bool = False,
+        rules: Rules | None = None,
     ) -> None:
         self.tickets: dict[str, FakeTicket] = {}
         self.calls: list[tuple[Call, str]] = []
@@ -147,10 +155,10 @@ class FakePsa:
         self.on_call: Callable[[Call, Moment], None] | None = None
         self.repeat_rows = False
         self.findings: list[Finding] = []
+        self.push_word = ""
         self._name = name
         self._clock = clock
-        self._timing = timing or Timing()
-        self._approvers_listed = approvers_listed
+        self.rules = rules or Rules(approvers_listed=False)
         self._ordered: dict[tuple[Call, Moment], deque[Exception]] = defaultdict(deque)
         self._seq = 0
         self._lock = threading.RLock()
@@ -238,14 +246,6 @@ class FakePsa:
     def name(self) -> str:
         return self._name
 
-    @property
-    def timing(self) -> Timing:
-        return self._timing
-
-    @property
-    def approvers_listed(self) -> bool:
-        return self._approvers_listed
-
     def check(self) -> Iterable[Finding]:
         self._at("check", "before", "")
         yield from self.findings or [Finding(Level.OK, f"psa.{self._name}", "The PSA answers.")]
@@ -267,6 +267,19 @@ class FakePsa:
             )
         self._at("changed", "after", cursor or "")
         return changes
+
+    def raised_since(self, since: datetime) -> list[ChangedTicket]:
+        self._at("raised_since", "before", "")
+        with self._lock:
+            rows = [one for one in self.tickets.values() if one.mapped and not one.deleted and one.created_at >= since]
+            rows.sort(key=lambda one: one.created_at)
+            return [ChangedTicket(one.id, one.number or one.id) for one in rows]
+
+    def heard(self, push: Push) -> list[str]:
+        """A push names its ticket in the query, and proves itself by the header `x-word`, where one is set."""
+        if self.push_word and push.headers.get("x-word") != self.push_word:
+            raise PushRefused(f"{self._name} refused a push without the right word. Send x-word.")
+        return [push.query["ticket"]] if "ticket" in push.query else []
 
     def read(self, ticket_id: str) -> Ticket:
         self._at("read", "before", ticket_id)
@@ -324,6 +337,7 @@ class FakePsa:
                 overridden=overridden,
                 delegated_by=delegated_by,
                 evidence=f"fake approval {ticket_id}/{len(ticket.decisions) + 1}",
+                digest=digest_of([{"ticket": ticket_id, "number": str(len(ticket.decisions) + 1)}]),
             )
             ticket.decisions.append(decision)
             self.set_status(ticket_id, APPROVED if approved else REJECTED)

@@ -152,7 +152,7 @@ class World:
         return Policy(
             tenant=self.tenants.get(client_id, ""),
             approvers=self.approvers,
-            timing=psa.timing,
+            timing=psa.rules.timing,
             lifetime=self.lifetime,
             views=self.views,
             senders=frozenset({SENDER}),

@@ -269,7 +269,7 @@ def make_config(tmp_path: Path, desk: HaloDesk, **changes: object) -> HaloPsa:
 
 def test_it_is_built_from_the_configuration(tmp_path: Path, desk: HaloDesk) -> None:
     psa = make_config(tmp_path, desk)
-    assert (psa.name, psa.approvers_listed) == ("halo", True)
+    assert (psa.name, psa.rules.approvers_listed) == ("halo", True)
     assert psa.read(desk.add_ticket()).mapped
 
 

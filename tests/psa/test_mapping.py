@@ -54,7 +54,7 @@ def test_the_mapping_that_we_ship_is_read() -> None:
     assert mapping.requests[0].reason.field == "details"
     assert mapping.requests[1].reason is None
     assert mapping.approval.approved_statuses == ("Approved",)
-    assert mapping.approval.approvers == "listed"
+    assert (mapping.approval.approvers.who, mapping.approval.approvers.minimum) == ("listed", 1)
     assert not mapping.approval.allow_override
     assert not mapping.approval.allow_auto_approval
     assert mapping.statuses.target(StatusTarget.WORKING) is None

@@ -495,7 +495,7 @@ def test_the_shipped_mapping_is_read(token: str) -> None:
     }
     psa = RequestTracker.from_config("rt", section, Surroundings(place=place, http=HttpSection(), clock=lambda: NOW))
     assert psa.name == "rt"
-    assert psa.approvers_listed
+    assert psa.rules.approvers_listed
 
 
 @pytest.mark.parametrize(

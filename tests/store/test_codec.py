@@ -112,7 +112,7 @@ def sample() -> Case:
         created_at=case_now,
         due_at=None,
         requester=anna,
-        approval=Approval(approver=anna, approved=True, decided_at=case_now),
+        approvals=(Approval(approver=anna, approved=True, decided_at=case_now),),
     )
 
 
@@ -120,14 +120,24 @@ def test_keys_of_a_newer_version_are_left_aside() -> None:
     case = sample()
     columns = columns_of(case)
     details = json.loads(columns["details"])
-    for place in (details, details["requester"], details["approval"], details["approval"]["approver"]):
+    (approval,) = details["approvals"]
+    for place in (details, details["requester"], approval, approval["approver"]):
         place["from_the_future"] = [1]
     assert case_from(columns | {"details": json.dumps(details), "new_column": 1}) == case
 
 
 def test_keys_that_an_older_version_did_not_write_have_their_defaults() -> None:
     case = case_from(columns_of(sample()) | {"details": "{}"})
-    assert case == dataclasses.replace(sample(), requester=None, approval=None)
+    assert case == dataclasses.replace(sample(), requester=None, approvals=())
+
+
+def test_the_one_approval_of_an_older_version_is_kept() -> None:
+    columns = columns_of(sample())
+    details = json.loads(columns["details"])
+    details["approval"] = details.pop("approvals")[0]
+    assert case_from(columns | {"details": json.dumps(details)}) == sample()
+    details["approval"] = None
+    assert case_from(columns | {"details": json.dumps(details)}).approvals == ()
 
 
 def test_a_note_of_a_newer_version_is_read() -> None:
