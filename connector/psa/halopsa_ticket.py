@@ -10,7 +10,7 @@ from uuid import UUID
 from connector.core.case import Action, Person
 from connector.core.ports import ApprovalReading, Note, StatusTarget, Ticket
 from connector.errors import TemporaryError
-from connector.psa.halopsa_approval import ApprovalFacts, Vote
+from connector.psa.halopsa_approval import ApprovalFacts
 from connector.psa.halopsa_json import (
     Record,
     as_record,
@@ -23,6 +23,7 @@ from connector.psa.halopsa_json import (
     text,
 )
 from connector.psa.halopsa_names import Names
+from connector.psa.halopsa_votes import Vote
 from connector.psa.mapping import HaloApprovalRules, HaloRequest
 
 _TAG = re.compile(r"<[^<>]*>")

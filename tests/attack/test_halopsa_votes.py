@@ -10,9 +10,10 @@ import pytest
 from connector.core.case import Person
 from connector.core.guard import ApprovalFacts, judge_approval
 from connector.core.ports import ApprovalReading, Stance
-from connector.psa.halopsa_approval import judge, read_votes
+from connector.psa.halopsa_approval import judge
 from connector.psa.halopsa_names import Names
 from connector.psa.halopsa_ticket import approval_facts
+from connector.psa.halopsa_votes import read_votes
 from connector.psa.mapping import HaloApprovalRules
 
 APPROVED = 32

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from connector.core.case import Person
 from connector.core.ports import ApprovalReading, Stance
-from connector.psa.halopsa_approval import AUTOMATIC, automatic_switches, judge, read_votes
+from connector.psa.halopsa_approval import AUTOMATIC, automatic_switches, judge
 from connector.psa.halopsa_json import Record
 from connector.psa.halopsa_names import Names
 from connector.psa.halopsa_ticket import approval_facts
+from connector.psa.halopsa_votes import read_votes
 from connector.psa.mapping import HaloApprovalRules
 
 AWAITING, APPROVED, REJECTED, RETRY = 31, 32, 33, 35
