@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.config import GraphSection, HttpSection, Place, TenantSection
+from connector.config import Budget, GraphSection, HttpSection, Place, TenantSection
 from connector.core.ports import Clock
 from connector.http import Http
 
@@ -35,12 +35,15 @@ class Surroundings:
     graph: GraphSection | None = None
     tenants: Mapping[str, TenantSection] = field(default_factory=dict)
 
-    def http_for(self, *, system: str, scope: str, timeout: timedelta | None = None) -> Http:
+    def http_for(
+        self, *, system: str, scope: str, timeout: timedelta | None = None, budget: Budget | None = None
+    ) -> Http:
         """A client for one outside system, with the proxy, CA bundle and time limit of the configuration.
 
         Args:
             system: Its name in messages: `HaloPSA`.
             scope: What an `AuthenticationError` pauses: `psa.halo`, `tenant.contoso`, `links`.
+            budget: How often the system may be called; `None`: as often as it lets us.
         """
         return Http(
             system=system,
@@ -49,4 +52,5 @@ class Surroundings:
             ca_bundle=str(self.place.folder / self.http.ca_bundle) if self.http.ca_bundle else None,
             proxy=self.http.proxy,
             refuse_sandbox=self.place.production,
+            budget=budget,
         )

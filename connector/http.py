@@ -1,8 +1,9 @@
 """The only user of `requests`: every call to another system goes through `Http`.
 
 What it takes off the adapters: time limits, retries of what may be repeated, `Retry-After` (remembered for all threads,
-so that a system that asked for a pause costs nobody a call or a wait), pacing, proxy and CA bundle, the translation of
-transport failures and of the common statuses into `connector.errors`, and a refusal of sandbox answers in production.
+so that a system that asked for a pause costs nobody a call or a wait), pacing, a budget of calls, proxy and CA bundle,
+the translation of transport failures and of the common statuses into `connector.errors`, and a refusal of sandbox
+answers in production.
 What it never does: follow redirects, keep cookies, read `.netrc` or proxy variables from the environment, or put an
 address' query, a header or a body into a message.
 """
@@ -25,8 +26,9 @@ from urllib.parse import urlsplit
 import requests
 import structlog
 import tenacity
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
+from connector.config.budget import Budget
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,14 @@ TEMPORARY = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 
 CALLS = Counter("connector_outside_calls_total", "Calls to other systems", ["system", "method", "result"])
 SECONDS = Histogram("connector_outside_call_seconds", "Duration of calls to other systems", ["system"])
+PUT_OFF = Counter(
+    "connector_outside_calls_put_off_total",
+    "Calls to other systems that were not sent because our budget of calls had no room",
+    ["system", "scope", "kind"],
+)
+BUDGET_USED = Gauge(
+    "connector_outside_budget_used_ratio", "Part of our budget of calls that is used just now", ["system", "scope"]
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ class Http:
         ca_bundle: Path of a PEM file that replaces the system's authorities, or `None`.
         proxy: Address of an HTTP proxy, or `None` for none.
         refuse_sandbox: True in production: an answer with the header `X-Sandbox` is an error.
+        budget: How often it may be called, retries included; `None`: as often as it lets us. See `Spending`.
         now, sleep: Monotonic seconds and how to wait; fakes in tests.
     """
 
@@ -96,6 +107,7 @@ class Http:
         ca_bundle: str | None = None,
         proxy: str | None = None,
         refuse_sandbox: bool = True,
+        budget: Budget | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -105,7 +117,11 @@ class Http:
         self._verify: str | bool = ca_bundle or True
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._refuse_sandbox = refuse_sandbox
+        self._now = now
         self._gate = Gate(now=now, sleep=sleep)
+        self._spending = Spending(budget, now=now) if budget else None
+        if self._spending:
+            BUDGET_USED.labels(system, scope).set_function(self._spending.used)
         self._local = threading.local()
 
     def hold_off(self, wait: timedelta) -> None:
@@ -128,6 +144,7 @@ class Http:
         json: object | None = None,
         form: Mapping[str, str] | None = None,
         timeout: timedelta | None = None,
+        background: bool = False,
     ) -> Answer:
         """Send one request and wait for its answer.
 
@@ -136,10 +153,13 @@ class Http:
             repeatable: Whether a second sending after an unclear failure is harmless; default: GET and HEAD only.
                 A 429 or 503 with `Retry-After` was not carried out, so those are repeated for every method when
                 the wait is short and few others wait.
+            background: Nobody waits for it: a poll, a sweep, a check. Only matters where there is a budget, of which
+                the background leaves enough for what people wait for.
 
         Raises:
             TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown. Or nothing was
-                sent, because a 429 to an earlier call, of whatever thread, asked for a pause that is not over.
+                sent, because a 429 to an earlier call, of whatever thread, asked for a pause that is not over, or
+                because the budget has no room for it; `retry_after` is then the least time until it may have.
             AuthenticationError: 401 or 403.
             PermanentError: Any other status that is not in `expect`.
         """
@@ -173,6 +193,7 @@ class Http:
             json=json,
             form=dict(form) if form else None,
             timeout=timeout or self._timeout,
+            background=background,
         )
         self._pass_gate(f"{method} {_without_query(url)}")
         return retrying(self._once, request, frozenset(expect))
@@ -186,11 +207,13 @@ class Http:
             what: For the message: what would not be sent.
 
         Raises:
-            TemporaryError: A pause that was asked for is not over.
+            TemporaryError: A pause that was asked for is not over, or the budget has no room.
         """
         left = self._gate.left()
         if left:
             raise self._on_hold(what, left)
+        if self._spending and (wait := self._spending.left(background=False)):
+            raise self._over_budget(what, self._spending.budget, wait)
 
     def _pass_gate(self, where: str) -> None:
         left = self._gate.left()
@@ -206,10 +229,39 @@ class Http:
             retry_after=left,
         )
 
+    @contextmanager
+    def _turn(self, where: str, *, background: bool) -> Iterator[None]:
+        """Within the budget: waits for a short while, as for a pause, and has the call count from then on."""
+        spending = self._spending
+        if spending is None:
+            yield
+            return
+        patience_ends = self._now() + LONGEST_WAIT_INSIDE_A_CALL.total_seconds()
+        while wait := spending.take(background=background):
+            if self._now() + wait > patience_ends or not self._gate.worth_waiting(timedelta(seconds=wait)):
+                PUT_OFF.labels(self.system, self.scope, "background" if background else "foreground").inc()
+                raise self._over_budget(where, spending.budget, wait)
+            self._gate.wait(wait)
+            if left := self._gate.left():  # somebody was asked for a pause meanwhile
+                raise self._on_hold(where, left)
+        try:
+            yield
+        finally:
+            spending.give_back(background=background)
+
+    def _over_budget(self, what: str, budget: Budget, wait: float) -> TemporaryError:
+        return TemporaryError(
+            f"{self.system}: the budget of {self.scope} ({budget.calls} calls in {budget.per.total_seconds():g} s) has "
+            f"no room for {what} just now, so it is not sent. It is tried again by itself; if this is seen often, "
+            f"raise {self.scope}.budget.share.",
+            retry_after=timedelta(seconds=wait),
+        )
+
     def _once(self, request: _Request, expect: frozenset[int]) -> Answer:
         where = f"{request.method} {_without_query(request.url)}"
-        pause = self._gate.latest
-        response = self._send(request, where)
+        with self._turn(where, background=request.background):
+            pause = self._gate.latest
+            response = self._send(request, where)
         if self._refuse_sandbox and "X-Sandbox" in response.headers:
             raise ConfigError(
                 f"{self.system} at {_origin(request.url)} is the sandbox, but this connector runs with "
@@ -355,6 +407,120 @@ class Gate:
                 self._waiting -= 1
 
 
+class Spending:
+    """How much of a budget is used, for all threads of one `Http`. Safe to share between threads.
+
+    The window slides, and a call counts from right before it is sent until `per` after its answer or failure. So
+    wherever in between the vendor counts it, no stretch of `per` ever holds more than the budget on their side either.
+    Other processes (a second daemon, a `connector check`) have a budget of their own, and a restart forgets: the share
+    has to leave room for that.
+
+    What people wait for must not queue behind polls; yet if a long burst shut the polls out, nobody's approval would
+    be seen any more. Three bounds, all counted in the same window, do both without a queue:
+
+    - all calls together: the budget;
+    - the background sends while less than `BACKGROUND_STOPS` of it is used, by whomever;
+    - each side keeps a little for itself: the background may always have a tenth, so the foreground stops at nine.
+
+    With no call of the foreground in the window, the background thus never fills it, and a call of the foreground is
+    sent at once. Counting and giving back take constant time on average; a refusal looks one entry up for its wait.
+    """
+
+    BACKGROUND_STOPS = 60
+    """Percent of the budget."""
+    BACKGROUND_KEEPS = 10
+    """Percent of the budget; at least one call."""
+
+    def __init__(self, budget: Budget, *, now: Callable[[], float]) -> None:
+        self.budget = budget
+        self._now = now
+        self._per = budget.per.total_seconds()
+        self._background_stops = budget.calls * self.BACKGROUND_STOPS // 100
+        self._background_keeps = max(1, budget.calls * self.BACKGROUND_KEEPS // 100)
+        self._lock = threading.Lock()
+        self._all = _Counted()
+        self._background = _Counted()
+        self._foreground = _Counted()
+
+    def take(self, *, background: bool) -> float:
+        """Count a call if it may be sent now; then it must be given back.
+
+        Returns:
+            0 when it counts, otherwise the least number of seconds until it may be sent; nothing was counted then.
+        """
+        with self._lock:
+            wait = self._wait(background)
+            if not wait:
+                self._all.under_way += 1
+                self._of(background).under_way += 1
+            return wait
+
+    def give_back(self, *, background: bool) -> None:
+        """The call was answered or has failed: from now on it counts for another `per`."""
+        with self._lock:
+            until = self._now() + self._per
+            self._all.end(until)
+            self._of(background).end(until)
+
+    def left(self, *, background: bool) -> float:
+        """What `take` would return, without counting anything."""
+        with self._lock:
+            return self._wait(background)
+
+    def used(self) -> float:
+        """Which part of the budget is used, 0 to 1."""
+        with self._lock:
+            self._forget(self._now())
+            return self._all.count / self.budget.calls
+
+    def _of(self, background: bool) -> _Counted:
+        return self._background if background else self._foreground
+
+    def _wait(self, background: bool) -> float:
+        now, calls = self._now(), self.budget.calls
+        self._forget(now)
+        room = self._all.seconds_until_below(calls, now, self._per)
+        if not background:
+            own = self._foreground.seconds_until_below(calls - self._background_keeps, now, self._per)
+            return max(room, own)
+        quiet = self._all.seconds_until_below(self._background_stops, now, self._per)
+        kept = self._background.seconds_until_below(self._background_keeps, now, self._per)
+        return min(quiet, max(room, kept))
+
+    def _forget(self, now: float) -> None:
+        for counted in (self._all, self._background, self._foreground):
+            counted.forget(now)
+
+
+class _Counted:
+    """Calls that count: those under way, and until when each ended one does, in that order."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self._until: deque[float] = deque()
+
+    @property
+    def count(self) -> int:
+        return self.under_way + len(self._until)
+
+    def end(self, until: float) -> None:
+        self.under_way -= 1
+        self._until.append(until)
+
+    def forget(self, now: float) -> None:
+        while self._until and self._until[0] <= now:
+            self._until.popleft()
+
+    def seconds_until_below(self, limit: int, now: float, per: float) -> float:
+        """0 when fewer than `limit` count; otherwise how long at least until that is so, if no more are added."""
+        too_many = self.count - limit + 1
+        if too_many <= 0:
+            return 0.0
+        if too_many > len(self._until):
+            return per  # it depends on calls under way, and each of them counts for so long after its end
+        return self._until[too_many - 1] - now
+
+
 class MsalTransport:
     """Our transport in the shape that MSAL wants for `http_client`: `get`, `post`, `close`.
 
@@ -459,6 +625,7 @@ class _Request:
     json: object | None = field(repr=False)
     form: dict[str, str] | None = field(repr=False)
     timeout: timedelta
+    background: bool
 
 
 @dataclass(frozen=True)

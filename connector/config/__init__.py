@@ -9,6 +9,7 @@ The sections of adapters (`psa.<name>`, `links`, `mail`) are validated by the ad
 
 from __future__ import annotations
 
+from connector.config.budget import Budget, BudgetSection, OwnBudgetSection
 from connector.config.clouds import CLOUDS, Cloud
 from connector.config.graph import (
     METHOD_NAMES,
@@ -63,6 +64,8 @@ __all__ = [
     "Address",
     "BrakeLimit",
     "BrakeSection",
+    "Budget",
+    "BudgetSection",
     "Cloud",
     "ConnectorSettings",
     "Database",
@@ -77,6 +80,7 @@ __all__ = [
     "Listen",
     "LogSection",
     "MfaSection",
+    "OwnBudgetSection",
     "PasswordsSection",
     "PfxSection",
     "Place",
