@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core import link_story, plan, refusals, steps
+from connector.core import link_story, pair, plan, refusals, steps
 from connector.core.case import Case, fold, mailbox
 from connector.core.ports import Account, CaseStore, Directory, Psa, Ticket
 from connector.core.subject import read_subject
@@ -92,10 +92,28 @@ class Lookout:
             ticket = self.psa(case).read(case.ticket_id)
         except TicketGone as gone:
             return steps.Seen(gone=str(gone), link_events=events)
-        seen = steps.Seen(ticket=ticket, link_events=events)
+        earlier = self.earlier(case, now) if ticket.approval.decisions else ()
+        seen = steps.Seen(ticket=ticket, link_events=events, earlier=earlier)
         if not needs.account or ticket.closed or not ticket.mapped:
             return seen
-        return self._with_account(seen, self.policy(case, ticket), ticket)
+        return self._with_account(case, seen, self.policy(case, ticket), ticket)
+
+    def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
+        """What was written to the account of this case for other tickets within a day."""
+        if not case.subject_id:
+            return ()
+        resets = self._store.resets_since(now - pair.WINDOW, subject=case.subject_id)
+        return tuple(
+            pair.Earlier(
+                ticket=f"{other.psa}:{other.number}" if other else reset.case_id,
+                action=reset.action,
+                at=reset.at,
+                approvers=reset.approvers,
+            )
+            for reset in resets
+            if reset.case_id != case.id
+            for other in [self._store.get(reset.case_id)]
+        )
 
     def _account_for_proof(self, case: Case) -> Account | None:
         """The account, if it can be read now: the link's story must not wait for it."""
@@ -105,7 +123,7 @@ class Lookout:
             log.info("not_confirmed_yet", case=case.id, error=str(failure))
             return None
 
-    def _with_account(self, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
+    def _with_account(self, case: Case, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
         subject = read_subject(ticket.subject_text)
         if subject.problem or not policy.tenant:
             return seen
@@ -123,9 +141,17 @@ class Lookout:
         return replace(
             seen,
             account=account,
+            related=self._related(case, policy.tenant, account.id),
             requester_ids=self._requester_ids(policy.tenant, ticket),
             home=self._foreign_home(policy.tenant, subject.address) if foreign else "",
             helps_itself=self._directory.can_help_itself(policy.tenant, account.id) if password else None,
+        )
+
+    def _related(self, case: Case, tenant: str, account_id: str) -> tuple[str, ...]:
+        """Other open requests for the same account, so that whoever decides sees them side by side."""
+        others = [other for other in self._store.cases_about(tenant, account_id) if other.id != case.id]
+        return tuple(
+            f"ticket {other.psa}:{other.number} ({other.action.words if other.action else 'reset'})" for other in others
         )
 
     def _foreign_home(self, tenant: str, address: str) -> str:

@@ -342,7 +342,7 @@ class Reconciler:
         if different:
             self._record(held, records.start_over(case, ticket, different))
             return None
-        seen = steps.Seen(ticket=ticket)
+        seen = steps.Seen(ticket=ticket, earlier=self._lookout.earlier(case, self._clock()))
         try:
             seen = replace(seen, account=self._directory.read(policy.tenant, case.subject_id))
         except NoSuchAccount:
@@ -368,7 +368,12 @@ class Reconciler:
             action=action,
             subject=account.id,
             requester=mailbox(case.requester.email or "") if case.requester else "",
-            approver=mailbox(case.approval.approver.email or case.approval.approver.name) if case.approval else "",
+            approvers=frozenset(
+                # on one line, whatever it is called: the database keeps one a line
+                " ".join(mailbox(approval.approver.email or approval.approver.name).split())
+                for approval in case.approvals
+                if approval.approved
+            ),
         )
         stop = brake.check(wanted, self._store.resets_since(now - self._limits.longest), self._limits, now=now)
         if stop is None:

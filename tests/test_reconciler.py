@@ -1229,7 +1229,7 @@ def test_one_reset_too_many_is_held_back_and_handed_to_a_person(limit: str) -> N
     world.run()
     assert world.case_of(first).outcome is Outcome.MFA_RESET
     writes = list(world.writes)
-    second = world.ticket()
+    second = world.ticket(action=Action.MFA)
     world.run()
     world.approve(second)
     world.run()

@@ -6,7 +6,7 @@ accounts that were about to be written, one per case and half of an action, so r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -67,19 +67,17 @@ def check(wanted: Reset, done: Sequence[Reset], limits: Limits, *, now: datetime
     """
     earlier = [reset for reset in done if (reset.case_id, reset.action) != (wanted.case_id, wanted.action)]
 
-    def count(limit: Limit, same: str) -> int:
+    def count(limit: Limit, same: Callable[[Reset], bool]) -> int:
         since = now - limit.window
-        return sum(
-            1 for reset in earlier if reset.at > since and (not same or getattr(reset, same) == getattr(wanted, same))
-        )
+        return sum(1 for reset in earlier if reset.at > since and same(reset))
 
-    if count(limits.overall, "") >= limits.overall.count:
+    if count(limits.overall, lambda _: True) >= limits.overall.count:
         return Stop(f"the limit for all resets together is reached ({limits.overall.words})", everything=True)
     for limit, same, words in (
-        (limits.per_subject, "subject", "resets of this account"),
-        (limits.per_requester, "requester", "resets asked for by this requester"),
-        (limits.per_approver, "approver", "resets approved by this approver"),
-        (limits.per_tenant, "tenant", "resets for this customer"),
+        (limits.per_subject, lambda one: one.subject == wanted.subject, "resets of this account"),
+        (limits.per_requester, lambda one: one.requester == wanted.requester, "resets asked for by this requester"),
+        (limits.per_approver, lambda one: bool(one.approvers & wanted.approvers), "resets approved by this approver"),
+        (limits.per_tenant, lambda one: one.tenant == wanted.tenant, "resets for this customer"),
     ):
         if count(limit, same) >= limit.count:
             return Stop(f"the limit of {words} is reached ({limit.words})")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from connector.core import pair
 from connector.core.case import Action, Approval, Person, fold
 from connector.core.ports import Account, ApprovalReading, Stance
 
@@ -59,10 +60,14 @@ class ApprovalFacts:
 
     Attributes:
         created_at: Of the ticket, by the PSA's clock.
+        action: What is asked for.
+        also_not_approvers: Who had a part in raising the ticket besides the requester.
         listed: Folded addresses of those who may approve for this customer; `None` where the PSA's own process names
             them (`approvers: psa`).
+        minimum: How many different people must have said yes.
         since: When subject and action last became what they are, by the PSA's clock.
         valid: How long a decision counts.
+        earlier: Writes to the same account for other tickets, of the last day.
     """
 
     reading: ApprovalReading
@@ -73,6 +78,11 @@ class ApprovalFacts:
     since: datetime
     valid: timedelta
     now: datetime
+    action: Action | None = None
+    also_not_approvers: tuple[Person, ...] = ()
+    minimum: int = 1
+    earlier: tuple[pair.Earlier, ...] = ()
+    pair_rule: pair.PairRule = pair.PairRule.SECOND_APPROVER
 
     @property
     def yeses(self) -> tuple[Approval, ...]:
@@ -328,6 +338,19 @@ def approver_is_not_the_requester(facts: ApprovalFacts) -> Refusal | None:
     )
 
 
+def approver_did_not_log_the_ticket(facts: ApprovalFacts) -> Refusal | None:
+    if not any(
+        person.may_be(other) for yes in facts.yeses for person in _deciders(yes) for other in facts.also_not_approvers
+    ):
+        return None
+    return Refusal(
+        "approver_logged_ticket",
+        "Whoever logged this ticket approved it.",
+        "Let somebody else approve: start the approval again in the PSA, then move this ticket to the retry status.",
+        "Requests cannot be approved by the person who raised them. A colleague of the service desk takes over.",
+    )
+
+
 def approver_is_not_the_subject(facts: ApprovalFacts) -> Refusal | None:
     if not any(person.may_be(facts.subject) for yes in facts.yeses for person in _deciders(yes)):
         return None
@@ -354,15 +377,58 @@ def approver_is_allowed(facts: ApprovalFacts) -> Refusal | None:
     )
 
 
+def enough_people_approved(facts: ApprovalFacts) -> Refusal | None:
+    people: list[Person] = []
+    for yes in facts.yeses:
+        if not any(yes.approver.may_be(known) for known in people):
+            people.append(yes.approver)
+    if len(people) >= facts.minimum:
+        return None
+    return Refusal(
+        "too_few_approvers",
+        f"{len(people)} of {facts.minimum} people have approved that this PSA's mapping wants (approvers.minimum).",
+        "Have the approval asked of more people; this case goes on by itself when enough of them have said yes.",
+        TOLD_APPROVAL,
+        void=True,
+    )
+
+
+def takeover_is_known_to_two_people(facts: ApprovalFacts) -> Refusal | None:
+    if facts.action is None or facts.pair_rule is pair.PairRule.ALLOW:
+        return None
+    first = pair.partners(facts.action, facts.earlier, now=facts.now)
+    if not first:
+        return None
+    done = "; ".join(f"{one.action.words} at {one.at:%H:%M} UTC for ticket {one.ticket}" for one in first)
+    reason = (
+        f"Password and MFA of one account within a day hand it over as a whole, and the other half was done already "
+        f"({done})"
+    )
+    if facts.pair_rule is pair.PairRule.HAND_OFF:
+        return Refusal("takeover", f"{reason}. pair_rule hands that to a person.", BY_HAND, TOLD_APPROVAL)
+    if pair.somebody_else_approves(facts.yeses, first):
+        return None
+    return Refusal(
+        "takeover_needs_second_approver",
+        f"{reason}, approved by the same person. A second person has to approve this half (pair_rule).",
+        "Have another approver asked in the PSA; this case goes on by itself when they have said yes.",
+        TOLD_APPROVAL,
+        void=True,
+    )
+
+
 APPROVAL_RULES: tuple[Callable[[ApprovalFacts], Refusal | None], ...] = (
     approval_says_yes,
     approver_is_known,
     approver_is_not_the_requester,
+    approver_did_not_log_the_ticket,
     approver_is_not_the_subject,
     approver_is_allowed,
     approval_is_not_from_the_future,
     approval_is_newer_than_the_request,
     approval_is_not_too_old,
+    enough_people_approved,
+    takeover_is_known_to_two_people,
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from connector.core import notes
+from connector.core import notes, refusals
 from connector.core.case import Case, Outcome, State
 from connector.core.guard import Refusal
 from connector.core.link_story import LATE_EXPIRY, look_for_proof, tell_link_story, wait_for_link
@@ -155,12 +155,14 @@ def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     different = differences(case, ticket, policy)
     if different:
         return start_over(case, ticket, different)
+    if ticket.taken_by:
+        return hand_off(case, refusals.taken_by_agent(ticket.taken_by))
     reading = believed_approval(case, ticket)
     if reading.stance is Stance.REJECTED:
         return _reject(case, ticket, policy)
     if reading.stance is Stance.APPROVED:
         # The account is read right before the write, not here: it would be read twice within a second.
-        refusal = judge_approval_of(case, ticket, subject_as_recognised(case), policy, now=now)
+        refusal = judge_approval_of(case, ticket, subject_as_recognised(case), policy, earlier=seen.earlier, now=now)
         if refusal is None:
             return _approve(case, ticket, policy)
         if not refusal.void:

@@ -94,6 +94,8 @@ class Ticket:
             keeps none that we can read.
         subject_id: The Entra object id that the PSA itself holds for the subject; empty where it holds none. It only
             ever serves to refuse.
+        subject_problem: Why the PSA's record of the subject stands for no account (inactive, another customer's), to
+            follow "It is not clear whose account is meant: "; `subject_text` is empty then. Empty where all is well.
         taken_by: Name of the person who owns the ticket, where the mapping says that an owner ends our work; or empty.
         also_not_approvers: Who had a part in raising the ticket without being its requester (the agent who logged it):
             they must not approve it either.
@@ -120,6 +122,7 @@ class Ticket:
     updated_at: datetime | None = None
     request_changed_at: datetime | None = None
     subject_id: str = ""
+    subject_problem: str = ""
     taken_by: str = ""
     also_not_approvers: tuple[Person, ...] = ()
     url: str = ""
@@ -732,7 +735,8 @@ class Reset:
     """A write to an account that was about to happen: what the brake counts. One per case and action half.
 
     Attributes:
-        subject, requester, approver: Identities to count by: object id, folded address.
+        subject, requester: Identities to count by: object id, mailbox.
+        approvers: The mailboxes of those who approved, a name on one line where somebody has none.
     """
 
     at: datetime
@@ -741,7 +745,7 @@ class Reset:
     action: Action
     subject: str
     requester: str
-    approver: str
+    approvers: frozenset[str]
 
 
 class CaseStore(Protocol):
@@ -826,8 +830,11 @@ class CaseStore(Protocol):
 
     def audit_of(self, case_id: str) -> Sequence[AuditLine]: ...
 
-    def resets_since(self, since: datetime) -> Sequence[Reset]:
-        """For the brake; oldest first."""
+    def cases_about(self, tenant: str, subject_id: str) -> Sequence[Case]:
+        """Open cases for this account, by its object id; none for the empty id."""
+
+    def resets_since(self, since: datetime, *, subject: str | None = None) -> Sequence[Reset]:
+        """For the brake; oldest first. `subject`: those of one account only."""
 
     # -- the big switch
     def paused(self) -> str:

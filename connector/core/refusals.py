@@ -11,6 +11,7 @@ from connector.core.guard import Refusal
 
 THEN_RETRY = "then move this ticket to the retry status."
 WILL_ASK = "A colleague of the service desk will ask you."
+TOLD_TAKEN = "they will finish it with you."
 TAKES_OVER = "A colleague of the service desk takes over."
 
 
@@ -44,6 +45,15 @@ def no_requester() -> Refusal:
     )
 
 
+def taken_by_agent(name: str) -> Refusal:
+    return Refusal(
+        "taken_by_agent",
+        f"{name} has taken this ticket over.",
+        "Finish it by hand; or give the ticket back (no owner) and move it to the retry status.",
+        f"A colleague of the service desk has taken your request over: {TOLD_TAKEN}",
+    )
+
+
 def unmapped_client(client: str, client_id: str) -> Refusal:
     return Refusal(
         "unmapped_client",
@@ -54,6 +64,16 @@ def unmapped_client(client: str, client_id: str) -> Refusal:
 
 
 # ---------------------------------------------------------------- its account
+
+
+def not_the_account_of_the_psa(address: str) -> Refusal:
+    return Refusal(
+        "subject_mismatch",
+        f"The PSA holds another Entra account for the person on this ticket than the one that {address} stands for.",
+        "Find out which account is meant (the address may have been given to somebody else, or the contact in the PSA "
+        "is out of date), correct the contact, then move this ticket to the retry status.",
+        f"It is not clear whose account is meant. {WILL_ASK}",
+    )
 
 
 def not_looked_up() -> Refusal:

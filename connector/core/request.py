@@ -8,8 +8,9 @@ from typing import Any
 
 from connector.core import notes, refusals
 from connector.core.address import checked_address
-from connector.core.case import Case, Person
+from connector.core.case import Case, Person, fold
 from connector.core.guard import AccountFacts, ApprovalFacts, Refusal, judge_account, judge_approval
+from connector.core.pair import Earlier
 from connector.core.ports import ApprovalReading, Stance, Ticket
 from connector.core.steps import Policy, Seen
 from connector.core.subject import read_subject
@@ -31,10 +32,18 @@ def judge_write(case: Case, ticket: Ticket, seen: Seen, policy: Policy, *, now: 
     assert account is not None  # noqa: S101 - refuse_request refuses a missing account
     if account.id != case.subject_id:
         return refusals.account_replaced(case.subject)
-    return judge_approval_of(case, ticket, account.person, policy, now=now)
+    return judge_approval_of(case, ticket, account.person, policy, earlier=seen.earlier, now=now)
 
 
-def judge_approval_of(case: Case, ticket: Ticket, subject: Person, policy: Policy, *, now: datetime) -> Refusal | None:
+def judge_approval_of(
+    case: Case,
+    ticket: Ticket,
+    subject: Person,
+    policy: Policy,
+    *,
+    earlier: tuple[Earlier, ...],
+    now: datetime,
+) -> Refusal | None:
     """The approval as it stands, for this account and this requester."""
     requester = ticket.requester or case.requester
     assert requester is not None  # noqa: S101 - a case without requester is never recognised
@@ -49,6 +58,11 @@ def judge_approval_of(case: Case, ticket: Ticket, subject: Person, policy: Polic
             since=request_since(case, ticket),
             valid=policy.timing.approval_valid,
             now=now,
+            action=ticket.action,
+            also_not_approvers=ticket.also_not_approvers,
+            minimum=policy.minimum,
+            earlier=earlier,
+            pair_rule=policy.pair_rule,
         )
     )
 
@@ -151,14 +165,16 @@ def request_since(case: Case, ticket: Ticket) -> datetime:
 def refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | None:
     """What is wrong with the request itself or its account."""
     subject = read_subject(ticket.subject_text)
-    if subject.problem:
-        return refusals.bad_subject(subject.problem)
+    if ticket.subject_problem or subject.problem:
+        return refusals.bad_subject(ticket.subject_problem or subject.problem)
     if ticket.action is None:
         return refusals.unknown_action()
     if ticket.requester is None or not _can_be_written_to(ticket.requester):
         return refusals.no_requester()
     if not policy.tenant:
         return refusals.unmapped_client(ticket.client_name or ticket.client_id, ticket.client_id)
+    if ticket.taken_by:
+        return refusals.taken_by_agent(ticket.taken_by)
     if seen.account_problem is not None:
         return seen.account_problem
     if seen.account is None:
@@ -166,6 +182,8 @@ def refuse_request(ticket: Ticket, seen: Seen, policy: Policy) -> Refusal | None
     if subject.address not in seen.account.addresses:
         # The account was read by its id; the approver knows only the address. It may have been renamed meanwhile.
         return refusals.account_renamed(subject.address, seen.account.upn)
+    if ticket.subject_id and fold(ticket.subject_id) != fold(seen.account.id):
+        return refusals.not_the_account_of_the_psa(subject.address)
     refusal = judge_account(
         AccountFacts(
             action=ticket.action,

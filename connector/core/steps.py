@@ -11,7 +11,8 @@ from connector.core import notes
 from connector.core.case import Case
 from connector.core.guard import Refusal
 from connector.core.machine import Event
-from connector.core.ports import Account, AuditEntry, LinkEvent, Message, Ticket, Timing
+from connector.core.pair import Earlier, PairRule
+from connector.core.ports import Account, AuditEntry, DryRun, LinkEvent, Message, Ticket, Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Policy:
     Attributes:
         tenant: The customer's tenant, or empty when no tenant is mapped to the ticket's client.
         approvers: Folded addresses, or `None` where the PSA's process names them.
+        minimum: How many different people must have approved.
         senders: Folded addresses from which we send our own mails.
     """
 
@@ -31,6 +33,9 @@ class Policy:
     views: int = 2
     zone: tzinfo = UTC
     senders: frozenset[str] = frozenset()
+    minimum: int = 1
+    pair_rule: PairRule = PairRule.SECOND_APPROVER
+    dry_run: DryRun = DryRun.OFF
 
     @property
     def pen(self) -> notes.Pen:
@@ -48,6 +53,8 @@ class Seen:
         home: The tenant of ours that a foreign account belongs to, if any.
         helps_itself: Whether the account's owner can reset the password alone; `None` where that is not known.
         link_events: New ones of this case, oldest first.
+        earlier: Writes to the same account for other tickets, of the last day.
+        related: Other open requests for the same account, in words: `ticket halo:4250 (MFA reset)`.
     """
 
     ticket: Ticket | None = None
@@ -58,6 +65,8 @@ class Seen:
     home: str = ""
     helps_itself: bool | None = None
     link_events: Sequence[LinkEvent] = ()
+    earlier: tuple[Earlier, ...] = ()
+    related: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

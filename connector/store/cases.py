@@ -121,6 +121,7 @@ class SqlCaseStore:
                     due_at=case.due_at,
                     version=case.version + 1,
                     details=case_details(case),
+                    subject_id=case.subject_id,
                     next_at=when((c.poked, c.next_at), else_=next_at),
                     lease_until=None if lease is None else now + lease,
                 )
@@ -185,12 +186,16 @@ class SqlCaseStore:
             found = {row[0]: row[1] for row in connection.execute(select(c.state, func.count()).group_by(c.state))}
         return {state: found.get(state.value, 0) for state in State}
 
-    def resets_since(self, since: datetime) -> Sequence[Reset]:
+    def cases_about(self, tenant: str, subject_id: str) -> Sequence[Case]:
+        c = tables.cases.c
+        about = self._cases(c.subject_id == subject_id, c.state.not_in(FINISHED)) if subject_id else []
+        return [case for case in about if case.tenant == tenant]
+
+    def resets_since(self, since: datetime, *, subject: str | None = None) -> Sequence[Reset]:
         r = tables.reset.c
+        which = r.at >= since if subject is None else (r.at >= since) & (r.subject == subject)
         with self.database.reading() as connection:
-            rows = connection.execute(
-                select(tables.reset).where(r.at >= since).order_by(r.at, r.case_id, r.action)
-            ).all()
+            rows = connection.execute(select(tables.reset).where(which).order_by(r.at, r.case_id, r.action)).all()
         return [
             Reset(
                 at=row.at,
@@ -199,7 +204,7 @@ class SqlCaseStore:
                 action=Action(row.action),
                 subject=row.subject,
                 requester=row.requester,
-                approver=row.approver,
+                approvers=frozenset(row.approver.splitlines()),
             )
             for row in rows
         ]
@@ -311,7 +316,7 @@ def _remember_reset(connection: Connection, reset: Reset) -> None:
         "tenant": reset.tenant,
         "subject": reset.subject,
         "requester": reset.requester,
-        "approver": reset.approver,
+        "approver": "\n".join(sorted(reset.approvers)),
     }
     same = (r.case_id == reset.case_id) & (r.action == reset.action.value)
     if connection.execute(update(tables.reset).where(same).values(values)).rowcount == 0:

@@ -82,6 +82,7 @@ cases: Final = Table(
     Column("due_at", Instant),  # the case's own wish, as saved
     Column("version", Integer, nullable=False),
     Column("details", Words, nullable=False),
+    Column("subject_id", Words),  # as in `details`; empty or NULL before the account is known
     # When the next pass is due, everything counted: the wish, pokes, the outbox. Only `save` clears it, so a worker
     # that dies leaves the case due. See `due.next_look`.
     Column("next_at", Instant),
@@ -91,6 +92,7 @@ cases: Final = Table(
     Index("ix_cases_next_at", "next_at"),
     Index("ix_cases_number", "number"),
     Index("ix_cases_ticket_id", "ticket_id"),
+    Index("ix_cases_subject_id", "subject_id"),
 )
 
 poll: Final = Table(
@@ -166,9 +168,9 @@ reset: Final = Table(
     Column("action", Words, primary_key=True),
     Column("at", Instant, nullable=False, index=True),
     Column("tenant", Words, nullable=False),
-    Column("subject", Words, nullable=False),
+    Column("subject", Words, nullable=False, index=True),
     Column("requester", Words, nullable=False),
-    Column("approver", Words, nullable=False),
+    Column("approver", Words, nullable=False),  # one a line
 )
 
 pause: Final = Table(

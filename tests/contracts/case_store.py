@@ -112,7 +112,7 @@ def reset_of(case: Case, action: Action = Action.PASSWORD, *, at: datetime = NOW
         action=action,
         subject="0b5c",
         requester="rita@contoso.example.com",
-        approver="anna@contoso.example.com",
+        approvers=frozenset({"anna@contoso.example.com", "bo jensen"}),
     )
 
 
@@ -668,6 +668,24 @@ class CaseStoreContract:
         store.save(case, now=NOW, reset=reset_of(case))
         assert store.resets_since(NOW) == [reset_of(case)]
         assert store.resets_since(NOW + SECOND) == []
+
+    def test_resets_are_found_by_the_account(self, store: Store) -> None:
+        first, second = (hold(store, open_case(store, number).id) for number in ("1", "2"))
+        store.save(first, now=NOW, reset=reset_of(first))
+        other = replace(reset_of(second), subject="77aa")
+        store.save(second, now=NOW, reset=other)
+        assert store.resets_since(NOW - HOUR, subject="77aa") == [other]
+        assert store.resets_since(NOW + SECOND, subject="77aa") == []
+        assert store.resets_since(NOW - HOUR, subject="") == []
+
+    def test_open_cases_are_found_by_the_account(self, store: Store) -> None:
+        first, second, third = (hold(store, open_case(store, number).id) for number in ("1", "2", "3"))
+        store.save(replace(first, subject_id="0b5c", tenant="contoso"), now=NOW)
+        store.save(replace(second, subject_id="0b5c", tenant="contoso", state=State.CLOSED), now=NOW)
+        store.save(replace(third, subject_id="0b5c", tenant="fabrikam"), now=NOW)
+        assert [case.id for case in store.cases_about("contoso", "0b5c")] == [first.id]
+        assert store.cases_about("contoso", "") == []
+        assert store.cases_about("contoso", "77aa") == []
 
     # -- the big switch
 

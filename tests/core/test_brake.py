@@ -23,7 +23,8 @@ SAME = ("subject", "requester", "approver", "tenant")
 def a_reset(case: int, *, ago: timedelta = timedelta(0), action: Action = Action.PASSWORD, same: str = "") -> Reset:
     """Of a subject, requester, approver and tenant that no other reset has; the one named in `same` is everybody's."""
     who = {name: "everybody's" if name == same else f"{name}-{case}" for name in SAME}
-    return Reset(at=NOW - ago, case_id=f"case-{case}", action=action, **who)
+    approvers = frozenset({who.pop("approver")})
+    return Reset(at=NOW - ago, case_id=f"case-{case}", action=action, approvers=approvers, **who)
 
 
 @pytest.mark.parametrize("name", SAME)

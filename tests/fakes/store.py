@@ -270,9 +270,14 @@ class MemoryCaseStore:
     def _append(self, *entries: AuditEntry) -> None:
         self._audit.extend(chain(self.head(), entries))
 
-    def resets_since(self, since: datetime) -> Sequence[Reset]:
+    def cases_about(self, tenant: str, subject_id: str) -> Sequence[Case]:
+        with self._call("cases_about"):
+            about = [case for case in self._newest_first() if subject_id and case.subject_id == subject_id]
+            return [case for case in about if case.tenant == tenant and case.state not in FINISHED]
+
+    def resets_since(self, since: datetime, *, subject: str | None = None) -> Sequence[Reset]:
         with self._call("resets_since"):
-            recent = [reset for reset in self._resets.values() if reset.at >= since]
+            recent = [one for one in self._resets.values() if one.at >= since and subject in (None, one.subject)]
             return sorted(recent, key=lambda reset: (reset.at, reset.case_id, reset.action))
 
     # -- the big switch
