@@ -479,13 +479,14 @@ class Spending:
     def _wait(self, background: bool) -> float:
         now, calls = self._now(), self.budget.calls
         self._forget(now)
-        room = self._all.seconds_until_below(calls, now, self._per)
         if not background:
+            room = self._all.seconds_until_below(calls, now, self._per)
             own = self._foreground.seconds_until_below(calls - self._background_keeps, now, self._per)
             return max(room, own)
         quiet = self._all.seconds_until_below(self._background_stops, now, self._per)
+        # What is kept is always free for it: the foreground never counts for more than all the rest.
         kept = self._background.seconds_until_below(self._background_keeps, now, self._per)
-        return min(quiet, max(room, kept))
+        return min(quiet, kept)
 
     def _forget(self, now: float) -> None:
         for counted in (self._all, self._background, self._foreground):

@@ -258,7 +258,9 @@ class Stage:
             "inbound": {"listen": f"127.0.0.1:{self.inbound_port}"},
             "http": {"ca_bundle": facts["ca_bundle"]},
             "psa": {"halo": {"kind": "halopsa", "url": facts["halo"], "client_id": facts["halo_client_id"],
-                             "client_secret": {"file": "halo.secret"}, "mapping": "halopsa.yaml"}},
+                             "client_secret": {"file": "halo.secret"}, "mapping": "halopsa.yaml",
+                             # The sandbox is ours alone and polled every second; a real HaloPSA allows far less.
+                             "budget": {"share": "100%", "calls": 100_000, "per": "1m"}}},
             "graph": {"client_id": facts["graph_client_id"], "client_secret": {"file": "graph.secret"},
                       "authority": facts["authority"], "url": facts["graph"]},
             "tenants": {

@@ -7,11 +7,13 @@ n8n's HaloPSA node, the public Halo swagger; read 2026-11-22.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Self
 from urllib.parse import urlsplit
 
 from connector.core.ports import Clock
@@ -83,9 +85,14 @@ class HaloApi:
         self._rights = rights
         self._tenant = tenant
         self._clock = clock
-        self._lock = threading.Lock()
-        self._token: Secret | None = None
-        self._token_until: datetime | None = None
+        self._held = _HeldToken()
+        self._background = False
+
+    def in_background(self) -> Self:
+        """The same HaloPSA, with the same token, for calls that nobody waits for. See `Http.call`."""
+        other = copy.copy(self)
+        other._background = True
+        return other
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         """Read.
@@ -118,8 +125,8 @@ class HaloApi:
 
     def fetch_token(self) -> None:
         """Try the credentials now, whatever is cached. Raises like `get`."""
-        with self._lock:
-            self._token = None
+        with self._held.lock:
+            self._held.token = None
         self._current_token()
 
     # -- inside
@@ -155,20 +162,27 @@ class HaloApi:
             headers={"Authorization": f"Bearer {token.reveal()}"},
             params=params,
             json=json,
+            background=self._background,
         )
 
     def _current_token(self) -> Secret:
-        with self._lock:  # held while fetching: the other threads want the same token
-            if self._token is None or self._token_until is None or self._clock() >= self._token_until:
-                self._token, self._token_until = self._new_token()
-            return self._token
+        held = self._held
+        with held.lock:  # held while fetching: the other threads want the same token
+            if held.token is None or held.until is None or self._clock() >= held.until:
+                held.token, held.until = self._new_token()
+            return held.token
 
     def _drop(self, token: Secret) -> None:
-        with self._lock:
-            if self._token == token:  # another thread may have replaced it already
-                self._token = None
+        with self._held.lock:
+            if self._held.token == token:  # another thread may have replaced it already
+                self._held.token = None
 
     def _new_token(self) -> tuple[Secret, datetime]:
+        """A new token, and until when it is used.
+
+        Never in the background, whoever asks: it is for all, and what people wait for waits at the lock meanwhile.
+        Whether HaloPSA counts these calls is not documented (UNVERIFIED), so our budget does.
+        """
         asked_at = self._clock()
         try:
             answer = self._http.call(
@@ -209,6 +223,15 @@ class HaloApi:
         seconds = number(body.get("expires_in"))
         lifetime = timedelta(seconds=seconds) if seconds and seconds > 0 else TOKEN_LIFETIME_UNKNOWN
         return Secret(token), asked_at + max(lifetime - TOKEN_MARGIN, lifetime / 2)
+
+
+@dataclass
+class _HeldToken:
+    """The token that all threads share; whoever holds the lock may look at it or change it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    token: Secret | None = None
+    until: datetime | None = None
 
 
 def tenant_of(url: str) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Literal, Self
 
 from connector.adapter import Surroundings
-from connector.config import SecretValue, Section, Url, validate
+from connector.config import OwnBudgetSection, SecretValue, Section, Url, validate
 from connector.core.ports import (
     ApprovalReading,
     ChangedTicket,
@@ -59,12 +59,17 @@ LONGEST_ANSWER = 200
 
 
 class RequestTrackerSection(Section):
-    """`psa.<name>` with `kind: requesttracker`."""
+    """`psa.<name>` with `kind: requesttracker`.
+
+    Attributes:
+        budget: Our share of the calls that the server can bear; `None`: RT has no limit of its own.
+    """
 
     kind: Literal["requesttracker"]
     url: Url
     token: SecretValue
     mapping: str
+    budget: OwnBudgetSection | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class RequestTracker:
         """
         settings = validate(RequestTrackerSection, section, surroundings.place, where=f"psa.{name}")
         mapping = read_mapping(RtMapping, settings.mapping, surroundings.place)
-        http = surroundings.http_for(system=SYSTEM, scope=f"psa.{name}")
+        budget = settings.budget.share_of(None, where=f"psa.{name}") if settings.budget else None
+        http = surroundings.http_for(system=SYSTEM, scope=f"psa.{name}", budget=budget)
         return cls(name=name, rest=Rest(http, settings.url, settings.token), mapping=mapping, clock=surroundings.clock)
 
     @property
@@ -106,11 +112,11 @@ class RequestTracker:
 
     def check(self) -> Iterator[Finding]:
         """See `Psa.check`. Statuses and rights can only partly be tried from outside; what could not be says so."""
-        yield from findings(self._name, self._rest, self._mapping)
+        yield from findings(self._name, self._rest.in_background(), self._mapping)
 
     def changed(self, cursor: str | None) -> Changes:
         """See `Psa.changed`. One call, and one more for each further hundred changed tickets."""
-        return changes_since(self._rest, self._mapping, Cursor.read(cursor), self._clock())
+        return changes_since(self._rest.in_background(), self._mapping, Cursor.read(cursor), self._clock())
 
     # ---------------------------------------------------------------- reading
 

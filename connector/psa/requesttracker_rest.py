@@ -109,13 +109,19 @@ class Rest:
     requests with cookies with a redirect to its login page instead of 401; `Http` sends neither and follows nothing.
     """
 
-    def __init__(self, http: Http, url: str, token: Secret) -> None:
+    def __init__(self, http: Http, url: str, token: Secret, *, background: bool = False) -> None:
         self._http = http
         self._token = token
+        self._background = background
         self.url = url
 
+    def in_background(self) -> Rest:
+        """The same server for calls that nobody waits for. See `Http.call`."""
+        return Rest(self._http, self.url, self._token, background=True)
+
     def get(self, path: str, *, expect: Sequence[int] = (200,), query: Sequence[tuple[str, str]] = ()) -> Answer:
-        return self._http.call("GET", self._address(path, query), expect=expect, headers=self._headers)
+        address = self._address(path, query)
+        return self._http.call("GET", address, expect=expect, headers=self._headers, background=self._background)
 
     def send(
         self, method: str, path: str, body: Mapping[str, str], *, expect: Collection[int], unchanged: str | None
@@ -132,7 +138,13 @@ class Rest:
         """
         headers = self._headers | ({"If-Match": unchanged} if unchanged else {})
         answer = self._http.call(
-            method, self._address(path, ()), expect={*expect, 412}, headers=headers, json=dict(body), repeatable=False
+            method,
+            self._address(path, ()),
+            expect={*expect, 412},
+            headers=headers,
+            json=dict(body),
+            repeatable=False,
+            background=self._background,
         )
         if answer.status == 412:
             raise TemporaryError(f"{answer.where}: the ticket changed while we looked at it. It is tried again.")

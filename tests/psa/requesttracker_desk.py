@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from connector.adapter import Surroundings
+from connector.config import Budget
 from connector.core.case import Action
 from connector.core.ports import Psa
 from connector.errors import TemporaryError
@@ -131,8 +132,10 @@ class WiredSurroundings(Surroundings):
 
     wire: Wire
 
-    def http_for(self, *, system: str, scope: str, timeout: timedelta | None = None) -> Http:
-        http = WiredHttp(system=system, scope=scope, refuse_sandbox=False)
+    def http_for(
+        self, *, system: str, scope: str, timeout: timedelta | None = None, budget: Budget | None = None
+    ) -> Http:
+        http = WiredHttp(system=system, scope=scope, refuse_sandbox=False, budget=budget)
         http.wire = self.wire
         return http
 
