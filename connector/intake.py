@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 POLL_LEASE = timedelta(minutes=3)
 SWEEP_EVERY = timedelta(hours=1)
 LONGEST_BACKOFF = timedelta(minutes=5)
+PUSH_GAP = timedelta(seconds=1)
+"""The least time between two polls of one PSA of which a push wanted one, and between two looks at one ticket."""
 
 
 class Polls:
@@ -36,6 +38,7 @@ class Polls:
         self._clock = clock
         self._every = every
         self._failures: dict[str, int] = {}
+        self._waits_until: dict[str, datetime] = {}
         self._link_seq = 0
         self._link_lock = threading.Lock()
 
@@ -43,7 +46,7 @@ class Polls:
         """Ask for changed tickets, if it is time and nobody else is at it.
 
         Args:
-            early: Ask even before it is time (a nudge).
+            early: Ask even before it is time (a person wants it).
 
         Returns:
             How many new cases were opened; `None` when it was not time or somebody else is at it.
@@ -51,6 +54,22 @@ class Polls:
         Raises:
             TemporaryError, AuthenticationError: The cursor stays; the next poll asks for the same again.
         """
+        return self._poll_psa(psa, early=self._every if early else timedelta(0))
+
+    def poll_pushed(self, psa: Psa) -> int | None:
+        """Ask for changed tickets before it is time, because of a push.
+
+        Not within `PUSH_GAP` of the last poll, whichever process made it; and never while this process waits after a
+        failure: whoever can send a push must not be able to nudge a PSA out of the pause that it asked for.
+
+        Returns, raises: As `poll_psa`.
+        """
+        until = self._waits_until.get(_poll_name(psa))
+        if until is not None and self._clock() < until:
+            return None
+        return self._poll_psa(psa, early=max(self._every - PUSH_GAP, timedelta(0)))
+
+    def _poll_psa(self, psa: Psa, *, early: timedelta) -> int | None:
         opened = 0
 
         def ask(cursor: str) -> str:
@@ -61,7 +80,7 @@ class Polls:
                 log.info("poll", psa=psa.name, changed=len(changes.tickets), opened=opened)
             return changes.cursor
 
-        return opened if self._poll(f"psa:{psa.name}", ask, every=self._every, early=early) else None
+        return opened if self._poll(_poll_name(psa), ask, every=self._every, early=early) else None
 
     def sweep_psa(self, psa: Psa) -> bool:
         """Look at every open ticket of the mapped types, once in a while: a net under the polls.
@@ -90,7 +109,10 @@ class Polls:
             TemporaryError, AuthenticationError.
         """
         return self._poll(
-            "links", lambda cursor: str(self._read_links(int(cursor or 0))), every=self._every, early=early
+            "links",
+            lambda cursor: str(self._read_links(int(cursor or 0))),
+            every=self._every,
+            early=self._every if early else timedelta(0),
         )
 
     def read_links_now(self) -> None:
@@ -113,10 +135,9 @@ class Polls:
             self._link_seq = max(self._link_seq, after)
         return after
 
-    def _poll(self, name: str, ask: Callable[[str], str], *, every: timedelta, early: bool = False) -> bool:
+    def _poll(self, name: str, ask: Callable[[str], str], *, every: timedelta, early: timedelta = timedelta(0)) -> bool:
         now = self._clock()
-        # "Early" looks at the claim as if it were later; the claim itself, and so its lease, is the same row.
-        cursor = self._store.claim_poll(name, now=now + every if early else now, lease=POLL_LEASE)
+        cursor = self._store.claim_poll(name, now=now, lease=POLL_LEASE, early=early)
         if cursor is None:
             return False
         result, next_at = "error", now + every
@@ -125,13 +146,16 @@ class Polls:
                 cursor = ask(cursor)
             result = "ok"
             self._failures.pop(name, None)
+            self._waits_until.pop(name, None)
         except TemporaryError as failure:
             result = "away"
             next_at = now + max(self._backoff(name), failure.retry_after or timedelta(0))
+            self._waits_until[name] = next_at
             raise
         except AuthenticationError:
             result = "refused"
             next_at = now + self._backoff(name)
+            self._waits_until[name] = next_at
             raise
         finally:
             POLLS.labels(name, result).inc()
@@ -143,3 +167,7 @@ class Polls:
         self._failures[name] = failures
         factor: int = 2 ** min(failures - 1, 8)
         return min(self._every * factor, max(LONGEST_BACKOFF, self._every))
+
+
+def _poll_name(psa: Psa) -> str:
+    return f"psa:{psa.name}"

@@ -40,11 +40,54 @@ def test_a_psa_is_asked_when_it_is_time_and_not_before(desk: Desk) -> None:
     assert desk.polls.poll_psa(desk.psa) == 0
 
 
-def test_a_nudge_asks_before_it_is_time(desk: Desk) -> None:
+def test_a_person_may_ask_before_it_is_time(desk: Desk) -> None:
     desk.polls.poll_psa(desk.psa)
     desk.psa.add_ticket()
     assert desk.polls.poll_psa(desk.psa) is None
     assert desk.polls.poll_psa(desk.psa, early=True) == 1
+
+
+def test_a_push_asks_before_it_is_time_but_not_within_a_second(desk: Desk) -> None:
+    desk.polls.poll_psa(desk.psa)
+    desk.psa.add_ticket()
+    desk.clock.advance(seconds=0.9)
+    assert desk.polls.poll_pushed(desk.psa) is None
+    desk.clock.advance(seconds=0.1)
+    assert desk.polls.poll_pushed(desk.psa) == 1
+    desk.clock.advance(seconds=0.9)
+    assert desk.polls.poll_pushed(desk.psa) is None, "polls of pushes keep their distance from each other, too"
+    assert [call for call, _ in desk.psa.calls] == ["changed", "changed"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "pause"),
+    [
+        (TemporaryError("away"), 15),
+        (TemporaryError("slow down", retry_after=timedelta(minutes=10)), 600),
+        (AuthenticationError("no", scope="psa.halo"), 15),
+    ],
+)
+def test_a_push_does_not_cut_short_the_pause_after_a_failure(desk: Desk, failure: Exception, pause: int) -> None:
+    desk.psa.raise_before("changed", failure)
+    with pytest.raises(type(failure)):
+        desk.polls.poll_pushed(desk.psa)
+    desk.psa.add_ticket()
+    desk.clock.advance(seconds=pause - 1)
+    assert desk.polls.poll_pushed(desk.psa) is None
+    assert len(desk.psa.calls) == 1
+    desk.clock.advance(seconds=1)
+    assert desk.polls.poll_pushed(desk.psa) == 1
+    desk.clock.advance(seconds=1)
+    assert desk.polls.poll_pushed(desk.psa) == 0, "all is well again, so pushes count again"
+
+
+def test_a_push_disturbs_no_poll_that_another_process_makes(desk: Desk) -> None:
+    slow = Polls(store=desk.store, links=desk.links, clock=desk.clock, every=timedelta(minutes=10))
+    assert desk.store.claim_poll("psa:halo", now=desk.clock(), lease=timedelta(minutes=3)) == ""
+    desk.clock.advance(seconds=2)
+    assert slow.poll_pushed(desk.psa) is None
+    assert slow.poll_psa(desk.psa, early=True) is None
+    assert desk.psa.calls == []
 
 
 def test_a_ticket_opens_one_case_however_often_it_is_told(desk: Desk) -> None:

@@ -755,10 +755,13 @@ class CaseStore(Protocol):
     """
 
     # -- polling
-    def claim_poll(self, name: str, *, now: datetime, lease: timedelta) -> str | None:
+    def claim_poll(self, name: str, *, now: datetime, lease: timedelta, early: timedelta = timedelta(0)) -> str | None:
         """Take the poll `name` if it is due and nobody holds it. Returns its cursor, "" when it has none yet.
 
         `None` means: not due, or somebody else is at it.
+
+        Args:
+            early: How much sooner than it is due it may be taken.
         """
 
     def finish_poll(self, name: str, *, cursor: str, next_at: datetime) -> None:

@@ -57,9 +57,9 @@ class SqlCaseStore:
 
     # -- polling
 
-    def claim_poll(self, name: str, *, now: datetime, lease: timedelta) -> str | None:
+    def claim_poll(self, name: str, *, now: datetime, lease: timedelta, early: timedelta = timedelta(0)) -> str | None:
         with self.database.writing() as connection:
-            return intake.claim_poll(self.database, connection, name, now=now, lease=lease)
+            return intake.claim_poll(self.database, connection, name, now=now, lease=lease, early=early)
 
     def finish_poll(self, name: str, *, cursor: str, next_at: datetime) -> None:
         with self.database.writing() as connection:

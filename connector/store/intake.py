@@ -140,11 +140,13 @@ def link_events(connection: Connection, case_id: str, *, after: int) -> list[Lin
     ]
 
 
-def claim_poll(database: Database, connection: Connection, name: str, *, now: datetime, lease: timedelta) -> str | None:
+def claim_poll(
+    database: Database, connection: Connection, name: str, *, now: datetime, lease: timedelta, early: timedelta
+) -> str | None:
     """See `CaseStore.claim_poll`."""
     c = tables.poll.c
     until = now + lease
-    free = or_(c.lease_until.is_(None), c.lease_until <= now) & or_(c.next_at.is_(None), c.next_at <= now)
+    free = or_(c.lease_until.is_(None), c.lease_until <= now) & or_(c.next_at.is_(None), c.next_at <= now + early)
     if connection.execute(update(tables.poll).where(c.name == name, free).values(lease_until=until)).rowcount == 1:
         cursor: str = connection.execute(select(c.cursor).where(c.name == name)).scalar_one()
         return cursor

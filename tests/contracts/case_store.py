@@ -214,6 +214,16 @@ class CaseStoreContract:
         claims = in_threads(lambda _: store.claim_poll("psa.halo", now=NOW, lease=LEASE))
         assert [claim for claim in claims if claim is not None] == [""]
 
+    def test_an_early_poll_is_taken_before_it_is_due_but_no_sooner_than_it_says(self, store: Store) -> None:
+        store.finish_poll("psa.halo", cursor="c1", next_at=NOW + MINUTE)
+        assert store.claim_poll("psa.halo", now=NOW, lease=LEASE, early=MINUTE - SECOND) is None
+        assert store.claim_poll("psa.halo", now=NOW, lease=LEASE, early=MINUTE) == "c1"
+
+    def test_an_early_poll_takes_no_poll_away_from_whoever_is_at_it(self, store: Store) -> None:
+        store.claim_poll("psa.halo", now=NOW, lease=LEASE)
+        assert store.claim_poll("psa.halo", now=NOW + SECOND, lease=LEASE, early=2 * LEASE) is None
+        assert store.claim_poll("psa.halo", now=NOW + LEASE, lease=LEASE, early=2 * LEASE) == "", "it has died"
+
     # -- tickets
 
     def test_a_new_ticket_opens_a_case_that_is_due_at_once(self, store: Store) -> None:

@@ -87,11 +87,11 @@ class MemoryCaseStore:
 
     # -- polling
 
-    def claim_poll(self, name: str, *, now: datetime, lease: timedelta) -> str | None:
+    def claim_poll(self, name: str, *, now: datetime, lease: timedelta, early: timedelta = timedelta(0)) -> str | None:
         with self._call("claim_poll"):
             poll = self._polls.setdefault(name, _Poll())
             held = poll.lease_until is not None and poll.lease_until > now
-            if held or (poll.next_at is not None and poll.next_at > now):
+            if held or (poll.next_at is not None and poll.next_at > now + early):
                 return None
             poll.lease_until = now + lease
             return poll.cursor
