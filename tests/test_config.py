@@ -15,15 +15,21 @@ import yaml
 
 from connector.config import (
     METHOD_NAMES,
+    Budget,
+    BudgetSection,
     ConnectorSettings,
     LinkServerSettings,
+    OwnBudgetSection,
+    Place,
     is_loopback,
     load_connector,
     load_link_server,
     read_duration,
     read_limit,
     split_listen,
+    validate,
 )
+from connector.config.budget import LEAST_CALLS, read_share
 from connector.core.brake import Limit
 from connector.errors import ConfigError
 from connector.passwords import Policy
@@ -668,6 +674,80 @@ def test_values_outside_their_bounds_are_refused_at_their_place(tmp_path: Path, 
 def test_time_zones_are_iana_names(tmp_path: Path, place: str) -> None:
     settings = load(tmp_path, **{place: "Europe/London"})
     assert "Europe/London" in (settings.support.time_zone, settings.tenants["contoso"].time_zone)
+
+
+# ---------------------------------------------------------------- the share of a vendor's limit
+
+LIMIT = Budget(500, timedelta(minutes=3))
+SOMEWHERE = Place(folder=Path(), production=True, environ={})
+
+
+def share_of(limit: Budget | None, model: type[BudgetSection] = BudgetSection, **keys: object) -> Budget | None:
+    return validate(model, keys, SOMEWHERE, where="psa.halo.budget").share_of(limit, where="psa.halo")
+
+
+@pytest.mark.parametrize(("text", "percent"), [("20%", 20), ("1%", 1), ("100%", 100), (" 7 % ", 7), ("05%", 5)])
+def test_a_share_is_a_whole_percentage_with_its_sign(text: str, percent: int) -> None:
+    assert read_share(text) == percent
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0.2, 20, 1, 1.0, True, None, "", "%", "20", "0.2", "0%", "101%", "1000%", "-5%", "12.5%", "2O%", "٢٠%", "1e2%"],
+)
+def test_what_is_no_share_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="such as 20%"):
+        read_share(value)
+
+
+def test_a_budget_is_a_fifth_of_the_published_limit_unless_told_otherwise() -> None:
+    assert share_of(LIMIT) == Budget(100, LIMIT.per)
+    assert share_of(LIMIT, share="1%") == Budget(5, LIMIT.per)
+    assert share_of(LIMIT, share="100%") == LIMIT
+    assert share_of(LIMIT, calls=1000, per="1m") == Budget(200, timedelta(minutes=1))
+    assert share_of(LIMIT, share="33%", calls=100, per="1m") == Budget(33, timedelta(minutes=1))
+
+
+def test_a_share_is_rounded_down() -> None:
+    assert share_of(Budget(199, LIMIT.per), share="10%") == Budget(19, LIMIT.per)
+
+
+def test_without_any_limit_there_is_no_budget() -> None:
+    assert share_of(None) is None
+    assert share_of(None, OwnBudgetSection, calls=600, per="1m") == Budget(120, timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"calls": 100}, "psa.halo.budget"),
+        ({"per": "1m"}, "psa.halo.budget"),
+        ({"calls": LEAST_CALLS - 1, "per": "1m"}, "psa.halo.budget: calls"),
+        ({"calls": "many", "per": "1m"}, "psa.halo.budget: calls"),
+        ({"calls": 100, "per": "0s"}, "psa.halo.budget: per"),
+        ({"calls": 100, "per": "2d"}, "psa.halo.budget: per"),
+        ({"calls": 100, "per": 60}, "psa.halo.budget: per"),
+        ({"share": 20}, "psa.halo.budget: share"),
+        ({"portion": "20%"}, "psa.halo.budget: portion"),
+    ],
+)
+def test_half_a_limit_and_one_that_limits_nothing_are_refused_at_their_place(keys: dict[str, Any], place: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        share_of(LIMIT, **keys)
+    assert [problem.startswith(place) for problem in failure.value.problems] == [True]
+
+
+@pytest.mark.parametrize("missing", ["calls", "per"])
+def test_where_nothing_is_published_a_limit_is_given_whole(missing: str) -> None:
+    given = {"calls": 600, "per": "1m"}
+    del given[missing]
+    with pytest.raises(ConfigError, match=f"psa.halo.budget: {missing}: missing"):
+        share_of(None, OwnBudgetSection, **given)
+
+
+def test_a_share_with_which_nothing_can_be_done_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^psa\.halo: budget\.share: 1% of 400 calls are 4"):
+        share_of(Budget(400, LIMIT.per), share="1%")
 
 
 # ---------------------------------------------------------------- passwords and methods

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -15,10 +17,16 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from responses import RequestsMock
 
+from connector.adapter import Surroundings
+from connector.config import HttpSection, Place
 from connector.config.budget import LEAST_CALLS, Budget
-from connector.errors import TemporaryError
+from connector.core.ports import Psa
+from connector.errors import ConfigError, PermanentError, TemporaryError
 from connector.http import LONGEST_WAIT_INSIDE_A_CALL, TRIES, WAITING_AT_ONCE, Http, Spending
+from connector.psa.halopsa import HaloPsa
+from connector.psa.requesttracker import RequestTracker
 
+ROOT = Path(__file__).parent.parent
 URL = "https://msp.halopsa.example.com/api/Tickets"
 PER = timedelta(minutes=3)
 SECONDS = PER.total_seconds()
@@ -328,6 +336,142 @@ def test_the_part_in_use_is_shown_and_falls_by_itself(walk: Walk, web: RequestsM
 def test_a_budget_that_carries_nothing_is_refused(calls: int, per: timedelta) -> None:
     with pytest.raises(ValueError, match="at least"):
         Budget(calls, per)
+
+
+# ---------------------------------------------------------------- the adapters
+
+
+HALO = "https://msp.halopsa.example.com"
+RT = "https://rt.example.com"
+WHOLE = {"share": "100%", "calls": 50, "per": "1h"}
+
+
+def surroundings() -> Surroundings:
+    place = Place(folder=ROOT, production=True, environ={"PSA_SECRET": secrets.token_urlsafe(32)})
+    return Surroundings(place=place, http=HttpSection(), clock=lambda: datetime(2026, 11, 22, 9, 0, tzinfo=UTC))
+
+
+def halo(**more: Any) -> HaloPsa:
+    section = {"kind": "halopsa", "url": HALO, "client_id": "6f0", "client_secret": {"env": "PSA_SECRET"}, "tenant": ""}
+    return HaloPsa.from_config("halo", {**section, "mapping": "mappings/halopsa.yaml", **more}, surroundings())
+
+
+def request_tracker(**more: Any) -> RequestTracker:
+    section = {"kind": "requesttracker", "url": RT, "token": {"env": "PSA_SECRET"}}
+    mapping = "mappings/requesttracker.yaml"
+    return RequestTracker.from_config("rt", {**section, "mapping": mapping, **more}, surroundings())
+
+
+@pytest.fixture
+def halo_web() -> Iterator[RequestsMock]:
+    """A HaloPSA with the names of the mapping and without tickets."""
+    types = ("Password Reset", "MFA Reset", "Account Reset")
+    statuses = ("Approved", "Rejected", "Closed", "Needs technician", "Retry reset")
+    with RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.post(f"{HALO}/auth/token", json={"access_token": secrets.token_urlsafe(32), "expires_in": 3600})
+        mock.get(f"{HALO}/api/TicketType", json=[{"id": 20 + at, "name": name} for at, name in enumerate(types)])
+        mock.get(f"{HALO}/api/Status", json=[{"id": 40 + at, "name": name} for at, name in enumerate(statuses)])
+        mock.get(f"{HALO}/api/Tickets", json={"record_count": 0, "tickets": []})
+        mock.get(f"{HALO}/api/Tickets/1", status=404)
+        yield mock
+
+
+@pytest.fixture
+def rt_web() -> Iterator[RequestsMock]:
+    """A Request Tracker without tickets."""
+    with RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.get(f"{RT}/REST/2.0/tickets", json={"items": [], "total": 0, "pages": 0})
+        mock.get(f"{RT}/REST/2.0/ticket/1", status=404)
+        yield mock
+
+
+def reads(psa: Psa) -> int:
+    """How often a ticket could be asked for before the budget put that off."""
+    return until_put_off(lambda: psa.read("1"), psa.name)
+
+
+def polls(psa: Psa) -> int:
+    """How often changed tickets could be asked for before the budget put that off."""
+    return until_put_off(lambda: psa.changed(None), psa.name)
+
+
+def until_put_off(ask: Callable[[], object], name: str) -> int:
+    for number in range(100):
+        try:
+            ask()
+        except PermanentError:
+            continue  # there is no such ticket, as was found out by asking
+        except TemporaryError as failure:
+            if f"psa.{name}.budget.share" not in str(failure):
+                raise
+            return number
+    return 100
+
+
+def test_halopsas_polls_leave_the_reads_before_a_reset_their_part(halo_web: RequestsMock) -> None:
+    psa = halo(budget=WHOLE)
+    assert polls(psa) == 30 - 3, "the token and the names came first"
+    assert reads(psa) == 20
+    assert len(halo_web.calls) == 50
+
+
+def test_halopsas_reads_leave_the_polls_a_tenth(halo_web: RequestsMock) -> None:
+    psa = halo(budget=WHOLE)
+    assert reads(psa) == 45 - 3
+    assert polls(psa) == 5
+
+
+def test_a_check_of_halopsa_leaves_the_reads_before_a_reset_their_part(halo_web: RequestsMock) -> None:
+    psa = halo(budget=WHOLE)
+    polls(psa)
+    found = list(psa.check())
+    assert any("psa.halo.budget.share" in finding.text for finding in found)
+    assert all(finding.temporary for finding in found if "psa.halo.budget.share" in finding.text)
+    assert reads(psa) == 20 - 1, "a check tries the credentials, and nothing else of what is kept for people"
+
+
+def test_halopsa_gets_a_fifth_of_what_it_publishes_unless_told_otherwise(halo_web: RequestsMock) -> None:
+    assert polls(halo()) == 60 - 3
+    assert polls(halo(budget={"share": "10%"})) == 30 - 3
+    assert polls(halo(budget={"calls": 100, "per": "3m"})) == 12 - 3
+
+
+def test_request_trackers_polls_leave_the_reads_before_a_reset_their_part(rt_web: RequestsMock) -> None:
+    psa = request_tracker(budget=WHOLE)
+    assert polls(psa) == 30
+    assert reads(psa) == 10, "each is two calls"
+    assert len(rt_web.calls) == 50
+
+
+def test_a_check_of_request_tracker_leaves_the_reads_before_a_reset_their_part(rt_web: RequestsMock) -> None:
+    psa = request_tracker(budget=WHOLE)
+    polls(psa)
+    assert "psa.rt.budget.share" in " ".join(finding.text for finding in psa.check())
+    assert reads(psa) == 10
+
+
+def test_request_tracker_has_no_budget_unless_told(rt_web: RequestsMock) -> None:
+    assert polls(request_tracker()) == reads(request_tracker()) == 100
+
+
+@pytest.mark.parametrize(
+    ("make", "budget", "words"),
+    [
+        (halo, {"share": 0.2}, "psa.halo: budget.share: 0.2 is not a share"),
+        (halo, {"share": "1%", "calls": 100, "per": "1m"}, "psa.halo: budget.share: 1% of 100 calls are 1"),
+        (halo, {"calls": 100}, "psa.halo: budget: calls and per belong together"),
+        (halo, {"shares": "20%"}, "psa.halo: budget.shares: unknown key. Did you mean share?"),
+        (request_tracker, {"share": "50%"}, "psa.rt: budget.calls: missing"),
+        (request_tracker, {"calls": 600}, "psa.rt: budget.per: missing"),
+        (request_tracker, {"share": "20", "calls": 600, "per": "1m"}, "psa.rt: budget.share: '20' is not a share"),
+    ],
+)
+def test_a_budget_that_cannot_be_meant_stops_the_start_at_its_place(
+    make: Any, budget: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigError) as failure:
+        make(budget=budget)
+    assert any(problem.startswith(words) for problem in failure.value.problems), failure.value.problems
 
 
 # ---------------------------------------------------------------- whatever happens
