@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.control_call import Handler, careful_with, object_of
 from sandbox.control_customers import Customers
+from sandbox.control_halo import HaloControl
 from sandbox.control_tickets import Tickets
 from sandbox.control_view import shown_account, shown_ticket
 from sandbox.desk_records import NotThere
@@ -67,6 +69,7 @@ class Control:
             ("GET", "/control/overview", self.overview),
             ("POST", "/control/reset", self.reset),
             *Tickets(self.world).routes(),
+            *HaloControl(self.world).routes(),
             ("GET", "/control/mails", self.list_mails),
             ("DELETE", "/control/mails", self.delete_mails),
             ("GET", "/control/mails/{id:int}/html", self.mail_html),
@@ -118,8 +121,9 @@ class Control:
                     for c in desk.contacts.values()
                 ],
                 "tickets": [
-                    shown_ticket(desk, ticket) for ticket in reversed(desk.tickets.values()) if not ticket.deleted
-                ][:50],
+                    shown_ticket(desk, ticket)
+                    for ticket in islice((one for one in reversed(desk.tickets.values()) if not one.deleted), 50)
+                ],
                 "mails": [asdict(mail) for mail in reversed(self.world.mails[-50:])],
                 "accounts": [shown_account(tenant, account) for tenant, account in self.world.directory.accounts()],
             }

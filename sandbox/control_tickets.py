@@ -9,9 +9,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sandbox import desk_approvals
 from sandbox.control_call import Handler, object_of
 from sandbox.control_view import shown_ticket
+from sandbox.desk import Desk
 from sandbox.desk_records import NotThere, Ticket
+from sandbox.halo_tickets import stored_text
 from sandbox.world import World
 
 
@@ -31,12 +34,17 @@ class Tickets:
             ("POST", "/control/tickets/{id:int}/approve", partial(self.vote, True)),
             ("POST", "/control/tickets/{id:int}/reject", partial(self.vote, False)),
             ("POST", "/control/tickets/{id:int}/restart-approval", self.restart_approval),
+            ("POST", "/control/tickets/{id:int}/delegate", self.delegate),
+            ("POST", "/control/tickets/{id:int}/approvers", self.add_approver),
             ("POST", "/control/tickets/{id:int}/merge", self.merge),
             ("POST", "/control/bulk-tickets", self.bulk_tickets),
         ]
 
     async def raise_ticket(self, request: Request) -> Response:
-        """Play the requester. `requester` is an e-mail address or a user id; `what` is Password, MFA or Both."""
+        """Play the requester. `requester` is an e-mail address or a user id; `what` is Password, MFA or Both.
+
+        `custom` sets any custom field by name: a user's by address or id. `logged_by` is the agent who logged it.
+        """
         body = await object_of(request)
         desk = self.world.desk
         wanted = body.get("requester", 101)
@@ -50,9 +58,10 @@ class Tickets:
             contact_id=contact.id,
             summary=str(body.get("summary", ticket_type.name)),
             details=str(body.get("details", "")),
-            custom=custom_fields_of(body),
+            custom=custom_fields_of(desk, body, contact.client_id),
             process_id=desk.process_named(str(body["approval_process"])).id if body.get("approval_process") else None,
             approvers=body.get("approvers"),
+            logged_by=body.get("logged_by"),
         )
         return JSONResponse({"id": ticket.id}, status_code=201)
 
@@ -63,7 +72,8 @@ class Tickets:
         return JSONResponse(self._ticket(self._wanted(request)))
 
     async def patch_ticket(self, request: Request) -> Response:
-        """Edit as an agent would: `status`, `type`, `subject`, `what`, `summary`, `details`, `client_id`, `requester`.
+        """Edit as an agent would: `status`, `type`, `subject`, `what`, `custom`, `summary`, `details`, `client_id`,
+        `requester`, `team`, `agent_id`, `open_appointment`.
 
         A custom field set to null is removed. `quiet: true` keeps the date of the last change.
         """
@@ -71,7 +81,7 @@ class Tickets:
         desk, ticket = self.world.desk, self._wanted(request)
         before = ticket.updated_at
         if body.get("type"):
-            ticket.type_id = desk.type_named(str(body["type"])).id
+            desk.retype(ticket, desk.type_named(str(body["type"])).id)
         if body.get("client_id"):
             ticket.client_id = desk.clients[int(body["client_id"])].id
         if body.get("requester"):
@@ -81,10 +91,16 @@ class Tickets:
             ticket.contact_id = contact.id
         ticket.summary = str(body.get("summary", ticket.summary))
         ticket.details = str(body.get("details", ticket.details))
-        ticket.custom |= custom_fields_of(body)
-        for name, key in (("CFSubject", "subject"), ("CFResetWhat", "what")):
-            if key in body and body[key] is None:
-                ticket.custom.pop(name, None)
+        ticket.custom |= custom_fields_of(desk, body, ticket.client_id)
+        removed = {name for name, value in (body.get("custom") or {}).items() if value is None}
+        removed |= {name for name, key in NAMED_FIELDS.items() if key in body and body[key] is None}
+        for name in removed:
+            ticket.custom.pop(name, None)
+        if body.get("team"):
+            ticket.team = desk.team_named(str(body["team"])).name
+        if "agent_id" in body:
+            ticket.agent_id = None if body["agent_id"] is None else desk.agents[int(body["agent_id"])].id
+        ticket.open_appointment = bool(body.get("open_appointment", ticket.open_appointment))
         if body.get("status"):
             desk.set_status(ticket, desk.status_named(str(body["status"])).id)
         desk.touch(ticket)
@@ -97,7 +113,10 @@ class Tickets:
         return JSONResponse({})
 
     async def vote(self, approve: bool, request: Request) -> Response:
-        """Play the approver: `{approver, comment, at, admin_overridden, delegated_by}`, all optional."""
+        """Play the approver: all optional.
+
+        `{approver, comment, at, admin_overridden, override_agent, delegated_by}`.
+        """
         body = await object_of(request)
         ticket = self._wanted(request)
         self.world.desk.vote(
@@ -107,14 +126,37 @@ class Tickets:
             comment=str(body.get("comment", "")),
             at=datetime.fromisoformat(body["at"]) if body.get("at") else None,
             overridden=bool(body.get("admin_overridden")),
+            override_agent=body.get("override_agent"),
             delegated_by=body.get("delegated_by"),
         )
         return JSONResponse(self._ticket(ticket))
 
     async def restart_approval(self, request: Request) -> Response:
-        ticket = self._wanted(request)
-        self.world.desk.restart_approval(ticket)
+        """`{approval_process, approvers, keep}`, all optional; `keep` leaves the former rows as history."""
+        body = await object_of(request)
+        desk, ticket = self.world.desk, self._wanted(request)
+        desk_approvals.restart(
+            desk,
+            ticket,
+            process_id=desk.process_named(str(body["approval_process"])).id if body.get("approval_process") else None,
+            approvers=body.get("approvers"),
+            keep=bool(body.get("keep")),
+        )
         return JSONResponse(self._ticket(ticket))
+
+    async def delegate(self, request: Request) -> Response:
+        """`{to, of}`: somebody else is to answer the open row of `of` (default: the first)."""
+        body = await object_of(request)
+        ticket = self._wanted(request)
+        desk_approvals.delegate(self.world.desk, ticket, to=str(body["to"]), of=body.get("of"))
+        return JSONResponse(self._ticket(ticket))
+
+    async def add_approver(self, request: Request) -> Response:
+        """`{approver}`: ask one more person, where the step allows ad-hoc approvers."""
+        body = await object_of(request)
+        ticket = self._wanted(request)
+        desk_approvals.add_approver(self.world.desk, ticket, str(body["approver"]))
+        return JSONResponse(self._ticket(ticket), status_code=201)
 
     async def merge(self, request: Request) -> Response:
         ticket, into = self._wanted(request), self.world.desk.ticket(int((await object_of(request))["into"]))
@@ -129,13 +171,14 @@ class Tickets:
         if contact is None:
             raise NotThere(f"contact {body['requester']!r}")
         ticket_type = desk.type_named(str(body.get("type", "Incident")))
+        custom = custom_fields_of(desk, body, contact.client_id)
         tickets = [
             desk.raise_ticket(
                 type_id=ticket_type.id,
                 client_id=int(body.get("client_id") or contact.client_id),
                 contact_id=contact.id,
                 summary=f"{ticket_type.name} {number}",
-                custom=custom_fields_of(body),
+                custom=custom,
             )
             for number in range(1, int(body.get("count", 100)) + 1)
         ]
@@ -148,6 +191,24 @@ class Tickets:
         return shown_ticket(self.world.desk, ticket)
 
 
-def custom_fields_of(body: dict[str, Any]) -> dict[str, str]:
-    named = {"CFSubject": body.get("subject"), "CFResetWhat": body.get("what")}
-    return {name: str(value) for name, value in named.items() if value is not None}
+NAMED_FIELDS = {"CFSubject": "subject", "CFResetWhat": "what"}
+"""The fields that have a key of their own."""
+
+
+def custom_fields_of(desk: Desk, body: dict[str, Any], client_id: int) -> dict[str, str]:
+    """The custom fields that a body sets, as they are kept; an unknown name is a mistake."""
+    wanted = {name: body.get(key) for name, key in NAMED_FIELDS.items()} | (body.get("custom") or {})
+    known = {one.name: one for one in desk.fields.values()}
+    if unknown := set(wanted) - set(known):
+        raise NotThere(f"custom field {', '.join(sorted(unknown))}; there is: {', '.join(known)}")
+    kept = {}
+    for name, value in wanted.items():
+        if value is None:
+            continue
+        if known[name].sort == "user" and not str(value).isdigit():
+            contact = desk.contact_with(str(value), client_id=client_id)
+            if contact is None:
+                raise NotThere(f"contact {value!r}")
+            value = contact.id
+        kept[name] = stored_text(known[name], value)
+    return kept

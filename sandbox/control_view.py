@@ -30,7 +30,12 @@ def shown_ticket(desk: Desk, ticket: Ticket) -> dict[str, Any]:
         "created_at": ticket.created_at.isoformat(),
         "updated_at": ticket.updated_at.isoformat(),
         "merged_into": ticket.merged_into,
-        "approvals": [_plain(asdict(row)) for row in ticket.approvals],
+        "team": ticket.team,
+        "agent_id": ticket.agent_id,
+        "custom": dict(ticket.custom),
+        "approvals": [
+            {key: value for key, value in _plain(asdict(row)).items() if key != "token"} for row in ticket.approvals
+        ],
         "actions": [_plain(asdict(action)) for action in ticket.actions],
     }
 

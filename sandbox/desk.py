@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from sandbox import desk_approvals, desk_rules
 from sandbox.desk_records import (
-    APPROVED,
-    REJECTED,
     Action,
+    Agent,
     Approval,
     ApprovalProcess,
     Client,
@@ -23,14 +23,21 @@ from sandbox.desk_records import (
     Outcome,
     Refusal,
     Status,
+    Team,
     Ticket,
     TicketType,
+    Workflow,
 )
+from sandbox.halo_habits import HaloHabits
 
 
 @dataclass
 class Desk:
-    """The whole PSA. Every change of a ticket moves its `updated_at`, which `lastupdatefromdate` looks at."""
+    """The whole PSA. Every change of a ticket moves its `updated_at`, which `lastupdatefromdate` looks at.
+
+    `by_type` finds the tickets of a type among many; `waiting_for` holds those whose approval is awaited; `outbox` is
+    told what happens to tickets, where somebody wants to hear it.
+    """
 
     now: Callable[[], datetime]
     types: dict[int, TicketType] = field(default_factory=dict)
@@ -44,6 +51,14 @@ class Desk:
     tickets: dict[int, Ticket] = field(default_factory=dict)
     closed_status: int = 9
     notes_on_closed: bool = True
+    teams: dict[int, Team] = field(default_factory=dict)
+    agents: dict[int, Agent] = field(default_factory=dict)
+    workflows: dict[int, Workflow] = field(default_factory=dict)
+    habits: HaloHabits = field(default_factory=HaloHabits)
+    by_type: dict[int, dict[int, Ticket]] = field(default_factory=dict, repr=False)
+    waiting_for: set[int] = field(default_factory=set, repr=False)
+    outbox: Callable[[str, Ticket], None] | None = field(default=None, repr=False)
+    postman: object = field(default=None, repr=False)
     next_ticket: int = 4200
     next_approval: int = 900
     change_sequence: int = 252500
@@ -68,8 +83,16 @@ class Desk:
     def process_named(self, name: str) -> ApprovalProcess:
         return _named(self.processes, name)
 
-    def contact_with(self, email: str) -> Contact | None:
-        return next((c for c in self.contacts.values() if c.email.lower() == email.lower()), None)
+    def team_named(self, name: str) -> Team:
+        return _named(self.teams, name)
+
+    def contact_with(self, email: str, *, client_id: int | None = None) -> Contact | None:
+        """Whoever has this address; where several do, the one of that client, else the oldest."""
+        found = [c for c in self.contacts.values() if c.email.lower() == email.lower()]
+        return next((c for c in found if c.client_id == client_id), found[0] if found else None)
+
+    def agent_with(self, email: str) -> Agent | None:
+        return next((a for a in self.agents.values() if a.email and a.email.lower() == email.lower()), None)
 
     def is_closed(self, ticket: Ticket) -> bool:
         return ticket.status_id == self.closed_status
@@ -87,6 +110,7 @@ class Desk:
         custom: dict[str, str] | None = None,
         process_id: int | None = None,
         approvers: list[str] | None = None,
+        logged_by: int | None = None,
     ) -> Ticket:
         """Log a ticket as the customer would in the portal; a type with an approval process starts it at once."""
         now = self.now()
@@ -102,13 +126,27 @@ class Desk:
             updated_at=now,
             custom=dict(custom or {}),
             change_sequence=self._sequence(),
+            logged_by=logged_by,
         )
         self.next_ticket += 1
-        self.tickets[ticket.id] = ticket
+        self.shelve(ticket)
+        desk_rules.follow_workflow(self, ticket)
+        self.announce("new ticket logged", ticket)
         process = process_id if process_id is not None else self.types[type_id].approval_process
         if process is not None:
-            self._start_step(ticket, process, 0, approvers or self.approvers.get(client_id, []))
+            desk_approvals.start(self, ticket, process, 0, approvers)
         return ticket
+
+    def shelve(self, ticket: Ticket) -> None:
+        """Keep a ticket, and find it by its type."""
+        self.tickets[ticket.id] = ticket
+        self.by_type.setdefault(ticket.type_id, {})[ticket.id] = ticket
+
+    def retype(self, ticket: Ticket, type_id: int) -> None:
+        self.by_type[ticket.type_id].pop(ticket.id, None)
+        ticket.type_id = type_id
+        ticket.workflow_step = 0
+        self.by_type.setdefault(type_id, {})[ticket.id] = ticket
 
     def touch(self, ticket: Ticket) -> None:
         """Record that something about the ticket changed just now."""
@@ -118,9 +156,13 @@ class Desk:
     def set_status(self, ticket: Ticket, status_id: int) -> None:
         if status_id not in self.statuses:
             raise Refusal("The Status selected does not exist")
+        changed = ticket.status_id != status_id
         ticket.status_id = status_id
         ticket.closed_at = self.now() if self.is_closed(ticket) else None
+        desk_rules.follow_workflow(self, ticket)
         self.touch(ticket)
+        if changed:
+            self.announce("ticket status changed", ticket)
 
     def add_action(
         self,
@@ -134,6 +176,7 @@ class Desk:
         new_status: int | None = None,
         application: str | None = None,
         system: bool = False,
+        hours: float = 0.0,
     ) -> Action:
         """Append to the ticket's history; `new_status` moves the ticket as the action's own status field does."""
         if self.is_closed(ticket) and not self.notes_on_closed and not system:
@@ -153,10 +196,13 @@ class Desk:
             new_status=ticket.status_id,
             application=application,
             system=system,
+            hours=hours,
         )
         ticket.actions.append(action)
         self.touch(ticket)
         return action
+
+    # -- approvals (see `desk_approvals`) ------------------------------------------------------------------------
 
     def vote(
         self,
@@ -167,41 +213,26 @@ class Desk:
         comment: str = "",
         at: datetime | None = None,
         overridden: bool = False,
+        override_agent: int | None = None,
         delegated_by: str | None = None,
     ) -> Approval:
-        """Answer the current step as `approver` (default: whoever is asked first).
-
-        Somebody who was not asked takes over the first open row, as a changed process or a delegation would leave it.
-        Every row of a step must approve; one rejection ends the process. Source: HaloPSA guide 2396, read 2026-11-22.
-        """
-        open_rows = [row for row in ticket.approvals if row.current and row.result is None]
-        if not open_rows:
-            raise Refusal("There is no approval waiting for an answer on this Ticket")
-        wanted = (approver or open_rows[0].email).lower()
-        row = next((r for r in open_rows if r.email.lower() == wanted), open_rows[0])
-        if row.email.lower() != wanted:
-            contact = self.contact_with(wanted)
-            row.email = approver or row.email
-            row.name = contact.name if contact else row.email
-            row.contact_id = contact.id if contact else None
-        row.result = APPROVED if approve else REJECTED
-        row.answered_at = at or self.now()
-        row.comment = comment
-        row.overridden = overridden
-        row.delegated_by = delegated_by
-        word = "Approved" if approve else "Rejected"
-        self.add_action(
-            ticket, Outcome(0, word), who=row.name, note=f"{word} by {row.name}. {comment}".strip(), system=True
+        if override_agent is not None and override_agent not in self.agents:
+            raise NotThere(f"agent {override_agent}")
+        return desk_approvals.vote(
+            self,
+            ticket,
+            approve=approve,
+            approver=approver,
+            comment=comment,
+            at=at,
+            overridden=overridden,
+            override_agent=override_agent,
+            delegated_by=delegated_by,
         )
-        self._settle(ticket, rejected=not approve)
-        return row
 
-    def restart_approval(self, ticket: Ticket) -> None:
-        """Start the ticket's approval process again from its first step, as a workflow may after an edit."""
-        if ticket.process_id is None:
-            raise Refusal("This Ticket has no approval process")
-        ticket.approvals.clear()
-        self._start_step(ticket, ticket.process_id, 0, self.approvers.get(ticket.client_id, []))
+    def announce(self, event: str, ticket: Ticket) -> None:
+        if self.outbox is not None:
+            self.outbox(event, ticket)
 
     def merge(self, ticket: Ticket, into: Ticket) -> None:
         """Merge a ticket into another: it closes and points there (`merged_into_id`)."""
@@ -210,45 +241,6 @@ class Desk:
         self.add_action(
             into, Outcome(0, "Merged"), who="System", note=f"Ticket {ticket.id} was merged here", system=True
         )
-
-    def _settle(self, ticket: Ticket, *, rejected: bool) -> None:
-        current = [row for row in ticket.approvals if row.current]
-        if not rejected and any(row.result is None for row in current):
-            return
-        assert ticket.process_id is not None  # noqa: S101 - a vote exists only inside a process
-        process = self.processes[ticket.process_id]
-        step = process.steps[ticket.step_index]
-        last = ticket.step_index + 1 == len(process.steps)
-        if not rejected and not last:
-            for row in current:
-                row.current = row.in_progress = False
-            self._start_step(ticket, process.id, ticket.step_index + 1, self.approvers.get(ticket.client_id, []))
-            return
-        for row in ticket.approvals:
-            row.in_progress = False
-        self.set_status(ticket, step.status_rejected if rejected else step.status_approved)
-
-    def _start_step(self, ticket: Ticket, process_id: int, index: int, approvers: list[str]) -> None:
-        process = self.processes[process_id]
-        ticket.process_id, ticket.step_index = process_id, index
-        action = self.add_action(ticket, Outcome(0, "Approval requested"), who="System", system=True)
-        for email in approvers:
-            contact = self.contact_with(email)
-            ticket.approvals.append(
-                Approval(
-                    id=self.next_approval,
-                    seq=len(ticket.approvals) + 1,
-                    action_number=action.id,
-                    process_id=process_id,
-                    step_index=index,
-                    name=contact.name if contact else email,
-                    email=email,
-                    contact_id=contact.id if contact else None,
-                    requested_at=self.now(),
-                )
-            )
-            self.next_approval += 1
-        self.set_status(ticket, process.steps[index].status_awaiting)
 
     def _sequence(self) -> int:
         self.change_sequence += 1

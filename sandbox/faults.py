@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 
 from sandbox import odd_answers
 
-SYSTEMS = ("halo", "graph", "authority", "smtp")
+SYSTEMS = ("halo", "graph", "authority", "smtp", "webhook")
 KINDS = ("status", "cut_before", "cut_after", "slow", "not_json", "timeout")
+WEBHOOK_KINDS = ("lost", "twice", "late")
+"""What can happen to something that a PSA sends by itself."""
 
 
 @dataclass
@@ -25,7 +27,8 @@ class Fault:
     `match` is a regular expression searched in "METHOD /path" (for SMTP: "MAIL from", "RCPT to" or "DATA subject").
     `cut_before` drops the connection instead of doing anything; `cut_after` does it and then drops the
     connection; `timeout` does nothing and answers nothing for `delay` seconds (default 90); `slow` answers after
-    `delay` seconds (default 0.5). `shape` gives a `status` of Graph one of the odd bodies in `odd_answers`. `tenant`
+    `delay` seconds (default 0.5). What a PSA sends by itself (system `webhook`, match "POST event") can be `lost`, come
+    `twice`, or `late` by `delay`. `shape` gives a `status` of Graph one of the odd bodies in `odd_answers`. `tenant`
     (a key, an id or a domain) limits a fault of Graph or the token endpoint to one customer. `times` 0 means until
     cleared.
     """
@@ -44,8 +47,9 @@ class Fault:
     def __post_init__(self) -> None:
         if self.system not in SYSTEMS:
             raise ValueError(f"system is one of {', '.join(SYSTEMS)}, not {self.system!r}")
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+        kinds = WEBHOOK_KINDS if self.system == "webhook" else KINDS
+        if self.kind not in kinds:
+            raise ValueError(f"kind is one of {', '.join(kinds)}, not {self.kind!r}")
         if self.shape is not None and self.shape not in odd_answers.NAMES:
             raise ValueError(f"shape is one of {', '.join(odd_answers.NAMES)}, not {self.shape!r}")
         if self.tenant is not None and self.system not in ("graph", "authority"):

@@ -7,24 +7,15 @@ naive dates with three decimals, details carry `Z` and seven.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sandbox.builder import identifier
 from sandbox.desk import Desk
-from sandbox.desk_records import (
-    Action,
-    Approval,
-    ApprovalProcess,
-    Contact,
-    CustomField,
-    Outcome,
-    Status,
-    Ticket,
-    TicketType,
-)
+from sandbox.desk_records import KINDS, Action, Approval, Contact, CustomField, Ticket
 
 NO_DATE = "1900-01-01T00:00:00"
+TORONTO = timezone(timedelta(hours=-4))
 
 
 def list_date(moment: datetime | None) -> str | None:
@@ -40,18 +31,23 @@ def without_empty(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value is not None}
 
 
-def ticket_row(desk: Desk, ticket: Ticket, *, status: bool, fields: set[int]) -> dict[str, Any]:
+def ticket_row(
+    desk: Desk, ticket: Ticket, *, status: bool = False, agent: bool = False, fields: set[int] | None = None
+) -> dict[str, Any]:
     """A row of GET /Tickets: no approvers, no details, custom fields only where `include_custom_fields` names them."""
     row = _both(desk, ticket) | {
         "dateoccurred": list_date(ticket.created_at),
         "lastactiondate": list_date(ticket.actions[-1].at if ticket.actions else ticket.created_at),
-        "last_update": list_date(ticket.updated_at),
-        "dateclosed": list_date(ticket.closed_at),
+        _last_update(desk): list_date(ticket.updated_at),
+        "dateclosed": list_date(ticket.closed_at) or _never(desk),
         "targetdate": NO_DATE,
+        "deadlinedate": "1901-01-01T00:00:00",
         "team": ticket.team,
     }
     if status:
         row["status_name"] = desk.statuses[ticket.status_id].name
+    if agent and ticket.agent_id in desk.agents:
+        row["agent_name"] = desk.agents[ticket.agent_id].name
     if fields:
         row["customfields"] = [entry for entry in custom_fields(desk, ticket) if entry["id"] in fields]
     return without_empty(row)
@@ -62,27 +58,35 @@ def ticket_detail(desk: Desk, ticket: Ticket, *, details: bool = True) -> dict[s
     contact = desk.contacts.get(ticket.contact_id)
     process = desk.processes.get(ticket.process_id) if ticket.process_id is not None else None
     step = process.steps[ticket.step_index] if process else None
+    workflow = desk.workflows.get(desk.types[ticket.type_id].workflow or 0)
+    agent = desk.agents.get(ticket.agent_id or 0)
     record = _both(desk, ticket) | {
         "dateoccurred": detail_date(ticket.created_at),
         "datecreated": detail_date(ticket.created_at),
         "lastactiondate": detail_date(ticket.actions[-1].at if ticket.actions else ticket.created_at),
-        "last_update": detail_date(ticket.updated_at),
-        "dateclosed": detail_date(ticket.closed_at),
+        _last_update(desk): detail_date(ticket.updated_at),
+        "dateclosed": detail_date(ticket.closed_at) or _never(desk),
         "lastincomingemail": "0001-01-01T00:00:00",
+        "auditdate": "1899-12-30T00:00:00",
         "targetdate": NO_DATE,
         "starttime": "00:00:00",
         "estimate": -0.0,
+        "agent_name": agent.name if agent else None,
         "changeseq": ticket.change_sequence,
         "source": 3,
         "team": ticket.team,
+        "team_id": team_id(desk, ticket),
         "guid": identifier(0, f"ticket:{ticket.id}"),
         "customfields": custom_fields(desk, ticket),
         "user": contact_row(desk, contact) if contact else None,
-        "workflow_id": 10 if process else None,
-        "workflow_step": ticket.step_index + 1 if process else None,
+        "workflow_id": workflow.id if workflow else None,
+        "workflow_step": workflow.steps[ticket.workflow_step].id if workflow else None,
+        # Seen once with an offset instead of Z.
+        "workflow_stepstarted": ticket.created_at.astimezone(TORONTO).isoformat() if workflow else None,
         "approval_process_id": process.id if process else None,
         "approval_process_step": step.id if step else None,
         "approval_process_step_name": step.name if step else None,
+        "approval_cab_name": step.cab.name if step and step.cab else None,
         "faultapprovalfailed": False,
         "approvers": [approval_row(desk, ticket, row) for row in ticket.approvals if row.current] or None,
         "approvers_history": [approval_row(desk, ticket, row) for row in ticket.approvals if not row.current] or None,
@@ -115,47 +119,82 @@ def _both(desk: Desk, ticket: Ticket) -> dict[str, Any]:
     }
 
 
-def custom_fields(desk: Desk, ticket: Ticket) -> list[dict[str, Any]]:
-    """The ticket's custom fields; one that was never set is absent.
+def _last_update(desk: Desk) -> str:
+    return "flastupdate" if desk.habits.older_build else "last_update"
 
-    A drop-down's `value` is the choice's number, sometimes an integer and sometimes text: seen both ways in real
-    answers for the same kind of field, so even and odd tickets differ here.
-    """
+
+def _never(desk: Desk) -> str | None:
+    """A date that was never set: left out, or a day in 1900."""
+    return NO_DATE if desk.habits.sentinel_dates else None
+
+
+def team_id(desk: Desk, ticket: Ticket) -> int | None:
+    return next((team.id for team in desk.teams.values() if team.name == ticket.team), None)
+
+
+def custom_fields(desk: Desk, ticket: Ticket) -> list[dict[str, Any]]:
+    """The ticket's custom fields; one that was never set is absent."""
     entries = []
     for custom_field in desk.fields.values():
         text = ticket.custom.get(custom_field.name)
         if text is None:
             continue
-        value: Any = text
-        if text in custom_field.values:
-            number = custom_field.values.index(text) + 1
-            value = number if ticket.id % 2 == 0 else str(number)
-        entries.append(
-            {
-                "id": custom_field.id,
-                "name": custom_field.name,
-                "label": custom_field.label,
-                "summary": "",
-                "type": 2 if custom_field.values else 0,
-                "value": value,
-                "display": text,
-                "characterlimit": 0,
-                "characterlimittype": 0,
-                "inputtype": 0,
-                "copytochild": False,
-                "searchable": False,
-                "ordervalues": False,
-                "ordervaluesby": 0,
-                "usage": 1,
-            }
-        )
+        value, display = _value_of(desk, ticket, custom_field, text)
+        entry = {
+            "id": custom_field.id,
+            "name": custom_field.name,
+            "label": custom_field.label,
+            "summary": "",
+            "type": KINDS[custom_field.sort],
+            "value": value,
+            "display": display,
+            "characterlimit": 0,
+            "characterlimittype": 0,
+            "inputtype": 1 if custom_field.sort == "date" else 0,
+            "copytochild": False,
+            "searchable": False,
+            "ordervalues": False,
+            "ordervaluesby": 0,
+            "usage": 1,
+        }
+        entries.append(without_empty(entry))
     return entries
 
 
+def _value_of(desk: Desk, ticket: Ticket, custom_field: CustomField, text: str) -> tuple[Any, str | None]:
+    """Value and display of what was stored as text.
+
+    The number of a choice is sometimes an integer and sometimes text: seen both ways in real answers for the same
+    kind of field, so even and odd tickets differ unless a habit says which.
+    """
+    sort = custom_field.sort
+    if sort == "choice" and text in custom_field.values:
+        return _shaped(desk, ticket, custom_field.values.index(text) + 1), text
+    if sort == "choices":
+        chosen = [one.strip() for one in text.split(",")]
+        numbers = [str(custom_field.values.index(one) + 1) for one in chosen if one in custom_field.values]
+        return ",".join(numbers), ", ".join(chosen)
+    if sort == "user" and text.isdigit():
+        contact = desk.contacts.get(int(text))
+        return _shaped(desk, ticket, int(text)), contact.name if contact else None
+    if sort == "date":
+        moment = datetime.fromisoformat(text)
+        return detail_date(moment), f"{moment:%d/%m/%Y}"
+    if sort == "checkbox":
+        return text == "true", "Yes" if text == "true" else "No"
+    return text, text
+
+
+def _shaped(desk: Desk, ticket: Ticket, number: int) -> int | str:
+    shape = desk.habits.value_shape or ("integer" if ticket.id % 2 == 0 else "text")
+    return number if shape == "integer" else str(number)
+
+
 def approval_row(desk: Desk, ticket: Ticket, row: Approval) -> dict[str, Any]:
-    """A FaultApproval. A pending row has no `result`, an answered one 1 or 2 with `dateapproved`."""
+    """A FaultApproval. A pending row has no `result` (or the habit's), an answered one 1 or 2 with `dateapproved`."""
     process = desk.processes[row.process_id]
     step = process.steps[row.step_index]
+    habits = desk.habits
     return without_empty(
         {
             "id": row.id,
@@ -165,18 +204,29 @@ def approval_row(desk: Desk, ticket: Ticket, row: Approval) -> dict[str, Any]:
             "name": row.name,
             "emailaddress": row.email,
             "user_id": row.contact_id,
-            "result": row.result,
+            "agent_id": row.agent_id,
+            "agent_name": row.name if row.agent_id else None,
+            "cab_id": row.cab_id,
+            "result": row.result if row.result is not None else habits.pending_result,
             "datetime": detail_date(row.requested_at),
-            "dateapproved": detail_date(row.answered_at),
-            "approver_note": row.comment or None,
+            "dateapproved": detail_date(row.answered_at) or _never(desk),
+            "lastreminderdatetime": NO_DATE,
+            habits.comment_in: row.comment or None,
             "approval_process_id": process.id,
             "approval_process_name": process.name,
             "step_id": step.id,
             "step_name": step.name,
             "approval_inprogress": True if row.in_progress else None,
+            "is_mandatory": True if row.mandatory else None,
+            "votes_required_to_accept": row.votes_to_accept or None,
+            "votes_required_to_reject": row.votes_to_reject or None,
             "admin_overridden": True if row.overridden else None,
+            "admin_override_id": row.override_agent,
+            "delegated_by_uid": row.delegated_by_id,
             "delegated_by_username": row.delegated_by,
+            "adhoc": True if row.adhoc and not habits.older_build else None,
             "requestor_user_id": ticket.contact_id,
+            "token": row.token,
         }
     )
 
@@ -200,7 +250,7 @@ def action_row(ticket: Ticket, action: Action, *, html: bool = True) -> dict[str
             "sendemail": action.sendemail,
             "old_status": action.old_status,
             "new_status": action.new_status,
-            "timetaken": action.minutes / 60,
+            "timetaken": action.hours,
             "actionby_application_id": action.application,
         }
     )
@@ -216,7 +266,8 @@ def contact_row(desk: Desk, contact: Contact) -> dict[str, Any]:
             "firstname": first,
             "surname": last,
             "emailaddress": contact.email,
-            "login": contact.email,
+            "login": contact.login or contact.email,
+            "linked_agent_id": contact.agent_id,
             "client_id": client.id,
             "client_name": client.name,
             # Really a float in real answers; `site_id_int` is the whole number.
@@ -228,88 +279,3 @@ def contact_row(desk: Desk, contact: Contact) -> dict[str, Any]:
             "colour": "#2bd3c6",
         }
     )
-
-
-def status_row(status: Status) -> dict[str, Any]:
-    return {"id": status.id, "name": status.name, "shortname": status.name[:10], "type": 0, "sequence": status.id}
-
-
-def outcome_row(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "id": outcome.id,
-        "outcome": outcome.name,
-        "buttonname": outcome.name,
-        "hidden": False,
-        "hidefromuser": outcome.hidden,
-    }
-
-
-def type_row(desk: Desk, ticket_type: TicketType, *, details: bool = False) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "id": ticket_type.id,
-        "name": ticket_type.name,
-        "use": "ticket",
-        "sequence": ticket_type.id,
-        "cancreate": True,
-        "agentscanselect": True,
-        "visible": True,
-    }
-    if details:
-        by_name = {custom_field.name: custom_field for custom_field in desk.fields.values()}
-        row |= {
-            "workflow_id": 10 if ticket_type.approval_process else 0,
-            "approval_process_id": ticket_type.approval_process or 0,
-            "initial_status": 1,
-            "statusafterapproverupdate": 21,
-            "fields": [
-                {
-                    "id": 1000 + number,
-                    "rtid": ticket_type.id,
-                    "fieldid": by_name[name].id,
-                    "fieldname": name,
-                    "seq": number,
-                }
-                for number, name in enumerate(ticket_type.fields, start=1)
-            ],
-        }
-    return row
-
-
-def field_row(custom_field: CustomField) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "id": custom_field.id,
-        "name": custom_field.name,
-        "label": custom_field.label,
-        "type": 2 if custom_field.values else 0,
-        "custom": 1,
-        "usage": 1,
-    }
-    if custom_field.values:
-        row["values"] = [{"id": n, "name": text} for n, text in enumerate(custom_field.values, start=1)]
-    return row
-
-
-def process_row(process: ApprovalProcess, *, details: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": process.id, "name": process.name, "type": 0}
-    if details:
-        row["steps"] = [
-            {
-                "id": step.id,
-                "processid": process.id,
-                "sequence": number,
-                "name": step.name,
-                "type": 1,
-                "statusawaitingapproval": step.status_awaiting,
-                "statusafteraccept": step.status_approved,
-                "statusafterreject": step.status_rejected,
-                "statusifnoapproval": step.status_rejected,
-                "autoapproveforagentlogging": False,
-                "autoapproveforapprovalrequestor": False,
-                "autoapproveifnoapprovers": False,
-                "autoapproveifalreadyapp": False,
-                "auto_approval_to_manager": False,
-                "is_mandatory": True,
-            }
-            for number, step in enumerate(process.steps, start=1)
-        ]
-    return row

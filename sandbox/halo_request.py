@@ -21,6 +21,14 @@ class ModelState(Exception):
         self.path, self.message = path, message
 
 
+class Denied(Exception):
+    """The agent may not see this record; answered with that status and no body."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"denied with {status}")
+        self.status = status
+
+
 def query_of(request: Request) -> dict[str, str]:
     return {key.lower(): value for key, value in request.query_params.items()}
 
@@ -31,10 +39,6 @@ def is_true(text: str | None) -> bool:
 
 def numbers_in(text: str) -> list[int]:
     return [int(part) for part in text.split(",") if part.strip().isdigit()]
-
-
-def is_in(query: dict[str, str], names: tuple[str, ...], value: int) -> bool:
-    return all(value in numbers_in(query[name]) for name in names if query.get(name))
 
 
 def number_in(query: dict[str, str], name: str, default: int) -> int:

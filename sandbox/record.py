@@ -17,6 +17,8 @@ SECRET_NAMES = frozenset(
         "refresh_token",
         "id_token",
         "temporaryaccesspass",
+        # Opens one vote of an approval of HaloPSA.
+        "token",
     }
 )
 _NUMBER = re.compile(r"(?<=/)\d+(?=/|$)")

@@ -11,20 +11,28 @@ from datetime import datetime
 from sandbox.builder import Builder, identifier
 from sandbox.desk import Desk
 from sandbox.desk_records import (
+    Agent,
     ApprovalProcess,
     ApprovalStep,
+    Cab,
     Client,
     Contact,
     CustomField,
+    Member,
     Outcome,
     Status,
+    Team,
     TicketType,
+    Workflow,
+    WorkflowStep,
 )
 from sandbox.directory import Directory, Domain, Tenant, graph_time
 from sandbox.methods import Method
 
 NEW, IN_PROGRESS, CLOSED = 1, 2, 9
 AWAITING, APPROVED, REJECTED, NEEDS_TECHNICIAN, RETRY = 31, 32, 33, 34, 35
+WITH_MANAGER, MANAGER_SAID_YES, MANAGER_SAID_NO, WITH_SECURITY, SECURITY_SAID_NO = 41, 42, 43, 44, 45
+WITH_CAB, NO_APPROVER = 46, 47
 
 STATUSES = (
     Status(NEW, "New"),
@@ -39,13 +47,21 @@ STATUSES = (
     Status(REJECTED, "Rejected"),
     Status(NEEDS_TECHNICIAN, "Needs technician"),
     Status(RETRY, "Retry reset"),
+    Status(WITH_MANAGER, "Awaiting Manager"),
+    Status(MANAGER_SAID_YES, "Manager Approved"),
+    Status(MANAGER_SAID_NO, "Manager Rejected"),
+    Status(WITH_SECURITY, "Awaiting Security"),
+    Status(SECURITY_SAID_NO, "Security Rejected"),
+    Status(WITH_CAB, "Awaiting CAB"),
+    Status(NO_APPROVER, "No Approver Found"),
 )
 TYPES = (
     TicketType(1, "Incident"),
     TicketType(3, "Service Request"),
-    TicketType(25, "Password Reset", fields=("CFSubject",), approval_process=5),
-    TicketType(26, "MFA Reset", fields=("CFSubject",), approval_process=5),
-    TicketType(27, "Account Reset", fields=("CFSubject", "CFResetWhat"), approval_process=5),
+    TicketType(25, "Password Reset", fields=("CFSubject",), approval_process=5, workflow=10),
+    TicketType(26, "MFA Reset", fields=("CFSubject",), approval_process=5, workflow=10),
+    TicketType(27, "Account Reset", fields=("CFSubject", "CFResetWhat"), approval_process=5, workflow=10),
+    TicketType(28, "Password Reset by User", fields=("CFSubjectUser",), approval_process=5, workflow=10),
     TicketType(30, "Change Request"),
 )
 OUTCOMES = (
@@ -59,6 +75,11 @@ FIELDS = (
     CustomField(201, "CFSubject", "Whose account"),
     CustomField(202, "CFResetWhat", "What to reset", ("Password", "MFA", "Both")),
     CustomField(203, "CFUrgency", "Urgency", ("Low", "Normal", "High")),
+    CustomField(204, "CFSubjectUser", "Affected user", kind="user"),
+    CustomField(205, "CFNeededBy", "Needed by", kind="date"),
+    CustomField(206, "CFResetParts", "Parts to reset", ("Password", "MFA"), kind="choices"),
+    CustomField(207, "CFSpokenTo", "Spoken to the user", kind="checkbox"),
+    CustomField(208, "CFClosureNote", "How it ended", kind="memo"),
 )
 PROCESSES = (
     ApprovalProcess(5, "Reset approval", (ApprovalStep(51, "Manager", AWAITING, APPROVED, REJECTED),)),
@@ -70,7 +91,47 @@ PROCESSES = (
             ApprovalStep(62, "Security", AWAITING, APPROVED, REJECTED),
         ),
     ),
+    ApprovalProcess(
+        7,
+        "Staged reset approval",
+        (
+            ApprovalStep(71, "Manager", WITH_MANAGER, MANAGER_SAID_YES, MANAGER_SAID_NO, NO_APPROVER, adhoc=True),
+            ApprovalStep(
+                72, "Security", WITH_SECURITY, APPROVED, SECURITY_SAID_NO, NO_APPROVER, approvers=("sam@contoso.com",)
+            ),
+        ),
+    ),
+    ApprovalProcess(
+        8,
+        "CAB reset approval",
+        (
+            ApprovalStep(
+                81,
+                "Change board",
+                WITH_CAB,
+                APPROVED,
+                REJECTED,
+                NO_APPROVER,
+                cab=Cab(
+                    4,
+                    "Reset board",
+                    (Member("anna@contoso.com", mandatory=True), Member("sam@contoso.com"), Member("mira@contoso.com")),
+                ),
+                votes_to_accept=2,
+                votes_to_reject=2,
+            ),
+        ),
+    ),
 )
+TEAMS = (Team(1, "Service Desk"), Team(2, "Security"), Team(3, "Second Line"), Team(4, "Night Watch", inactive=True))
+API_AGENT, ALEX, TONI, OLAF = 1, 2, 3, 4
+AGENTS = (
+    Agent(API_AGENT, "Reset Connector (API)", "", ("Service Desk",), api_only=True),
+    Agent(ALEX, "Alex Agent", "alex@msp.example", ("Service Desk", "Security")),
+    Agent(TONI, "Toni Technician", "toni@msp.example", ("Second Line",)),
+    Agent(OLAF, "Olaf Gone", "olaf@msp.example", inactive=True),
+)
+WORKFLOWS = (Workflow(10, "Resets", (WorkflowStep(1, "Work"),), always=(1, 7, 8)),)
 
 
 def _contoso(seed: int, now: datetime) -> Tenant:
@@ -198,6 +259,9 @@ def desk(directory: Directory, *, now: Callable[[], datetime]) -> Desk:
     desk.outcomes = {record.id: record for record in OUTCOMES}
     desk.fields = {record.id: record for record in FIELDS}
     desk.processes = {record.id: record for record in PROCESSES}
+    desk.teams = {record.id: record for record in TEAMS}
+    desk.agents = {record.id: record for record in AGENTS}
+    desk.workflows = {record.id: record for record in WORKFLOWS}
     desk.clients = {
         12: Client(12, "Contoso", 18, "contoso"),
         13: Client(13, "Contoso Retail", 19, "contoso"),
