@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.core.case import Approval, Person
+from connector.core.evidence import digest_of
 from connector.core.ports import ApprovalReading, Stance
-from connector.psa.requesttracker_rest import APPROVALS, TicketRow, Transaction
+from connector.psa.requesttracker_rest import APPROVALS, TicketRow, Transaction, user_name
 
 APPROVED = "resolved"
 REFUSED = frozenset({"rejected", "deleted"})
@@ -135,16 +136,18 @@ def read_approval(
             pending.append(one)
             continue
         asked = asked_by(one)
+        words = note_of(one.id, _words(lines, decision))
         yes = one.status == APPROVED
         decisions.append(
             Approval(
                 approver=decision.creator,
                 approved=yes,
                 decided_at=decision.created,
-                comment=note_of(one.id, _words(lines, decision)),
+                comment=words,
                 step=one.subject,
                 overridden=asked is not None and not any(decision.creator.is_same(person) for person in asked),
                 evidence=f"approval {one.id}, transaction {decision.id}",
+                digest=digest_of(_rows(request, one, decision, words)),
             )
         )
         if yes:
@@ -187,6 +190,31 @@ def _objections(
         yield f"nobody can tell whether {who.name} was asked for {name}: its group cannot be read (right SeeGroup)"
     elif not anyone and asked is not None and not any(who.is_same(person) for person in asked):
         yield f"{name} was given by {who.name}, who was not asked"
+
+
+def _rows(request: TicketRow, approval: TicketRow, decision: Transaction, words: str) -> list[dict[str, str]]:
+    """What a decision was read from, in RT's own field names: the approval, the line of its history, the words."""
+    return [
+        {
+            "id": approval.id,
+            "Type": approval.type,
+            "Queue": approval.queue,
+            "Subject": approval.subject,
+            "Creator": user_name(approval.creator),
+            "Created": approval.created.isoformat(),
+            "DependedOnBy": request.id,
+        },
+        {
+            "id": str(decision.id),
+            "ObjectId": decision.ticket,
+            "Type": decision.type,
+            "OldValue": decision.old,
+            "NewValue": decision.new,
+            "Creator": user_name(decision.creator),
+            "Created": decision.created.isoformat(),
+        },
+        {"TransactionId": str(decision.id), "Content": words},
+    ]
 
 
 def _decision(lines: Sequence[Transaction]) -> Transaction | None:

@@ -31,7 +31,7 @@ def findings(name: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
     yield Finding(Level.OK, about, f"{SYSTEM} {version} answers and takes the token.")
     if not version.startswith("5."):
         yield Finding(Level.WARNING, about, f"Version {version} was never tried.", "Watch the first cases closely.")
-    for part in (_queues, _approvals):
+    for part in (_queues, _approvals, _owner):
         try:
             yield from part(about, rest, mapping)
         except ConnectorError as failure:
@@ -114,7 +114,7 @@ def _rights(about: str, rest: Rest, queue: Named) -> Iterator[Finding]:
             Level.WARNING,
             about,
             f"{queue.name} shows no open ticket, so the rights to write could not be tried.",
-            "Make one and check again; see docs/requesttracker.md for the rights.",
+            "Make one and check again; see docs/psa/requesttracker.md for the rights.",
         )
         return
     offered = frozenset().union(*tickets)
@@ -158,7 +158,7 @@ def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
             Level.WARNING,
             about,
             f"No approval is visible in {APPROVALS}: there is none yet, or the right ShowTicket is missing there.",
-            "Make a request in RT and check again; see docs/requesttracker.md for the scrip that creates approvals.",
+            "Make a request in RT and check again; docs/psa/requesttracker.md has the scrip that creates approvals.",
         )
         return
     offered = {str(link.get("ref")) for link in newest.get("_hyperlinks") or ()}
@@ -179,3 +179,23 @@ def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
                 "Give the API user the right SeeGroup on that group.",
             )
     yield Finding(Level.OK, about, "Approvals are visible.")
+
+
+def _owner(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+    """Whether the user for hand-offs is there. That it may own tickets, and that we may take them, RT tells nobody."""
+    wanted = mapping.hand_off.owner
+    if wanted is None:
+        return
+    answer = rest.get(f"/user/{in_path(wanted)}", expect=(200, 403, 404))
+    place = f"{about} mapping, hand_off.owner"
+    user = understood(dict, answer.json(), "a user") if answer.status == 200 else {}
+    if not user.get("Name"):
+        yield Finding(
+            Level.ERROR, place, f"{SYSTEM} has no user {wanted!r} that the API user may see.", "Correct the user name."
+        )
+    elif str(user.get("Disabled", "0")) == "1" or not user.get("Privileged", 1):
+        yield Finding(
+            Level.ERROR, place, f"The user {wanted!r} is disabled or not privileged.", "Name one who can own tickets."
+        )
+    else:
+        yield Finding(Level.OK, place, f"{user['Name']} gets what is handed off.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import model_validator
+
 from connector.core.case import Action
 from connector.psa.mapping import FieldSource, RequestTrackerMapping, RequestTrackerRequest
 from connector.psa.requesttracker_rest import TicketRow, any_of, fold, quoted
@@ -17,9 +19,24 @@ class RtMapping(RequestTrackerMapping):
 
     Attributes:
         client: The field that names the customer. Without it the queue's name does (one queue per customer).
+        claim: The connector takes a ticket when it begins to work on it, so that agents see who does. Of two
+            connectors one wins. A ticket that a person owns is left to that person: `Ticket.taken_by`. A hand-off gives
+            it to the mapped owner, or back to nobody.
     """
 
     client: FieldSource | None = None
+    claim: bool = False
+
+    @model_validator(mode="after")
+    def _no_team(self) -> RtMapping:
+        # A team is a queue in RT. In another queue the ticket is no request of ours any more: nothing would be read
+        # there, not the retry status either, and its case would end.
+        if self.hand_off.team is not None:
+            raise ValueError(
+                "hand_off.team: in Request Tracker that would move the ticket to another queue, where it is no longer "
+                "a mapped request. Name an owner, or let a scrip act on the hand-off status"
+            )
+        return self
 
 
 def request_of(mapping: RtMapping, row: TicketRow) -> RequestTrackerRequest | None:
@@ -85,6 +102,11 @@ def watched(mapping: RtMapping, request: RequestTrackerRequest, row: TicketRow) 
         custom = row.field(name)
         names.add(custom.id if custom else SUBJECT_LINE if fold(name) == fold(SUBJECT_LINE) else name)
     return frozenset(names)
+
+
+def is_status(status: str, mapped: str | None) -> bool:
+    """Whether a ticket's status is the one that the mapping names."""
+    return mapped is not None and fold(status) == fold(mapped)
 
 
 def our_queues(mapping: RtMapping) -> str:

@@ -96,6 +96,22 @@ def changes_since(rest: Rest, mapping: RtMapping, cursor: Cursor | None, now: da
     return Changes(tuple(ChangedTicket(id=one, number=one) for one in changed), after.write())
 
 
+def raised_since(rest: Rest, mapping: RtMapping, since: datetime, now: datetime) -> tuple[ChangedTicket, ...]:
+    """The requests that were created since then, whatever became of them, oldest first.
+
+    Raises:
+        TemporaryError, AuthenticationError.
+    """
+    minutes = max(1, math.ceil((now - since + OVERLAP).total_seconds() / 60))
+    query = f"{our_requests(mapping)} AND Created > '{minutes} minutes ago'"
+    rows = {row.id: row for row in map(read_ticket, rest.tickets(query, oldest="Created"))}
+    return tuple(
+        ChangedTicket(id=row.id, number=row.id)
+        for row in rows.values()
+        if row.created >= since and request_of(mapping, row) is not None
+    )
+
+
 def _look(row: dict[str, Any]) -> str:
     """A short form of everything in a row that can matter. RT's dates are whole seconds: two changes may share one."""
     content = {key: value for key, value in row.items() if key != "_hyperlinks"}

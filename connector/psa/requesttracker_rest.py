@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from connector.core.case import Person
@@ -56,6 +56,7 @@ class TicketRow:
     """A ticket as RT lists it. Approvals are tickets of the type `approval`.
 
     Attributes:
+        owner: `None` where RT says `Nobody`; `owner_name` is RT's name of either.
         asked: Owner and AdminCc that are users. For an approval: who is to decide.
         asked_groups: Ids of the groups under AdminCc.
     """
@@ -72,6 +73,8 @@ class TicketRow:
     by_rt: bool
     requestors: tuple[Person, ...]
     fields: tuple[Field, ...]
+    owner: Person | None
+    owner_name: str
     asked: tuple[Person, ...]
     asked_groups: tuple[str, ...]
 
@@ -150,14 +153,16 @@ class Rest:
             raise TemporaryError(f"{answer.where}: the ticket changed while we looked at it. It is tried again.")
         return answer
 
-    def tickets(self, query: str, *, more: str = "") -> Iterator[dict[str, Any]]:
-        """Every ticket that a TicketSQL query finds, as RT gives the rows, oldest change first.
+    def tickets(
+        self, query: str, *, more: str = "", oldest: Literal["LastUpdated", "Created"] = "LastUpdated"
+    ) -> Iterator[dict[str, Any]]:
+        """Every ticket that a TicketSQL query finds, as RT gives the rows, oldest (change) first.
 
         Args:
             more: Additional fields, such as `,_hyperlinks`.
         """
         (_, fields), *expansions = TICKET_FIELDS
-        order = [("orderby", "LastUpdated"), ("orderby", "id"), ("order", "ASC"), ("order", "ASC")]
+        order = [("orderby", oldest), ("orderby", "id"), ("order", "ASC"), ("order", "ASC")]
         yield from self.rows("/tickets", [("query", query), ("fields", fields + more), *expansions, *order])
 
     def transactions(self, query: str) -> Iterator[Transaction]:
@@ -272,6 +277,11 @@ def read_person(reference: Mapping[str, Any]) -> Person:
     return Person(name=str(reference.get("RealName") or "") or name, email=email or None, ids=frozenset(ids))
 
 
+def user_name(person: Person) -> str:
+    """RT's own name of somebody whom `read_person` has read."""
+    return next((one.removeprefix("rt.user:") for one in sorted(person.ids) if one.startswith("rt.user:")), "")
+
+
 def read_time(text: str) -> datetime | None:
     """RT's instants: UTC with a Z, whole seconds, whatever the user's zone; 1970 means "never"."""
     moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -309,6 +319,8 @@ def _ticket(row: dict[str, Any]) -> TicketRow:
             Field(str(one["id"]), str(one["name"]), tuple(str(value) for value in one["values"]))
             for one in row["CustomFields"] or []
         ),
+        owner=None if owner["id"] == NOBODY else read_person(owner),
+        owner_name=str(owner["id"]),
         asked=tuple(read_person(one) for one in (owner, *watchers) if one["type"] == "user" and one["id"] != NOBODY),
         asked_groups=tuple(str(one["id"]) for one in watchers if one["type"] == "group"),
     )

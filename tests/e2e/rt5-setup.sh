@@ -183,7 +183,7 @@ grant('___Approvals', { GroupDomain => 'RT::Queue-Role', GroupType => 'AdminCc' 
 
 # RT's own approvals: when a ticket is created, one is created in ___Approvals on which it depends. The values are put
 # on one line: a line break in a field could otherwise add lines to this template, another approver for instance.
-# See docs/requesttracker.md.
+# See docs/psa/requesttracker.md.
 for my $queue (@ours) {
   push @Templates, { Queue => $queue, Name => 'create approval', Type => 'Perl', Content => <<'END_OF_TEMPLATE' };
 ===Create-Ticket: reset-approval

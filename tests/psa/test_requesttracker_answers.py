@@ -307,7 +307,7 @@ def test_an_idle_poll_is_one_call_whatever_waits(server: responses.RequestsMock,
 
 def answer_ticket(server: responses.RequestsMock, *statuses: str, **more: Any) -> None:
     for status in statuses:
-        body = {"id": 1, "Status": status, "Subject": "Password reset", **more}
+        body = {"id": 1, "Status": status, "Subject": "Password reset", "Owner": user("Nobody"), **more}
         server.get(f"{REST}/ticket/1", json=body, headers={"ETag": '"62"'})
 
 

@@ -36,6 +36,8 @@ REQUEST = TicketRow(
     by_rt=False,
     requestors=(RITA,),
     fields=(),
+    owner=None,
+    owner_name="Nobody",
     asked=(),
     asked_groups=(),
 )
