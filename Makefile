@@ -47,8 +47,8 @@ fix: $(STAMP) ## Let the linter and the formatter mend what they can
 bench: $(STAMP) ## Print the figures: calls, times, memory
 	$(BIN)/python -m bench
 
-record: $(STAMP) ## Record Request Tracker's answers anew (needs the real one; see tests/psa/cassettes)
-	$(BIN)/python scripts/record_requesttracker.py
+record: $(STAMP) ## Record answers anew: Request Tracker's; or of your own PSA: PSA=halo CONFIG=connector.yaml TICKET=42
+	$(BIN)/python $(if $(PSA),scripts/record_psa.py --config "$(CONFIG)" --psa "$(PSA)" --ticket "$(TICKET)",scripts/record_requesttracker.py)
 
 screenshots: $(STAMP) ## Make the pictures of docs/img anew (needs Chromium)
 	$(BIN)/python scripts/screenshots_links.py

@@ -169,16 +169,19 @@ class Writer:
         Raises:
             TicketGone, PermanentError: RT refused; it answers 200 also when it did nothing, so that is read back.
         """
+        status = self._mapping.statuses.target(target)
+        claims = self._mapping.claim and target is StatusTarget.WORKING
+        owned = target is StatusTarget.HAND_OFF and (self._mapping.claim or self._mapping.hand_off.owner is not None)
+        if status is None and not claims and not owned:
+            return False
         seen = self.look_for(key)
-        claims = target is StatusTarget.WORKING and self._mapping.claim
         if target is StatusTarget.WORKING and seen.ended:
             return False
         if claims:
             if not self._take(key, seen):
                 return False
             seen = self.look_for(key)
-        status = self._mapping.statuses.target(target)
-        owner = self._owner_after_hand_off(key, seen) if target is StatusTarget.HAND_OFF else None
+        owner = self._owner_after_hand_off(key, seen) if owned else None
         wanted = {}
         if status is not None and not is_status(seen.status, status):
             wanted["Status"] = status
@@ -243,8 +246,6 @@ class Writer:
     def _owner_after_hand_off(self, key: str, seen: Seen) -> str | None:
         """Who gets the ticket: the mapped owner, or nobody where it was ours. `None` leaves it with whoever has it."""
         wanted = self._mapping.hand_off.owner
-        if wanted is None and not self._mapping.claim:
-            return None
         if seen.owner != NOBODY and not self.is_ours(key, seen.owner):
             return None  # a person has it already
         return self.user_name(wanted) if wanted is not None else NOBODY
