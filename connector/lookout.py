@@ -93,7 +93,12 @@ class Lookout:
         except TicketGone as gone:
             return steps.Seen(gone=str(gone), link_events=events)
         earlier = self.earlier(case, now) if ticket.approval.decisions else ()
-        seen = steps.Seen(ticket=ticket, link_events=events, earlier=earlier)
+        seen = steps.Seen(
+            ticket=ticket,
+            link_events=events,
+            earlier=earlier,
+            related=self._related(case, case.tenant, case.subject_id),
+        )
         if not needs.account or ticket.closed or not ticket.mapped:
             return seen
         return self._with_account(case, seen, self.policy(case, ticket), ticket)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from connector.core.ports import (
     CaseStore,
     Clock,
     Directory,
-    Letter,
+    DryRun,
     LetterWriter,
     Link,
     LinkService,
@@ -39,14 +40,13 @@ from connector.core.ports import (
     Mailer,
     Message,
     Note,
-    OutboxRow,
     Psa,
     Receipt,
     Reset,
     SessionsReport,
-    StatusTarget,
 )
 from connector.core.secret import Secret
+from connector.courier import Courier, Held
 from connector.errors import (
     AuthenticationError,
     ConnectorError,
@@ -81,6 +81,7 @@ MOST_STEPS = 20
 PASSWORD_CANDIDATES = 3
 WHILE_PAUSED = timedelta(seconds=10)
 WHILE_REFUSED = timedelta(minutes=1)
+WHILE_DRY = timedelta(minutes=5)
 
 
 class Result(StrEnum):
@@ -108,7 +109,9 @@ class Pass:
 
 
 class Reconciler:
-    """Carries cases forward. Safe to use from several threads: it keeps nothing between passes.
+    """Carries cases forward. Safe to use from several threads.
+
+    It keeps nothing between passes but who refused our credentials a moment ago.
 
     Args:
         policy_for: The configuration that applies to a client of a PSA.
@@ -140,6 +143,9 @@ class Reconciler:
         self._lookout = Lookout(
             store=store, psas=psas, directory=directory, policy_for=policy_for, link_events=link_events
         )
+        self._courier = Courier(
+            store=store, lookout=self._lookout, letters=letters, mailer=mailer, clock=clock, lease=lease
+        )
         self._directory = directory
         self._links = links
         self._letters = letters
@@ -150,13 +156,17 @@ class Reconciler:
         self._zone_name = zone_name
         self._report_bug = report_bug
         self._lease = lease
+        self._refused_until: dict[str, datetime] = {}
+        self._lock = threading.Lock()
 
     # ------------------------------------------------------------ one pass
 
     def work_on(self, case: Case) -> Pass:
         """Carry a claimed case as far as it goes now, and give the claim back. Raises nothing of ours."""
-        held = _Held(case)
+        held = Held(case)
         try:
+            if self._is_psa_refusing(held):
+                return Pass(Result.DELAYED, held.case)
             self._pass(held)
         except (LostClaim, DatabaseError) as failure:
             return self._nothing_written(held, failure)
@@ -167,13 +177,25 @@ class Reconciler:
                 return self._nothing_written(held, worse)
         return Pass(Result.DONE, held.case)
 
-    def _settle(self, held: _Held, failure: Exception) -> Pass:
+    def _is_psa_refusing(self, held: Held) -> bool:
+        """A PSA that refuses our credentials is asked by one case a minute, not by each of hundreds; others go on."""
+        case, now = held.case, self._clock()
+        with self._lock:
+            until = self._refused_until.get(f"psa.{case.psa}", now)
+            if until <= now:
+                return False
+        held.case = self._store.save(replace(case, due_at=until, failing_since=case.failing_since or now), now=now)
+        return True
+
+    def _settle(self, held: Held, failure: Exception) -> Pass:
         """Write down what a failure means for the case."""
         match failure:
             case TemporaryError():
                 self._postpone(held, failure, failure.retry_after)
                 return Pass(Result.DELAYED, held.case)
             case AuthenticationError():
+                with self._lock:
+                    self._refused_until[failure.scope] = self._clock() + WHILE_REFUSED
                 self._postpone(held, failure, WHILE_REFUSED)
                 return Pass(Result.REFUSED, held.case, authentication=failure.scope)
             case PermanentError():
@@ -185,16 +207,18 @@ class Reconciler:
                 self._after_bug(held, failure)
                 return Pass(Result.BUG, held.case)
 
-    def _nothing_written(self, held: _Held, failure: Exception) -> Pass:
+    def _nothing_written(self, held: Held, failure: Exception) -> Pass:
         if isinstance(failure, LostClaim):
             log.info("claim_lost", case=held.case.id)
             return Pass(Result.LOST, held.case)
         log.warning("database_away", case=held.case.id, error=str(failure))
         return Pass(Result.DATABASE, held.case)
 
-    def _pass(self, held: _Held) -> None:
+    def _pass(self, held: Held) -> None:
+        if self._is_held_by_dry_run(held):
+            return
         for _ in range(MOST_STEPS):
-            self._deliver_outbox(held)
+            self._courier.deliver(held)
             now = self._clock()
             seen = self._lookout.look(held.case, now)
             # The ticket may have moved to another client: the policy is that of the ticket as it is now.
@@ -212,6 +236,8 @@ class Reconciler:
                     return
                 case steps.RemoveMethods() | steps.Deliver() if not self._is_ready(held, step, now):
                     return
+                case steps.RemoveMethods() | steps.Deliver() if policy.dry_run is not DryRun.OFF:
+                    self._rehearse(held)
                 case steps.RemoveMethods():
                     self._remove_methods(held)
                 case steps.Deliver():
@@ -220,7 +246,7 @@ class Reconciler:
 
     # ------------------------------------------------------------ writing down
 
-    def _record(self, held: _Held, record: steps.Record) -> None:
+    def _record(self, held: Held, record: steps.Record) -> None:
         now = self._clock()
         before = held.case
         owed = tuple(held.owed)
@@ -244,13 +270,13 @@ class Reconciler:
         text = notes.delayed(case.failing_since, now, "another system could not be reached or asked us to wait.")
         return [Message(key=key, body=Note(text=text, marker=messages.marker(case, key)))]
 
-    def _rest(self, held: _Held, until: datetime | None, now: datetime) -> None:
+    def _rest(self, held: Held, until: datetime | None, now: datetime) -> None:
         """Nothing to do: give the claim back. A case that had failed and works again is as good as new."""
         messages = self._delay_note(held.case, now)
         case = replace(held.case, due_at=now if messages else until, attempts=0, failing_since=None)
         held.case = self._store.save(case, now=now, messages=messages)
 
-    def _postpone(self, held: _Held, failure: Exception, at_least: timedelta | None) -> None:
+    def _postpone(self, held: Held, failure: Exception, at_least: timedelta | None) -> None:
         case = held.case
         now = self._clock()
         if case.state is State.APPROVED and case.attempts + 1 >= MOST_TRIES_OF_A_WRITE:
@@ -264,13 +290,13 @@ class Reconciler:
         held.case = self._store.save(changed, now=now, audit=tuple(held.owed))
         held.owed.clear()
 
-    def _after_bug(self, held: _Held, bug: Exception) -> None:
+    def _after_bug(self, held: Held, bug: Exception) -> None:
         if held.case.attempts + 1 >= MOST_BUGS:
             self._give_up(held, f"An unexpected error ({type(bug).__name__}) came up {MOST_BUGS} times.")
         else:
             self._postpone(held, bug, None)
 
-    def _give_up(self, held: _Held, why: str) -> None:
+    def _give_up(self, held: Held, why: str) -> None:
         """Hand the case to a person, where its state knows that way; else it stays and is looked at later."""
         case = held.case
         if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.LINK_OUT):
@@ -281,14 +307,14 @@ class Reconciler:
                 replace(case, due_at=self._clock() + WAITS[-1], attempts=case.attempts + 1), now=self._clock()
             )
 
-    def _make_due(self, held: _Held) -> None:
+    def _make_due(self, held: Held) -> None:
         """Give the claim back, but go on at once: there are messages to deliver."""
         now = self._clock()
         held.case = self._store.save(replace(held.case, due_at=now), now=now)
 
     # ------------------------------------------------------------ acting
 
-    def _is_too_early(self, held: _Held, now: datetime) -> bool:
+    def _is_too_early(self, held: Held, now: datetime) -> bool:
         """A failed write waits out its time, though something has poked the case meanwhile.
 
         Each try makes a link and revokes it; the link service tells both, and so each try would call for the next.
@@ -299,7 +325,7 @@ class Reconciler:
         held.case = self._store.save(case, now=now)
         return True
 
-    def _is_ready(self, held: _Held, step: steps.RemoveMethods | steps.Deliver, now: datetime) -> bool:
+    def _is_ready(self, held: Held, step: steps.RemoveMethods | steps.Deliver, now: datetime) -> bool:
         """Whether the directory lets us write now. Waiting for that is no failed try, however long it takes."""
         try:
             self._directory.ready(
@@ -315,14 +341,30 @@ class Reconciler:
             return False
         return True
 
-    def _is_paused(self, held: _Held, now: datetime) -> bool:
+    def _is_held_by_dry_run(self, held: Held) -> bool:
+        """A case that has changed an account already waits for the end of the dry run: its mails must not be lost."""
+        case = held.case
+        if case.written_at is None or self._lookout.policy(case).dry_run is DryRun.OFF:
+            return False
+        log.info("held_in_dry_run", case=case.id, ticket=case.number, state=case.state.value)
+        now = self._clock()
+        held.case = self._store.save(replace(case, due_at=now + WHILE_DRY), now=now)
+        return True
+
+    def _rehearse(self, held: Held) -> None:
+        """Everything that comes before a write, and then no write."""
+        action = held.case.action
+        if action is not None and self._fresh_yes(held, action) is not None:
+            self._record(held, records.rehearsed(held.case))
+
+    def _is_paused(self, held: Held, now: datetime) -> bool:
         reason = self._store.paused()
         if reason:
             log.info("held_while_paused", case=held.case.id, reason=reason)
             held.case = self._store.save(replace(held.case, due_at=now + WHILE_PAUSED), now=now)
         return bool(reason)
 
-    def _fresh_yes(self, held: _Held, action: Action) -> tuple[Account, steps.Policy, Reset] | None:
+    def _fresh_yes(self, held: Held, action: Action) -> tuple[Account, steps.Policy, Reset] | None:
         """Ticket, approval and account, read now and judged as a whole, the brake included.
 
         Returns:
@@ -356,7 +398,7 @@ class Reconciler:
         return self._ask_brake(held, seen.account, policy, action, now)
 
     def _ask_brake(
-        self, held: _Held, account: Account, policy: steps.Policy, action: Action, now: datetime
+        self, held: Held, account: Account, policy: steps.Policy, action: Action, now: datetime
     ) -> tuple[Account, steps.Policy, Reset] | None:
         case = held.case
         if self._store.paused():  # since this pass began: a pause counts from the moment it was said
@@ -391,7 +433,7 @@ class Reconciler:
             self._record(held, records.hand_off(case, refusals.brake(stop.reason)))
         return None
 
-    def _remove_methods(self, held: _Held) -> None:
+    def _remove_methods(self, held: Held) -> None:
         yes = self._fresh_yes(held, Action.MFA)
         if yes is None:
             return
@@ -433,7 +475,7 @@ class Reconciler:
         events = [line.entry.event for line in self._store.audit_of(case.id) if line.entry.event != "undelivered"]
         return events[-1:] == ["removing_methods"]
 
-    def _deliver(self, held: _Held) -> None:
+    def _deliver(self, held: Held) -> None:
         """Link, password, mail. Whatever fails, the next pass begins again at the top with a new password."""
         self._mailer.ready()  # before anything is made: a password that cannot be handed over is a lock-out
         # 1. The link of an earlier try must be dead before there is a new one: never two live secrets.
@@ -466,7 +508,7 @@ class Reconciler:
             )  # fmt: skip
             self._record(held, record)
 
-    def _deliver_behind(self, held: _Held, link_id: str) -> _Delivered | None:
+    def _deliver_behind(self, held: Held, link_id: str) -> _Delivered | None:
         """The link whose mail was accepted; `None` when there is no yes, which has been written down."""
         policy = self._lookout.policy(held.case)
         for candidate in range(1, PASSWORD_CANDIDATES + 1):
@@ -527,56 +569,10 @@ class Reconciler:
             )
         return None
 
-    def _choose_link(self, held: _Held) -> str:
+    def _choose_link(self, held: Held) -> str:
         link_id = _new_link_id()
         held.case = self._store.save(replace(held.case, link_id=link_id), now=self._clock(), lease=self._lease)
         return link_id
-
-    # ------------------------------------------------------------ outbox
-
-    def _deliver_outbox(self, held: _Held) -> None:
-        """What the case owes to ticket and mailbox, in order. The first that fails for now stops the rest."""
-        for row in self._store.outbox(held.case.id):
-            self._store.message_tried(row)
-            failed = ""
-            try:
-                self._hand_over(held.case, row)
-            except PermanentError as failure:
-                failed = str(failure)
-                log.warning("message_refused", case=held.case.id, ticket=held.case.number, key=row.message.key,
-                            error=failed)  # fmt: skip
-            self._store.message_done(row, now=self._clock(), failed=failed)
-            if failed and row.message.kind.value != "note":
-                self._tell_undelivered(held, row, failed)
-
-    def _hand_over(self, case: Case, row: OutboxRow) -> None:
-        match row.message.body:
-            case Note() as note:
-                psa = self._lookout.psa(case)
-                if row.attempts == 0 or not psa.has_note(case.ticket_id, note.marker):
-                    psa.add_note(case.ticket_id, note)
-            case StatusTarget() as target:
-                self._lookout.psa(case).move(case.ticket_id, target)
-            case Letter() as letter:
-                self._mailer.send(self._letters.write(letter))
-
-    def _tell_undelivered(self, held: _Held, row: OutboxRow, why: str) -> None:
-        key = f"undelivered:{row.message.key}"
-        what = "A mail" if row.message.kind.value == "mail" else "A status change"
-        note = Message(key=key, body=Note(text=notes.undelivered(what, why), marker=messages.marker(held.case, key)))
-        now = self._clock()
-        held.case = self._store.save(
-            held.case, now=now, messages=[note], lease=self._lease,
-            audit=[AuditEntry(at=now, case_id=held.case.id, event="undelivered", facts={"what": row.message.key})],
-        )  # fmt: skip
-
-
-class _Held:
-    """The claimed case as last saved, and what the audit is owed; the one thing of a pass that changes."""
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self.owed: list[AuditEntry] = []
 
 
 @dataclass(frozen=True)

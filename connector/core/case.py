@@ -54,6 +54,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    DRY_RUN = "dry_run"
 
 
 @dataclass(frozen=True)

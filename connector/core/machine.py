@@ -14,6 +14,7 @@ silence in the end `TIMED_OUT`. If subject, action, requester or customer of the
 In `APPROVED` an account may be written, always after a fresh look in the same pass. For `both` the authentication
 methods go first. A pass that dies here starts the step again from the top: the old link is revoked, a new password is
 made. When the mail with the link is accepted, the case is `LINK_OUT`; an MFA reset has no link and is done.
+In a dry run it ends here: everything was read and decided, and nothing is changed.
 
 In `LINK_OUT` the link service has the word: a reveal makes it `OPENED`, the end of the lifetime `EXPIRED`. Reveals come
 first: the service's events are read up to the present before anything is called expired. Meanwhile the directory is
@@ -61,6 +62,7 @@ class Event(StrEnum):
     RETRIED = "retried"
     TICKET_ENDED = "ticket_ended"
     CANCELLED = "cancelled"
+    REHEARSED = "rehearsed"
     FINISHED = "finished"
 
 
@@ -90,6 +92,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.METHODS_REMOVED: S.APPROVED,
         E.LINK_SENT: S.LINK_OUT,
         E.MFA_DONE: S.CLOSED,
+        E.REHEARSED: S.CLOSED,
         E.VOIDED: S.WAITING,
         E.CHANGED: S.RECEIVED,
         E.HANDED_OFF: S.NEEDS_PERSON,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 
 from connector.core import notes
-from connector.core.case import Approval, Case
+from connector.core.case import Action, Approval, Case
 from connector.core.ports import Letter, MailKind, Message, Note, StatusTarget
 
 PUBLIC_TOPICS = frozenset(
@@ -19,6 +20,11 @@ all others may hold what helps an attacker (why an account is protected, from wh
 def topic_of(key: str) -> str:
     """What a message is about: the first word of its key."""
     return key.partition(":")[0]
+
+
+def is_what_was_done(case: Case, key: str) -> bool:
+    """Whether this note tells the reset itself: once a round, and the one that time is booked with."""
+    return topic_of(key) == ("methods" if case.action is Action.MFA else "link_sent")
 
 
 def note_row(case: Case, key: str, text: str) -> Message:
@@ -64,14 +70,24 @@ def letter_to_requester(case: Case, key: str, kind: MailKind, **facts: str) -> L
     )
 
 
-def approval_facts(approval: Approval) -> dict[str, str]:
-    """A decision for the audit."""
-    return {
-        "approver": notes.name(approval.approver),
-        "decided_at": approval.decided_at.isoformat(),
-        "evidence": approval.evidence,
-        "comment": notes.quote(approval.comment),
-    }
+def approval_facts(approvals: Sequence[Approval]) -> dict[str, str]:
+    """Decisions for the audit: who (with every identity), when, step, words, how we know; the second from `_2` on."""
+    facts: dict[str, str] = {}
+    for number, approval in enumerate(approvals, start=1):
+        more = {
+            "approver": notes.name(approval.approver),
+            "approver_ids": " ".join(sorted(approval.approver.identities)),
+            "decided_at": approval.decided_at.isoformat(),
+            "step": notes.quote(approval.step),
+            "comment": notes.quote(approval.comment),
+            "evidence": approval.evidence,
+            "digest": approval.digest,
+            "overridden": yes_or_nothing(approval.overridden),
+            "delegated_by": notes.name(approval.delegated_by) if approval.delegated_by else "",
+        }
+        suffix = "" if number == 1 else f"_{number}"
+        facts |= {f"{key}{suffix}": value for key, value in more.items() if value or key in ("comment", "evidence")}
+    return facts
 
 
 def yes_or_nothing(so: bool) -> str:

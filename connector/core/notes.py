@@ -71,7 +71,13 @@ NO_HINTS = Hints()
 
 
 def recognised(
-    case: Case, *, lifetime: timedelta, views: int, approvers: Sequence[Person], hints: Hints = NO_HINTS
+    case: Case,
+    *,
+    lifetime: timedelta,
+    views: int,
+    approvers: Sequence[Person],
+    related: Sequence[str] = (),
+    hints: Hints = NO_HINTS,
 ) -> str:
     action = case.action
     waits_for = f" Asked: {', '.join(name(person) for person in approvers)}." if approvers else ""
@@ -80,6 +86,7 @@ def recognised(
         f"Recognised: {action.words if action else 'reset'} for {case.subject_name} ({case.subject}).",
         f"Requester: {name(case.requester)}.",
         f"Reason: {quote(case.reason)}" if case.reason else "",
+        same_account(related),
         "The reason reads like a lock-out: after wrong attempts it ends by itself within minutes. A reset helps, too."
         if hints.lockout
         else "",
@@ -89,6 +96,16 @@ def recognised(
         else "",
         f"Next: waits for the approval of this ticket.{waits_for}"
         + (link if action and action.resets_password else ""),
+    )
+
+
+def same_account(related: Sequence[str]) -> str:
+    """What else is asked for, or was done, for the same account; empty when nothing is."""
+    if not related:
+        return ""
+    return (
+        f"Mind: the same account is also the subject of {'; '.join(related)}. "
+        "Password and MFA together hand it over as a whole."
     )
 
 
@@ -103,15 +120,23 @@ def approval_void(refusal: Refusal) -> str:
     return _lines(f"The approval does not count: {refusal.reason}", f"To do: {refusal.todo}")
 
 
-def approved(approval: Approval | None, pen: Pen) -> str:
-    """The line on who said yes, for the notes on what was done then; empty when nobody did."""
-    if approval is None:
-        return ""
+def approved(approvals: Sequence[Approval], pen: Pen) -> str:
+    """Who said yes, a line each, for the notes on what was done then; empty when nobody did."""
+    return "\n".join(f"Approved by {decision(approval, pen)}" for approval in approvals)
+
+
+def decision(approval: Approval, pen: Pen) -> str:
+    """Who, when, in which step, in which words, and how we know."""
+    source = ", ".join(
+        part for part in (approval.evidence, f"digest {approval.digest[:12]}" if approval.digest else "") if part
+    )
     return (
-        f"Approved by {name(approval.approver)} on {pen.time(approval.decided_at)}"
+        f"{name(approval.approver)} on {pen.time(approval.decided_at)}"
+        + (f", step {quote(approval.step)}" if approval.step else "")
         + (f", passed on by {name(approval.delegated_by)}" if approval.delegated_by else "")
+        + (", by an administrator's override" if approval.overridden else "")
         + (f": “{quote(approval.comment)}”" if approval.comment else "")
-        + (f" ({approval.evidence})." if approval.evidence else ".")
+        + (f" ({source})." if source else ".")
     )
 
 
@@ -119,14 +144,15 @@ def rejected(approval: Approval | None, pen: Pen) -> str:
     if approval is None:
         return "Rejected in the PSA. Nothing was changed. The ticket is closed."
     return _lines(
-        f"Rejected by {name(approval.approver)} on {pen.time(approval.decided_at)}"
-        + (f": “{quote(approval.comment)}”" if approval.comment else "."),
+        f"Rejected by {decision(approval, pen)}",
         "Nothing was changed. The ticket is closed.",
     )
 
 
-def reminded(count: int, of: int, approvers: Sequence[Person]) -> str:
+def reminded(count: int, of: int, approvers: Sequence[Person], *, by_psa: bool = False) -> str:
     asked = ", ".join(name(person) for person in approvers) or "the approvers (the PSA names none)"
+    if by_psa:
+        return f"Still waiting for the approval of {asked}, whom the PSA reminds itself. The requester was told."
     return f"Still waiting for the approval: reminder {count} of {of} to {asked}. The requester was told."
 
 
@@ -138,7 +164,7 @@ def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen, show
     return _lines(
         f"Password of {case.subject_name} ({case.subject}) was reset; it must be changed at the next sign-in. "
         f"Sessions were revoked.{_shown(shown)}",
-        approved(case.approval, pen),
+        approved(case.approvals, pen),
         f"A one-time link was mailed to {name(case.requester)}: valid until {pen.time(expires_at)}, {views} views. "
         "Nobody at the service desk has seen the password.",
         "Next: the ticket closes when the link is opened or ends.",
@@ -151,7 +177,7 @@ def methods_removed(case: Case, *, last: bool, pen: Pen, shown: bool = False) ->
         f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked."
         f"{_shown(shown)}",
         f"Left in place on purpose (mfa.keep): {', '.join(case.mfa_kept)}." if case.mfa_kept else "",
-        approved(case.approval, pen),
+        approved(case.approvals, pen),
         "The account signs in with what was kept, or is asked to register again."
         if case.mfa_kept
         else "The account is asked to register again at its next sign-in.",
@@ -190,7 +216,7 @@ def handed_off(refusal: Refusal, case: Case) -> str:
     return _lines(
         f"A person must take over: {refusal.reason}",
         f"To do: {refusal.todo}",
-        f"Approved by {name(case.approval.approver)}." if case.approval else "",
+        f"Approved by {', '.join(name(approval.approver) for approval in case.approvals)}." if case.approvals else "",
         f"Methods removed so far: {', '.join(case.mfa_removed)}." if case.mfa_removed else "",
         "Nothing was changed on the account." if case.written_at is None else _unknown_password(case),
     )
@@ -230,3 +256,17 @@ def held(reason: str) -> str:
         f"Held by the brake: {reason}. Nothing is written to any account until a person has looked.",
         "To do: check whether these requests are genuine, then run: connector resume",
     )
+
+
+def rehearsed(case: Case, would: str) -> str:
+    return _lines(
+        f"Dry run: {case.action.words if case.action else 'reset'} for {case.subject_name} ({case.subject}) would have "
+        f"been done now: {would}.",
+        f"Approved by {', '.join(name(approval.approver) for approval in case.approvals)}." if case.approvals else "",
+        "Nothing was changed.",
+    )
+
+
+def dry(text: str) -> str:
+    """A note of a dry run: what would have been written."""
+    return _lines("Dry run: nothing was changed, nobody was written to. Without it this note would say:", text)

@@ -25,7 +25,7 @@ from connector.core.messages import (
     whole_minutes,
     yes_or_nothing,
 )
-from connector.core.ports import MailKind, Message, Stance, StatusTarget, Ticket
+from connector.core.ports import MailKind, Message, Stance, StatusTarget, Ticket, Timing
 from connector.core.records import end, hand_off, retry, start_over, void
 from connector.core.request import (
     believed_approval,
@@ -121,6 +121,7 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
                     lifetime=policy.lifetime,
                     views=policy.views,
                     approvers=ticket.approval.approvers,
+                    related=seen.related,
                     hints=hints,
                 ),
             ),
@@ -175,10 +176,10 @@ def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
         doubt = void(case, ticket, unclear)
         if doubt.changes["void_said"] != case.void_said:
             return doubt
-    return _remind(case, ticket, policy, now)
+    return _remind(case, ticket, seen, policy, now)
 
 
-def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
+def _remind(case: Case, ticket: Ticket, seen: Seen, policy: Policy, now: datetime) -> Step:
     timing = policy.timing
     since = case.waiting_since or now
     end = since + timing.give_up_after
@@ -199,12 +200,12 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
         )
     if case.reminders >= timing.reminders:
         return Wait(end)
-    reminder_at = since + timing.remind_after + case.reminders * timing.remind_every
+    reminder_at = _reminder_at(since, case.reminders, timing)
     if now < reminder_at:
         return Wait(min(reminder_at, end))
     # After days of an outage several are due: one goes out, and the others count as given.
     count = case.reminders + 1
-    while count < timing.reminders and since + timing.remind_after + count * timing.remind_every <= now:
+    while count < timing.reminders and _reminder_at(since, count, timing) <= now:
         count += 1
     asked = ticket.approval.approvers[:MOST_REMINDED_APPROVERS]
     key = f"reminder:{case.round}:{count}"
@@ -212,7 +213,7 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
         event=Event.REMINDED,
         changes={"reminders": count},
         messages=(
-            note_row(case, key, notes.reminded(count, timing.reminders, asked)),
+            note_row(case, key, notes.reminded(count, timing.reminders, asked, by_psa=timing.psa_reminds)),
             *(
                 Message(
                     key=f"{key}:approver:{index}",
@@ -226,10 +227,11 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
                             "waiting_since": since.isoformat(),
                             "closes_at": end.isoformat(),
                             "reason": notes.quote(case.reason),
+                            "related": "\n".join(seen.related),
                         },
                     ),
                 )
-                for index, person in enumerate(asked)
+                for index, person in enumerate(() if timing.psa_reminds else asked)
                 if person.email
                 and (letter := letter_to_requester(case, f"{key}:approver:{index}", MailKind.APPROVAL_REMINDER))
                 is not None
@@ -247,6 +249,12 @@ def _remind(case: Case, ticket: Ticket, policy: Policy, now: datetime) -> Step:
     )
 
 
+def _reminder_at(since: datetime, given: int, timing: Timing) -> datetime:
+    """When the next reminder is due after so many that were given."""
+    wait = timing.remind_after + given * timing.remind_every
+    return timing.hours.after(since, wait) if timing.hours else since + wait
+
+
 def _approve(case: Case, ticket: Ticket, policy: Policy) -> Record:
     approval = ticket.approval.decisions[-1]
     return Record(
@@ -260,7 +268,7 @@ def _approve(case: Case, ticket: Ticket, policy: Policy) -> Record:
             approver_name=notes.quote(approval.approver.name),
             lifetime_minutes=whole_minutes(policy.lifetime),
         ),
-        facts=approval_facts(approval),
+        facts=approval_facts(ticket.approval.decisions),
     )
 
 
@@ -280,7 +288,7 @@ def _reject(case: Case, ticket: Ticket, policy: Policy) -> Record:
             ),
             *(() if ticket.closed else (close_row(case),)),
         ),
-        facts=approval_facts(no) if no else {},
+        facts=approval_facts((no,) if no else ()),
     )
 
 

@@ -85,6 +85,21 @@ def cancel(case: Case, who: str) -> Record:
     )
 
 
+def rehearsed(case: Case) -> Record:
+    """The end of a dry run: everything says yes, and nothing is done."""
+    would = "a new password behind a one-time link, sessions ended"
+    if case.action is Action.MFA:
+        would = "authentication methods removed, sessions ended"
+    elif case.action is Action.BOTH:
+        would = f"authentication methods removed, {would}"
+    return Record(
+        event=Event.REHEARSED,
+        changes={"outcome": Outcome.DRY_RUN, "explanation": f"dry run: {would}", "due_at": None},
+        messages=(note_row(case, f"rehearsed:{case.round}", notes.rehearsed(case, would)),),
+        facts={"would": would},
+    )
+
+
 def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None = None) -> Record:
     """A person must take over: note with reason and what to do, the mapped status, a mail to the requester.
 

@@ -104,12 +104,13 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
             "reminder_number": _COUNT,
             "closes_at": _EXTRA_INSTANT,
         },
-        # To the approver. The reason is the requester's.
+        # To the approver. The reason is the requester's. related: other open requests for the same account.
         MailKind.APPROVAL_REMINDER: {
             "requester_name": _MAYBE_NAME,
             "reason": _MAYBE_TEXT,
             "waiting_since": _EXTRA_INSTANT,
             "closes_at": _EXTRA_INSTANT,
+            "related": _EXTRA_LINES,
         },
         MailKind.REQUEST_APPROVED: {"approver_name": _MAYBE_NAME, "lifetime_minutes": _EXTRA_COUNT},
         MailKind.REQUEST_DECLINED: {"approver_name": _MAYBE_NAME, "approver_comment": _MAYBE_TEXT},

@@ -109,16 +109,25 @@ def test_a_note_has_no_empty_lines() -> None:
 
 
 def test_the_approval_names_who_when_how_we_know_and_who_passed_it_on() -> None:
-    text = notes.approved(replace(YES, delegated_by=RITA), PEN)
+    text = notes.approved([replace(YES, delegated_by=RITA, step="Manager", digest="ab" * 32)], PEN)
     for words in (
         "Anna (anna@contoso.example.com)",
         "22 Nov 2026, 12:05 UTC",
         "go on",
         "approval 7",
         "passed on by Rita",
+        "step Manager",
+        "digest abababababab",
     ):
         assert words in text
-    assert notes.approved(None, PEN) == ""
+    assert "override" not in text
+    assert notes.approved([], PEN) == ""
+
+
+def test_every_approval_has_its_line_and_an_override_is_named() -> None:
+    first, second = notes.approved([YES, replace(YES, overridden=True)], PEN).splitlines()
+    assert "override" not in first
+    assert "by an administrator's override" in second
 
 
 def test_a_hand_off_says_that_nothing_was_changed_only_when_nothing_was() -> None:
@@ -155,7 +164,7 @@ def test_no_note_can_grow_without_bounds_by_what_people_wrote() -> None:
     for text in (
         notes.recognised(case, lifetime=timedelta(hours=1), views=2, approvers=(yes.approver,)),
         notes.rejected(yes, PEN),
-        notes.approved(yes, PEN),
+        notes.approved([yes], PEN),
         notes.reminded(1, 3, [yes.approver]),
     ):
         assert len(text) < 6 * LONGEST_QUOTE
