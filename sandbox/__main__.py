@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.server import Addresses, Ports, require_loopback, running
 from sandbox.world import World
 
-SERVERS = ("halo", "graph", "authority", "smtp", "control")
+SERVERS = ("halo", "connectwise", "graph", "authority", "smtp", "control")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,6 +61,7 @@ def ready_document(world: World, addresses: Addresses) -> dict[str, Any]:
     known = world.credentials
     return {
         "halo": addresses.halo,
+        "connectwise": addresses.connectwise,
         "graph": addresses.graph,
         "authority": addresses.authority,
         "smtp": {
@@ -73,6 +74,10 @@ def ready_document(world: World, addresses: Addresses) -> dict[str, Any]:
         "ca_bundle": str(addresses.ca_bundle),
         "halo_client_id": known.halo_client_id,
         "halo_client_secret": known.halo_client_secret,
+        "connectwise_company": known.connectwise_company,
+        "connectwise_public_key": known.connectwise_public_key,
+        "connectwise_private_key": known.connectwise_private_key,
+        "connectwise_client_id": known.connectwise_client_id,
         "graph_client_id": known.graph_client_id,
         "graph_client_secret": known.graph_client_secret,
         "graph_mfa_client_id": known.graph_mfa_client_id,
@@ -82,6 +87,9 @@ def ready_document(world: World, addresses: Addresses) -> dict[str, Any]:
                 "tenant_id": tenant.id,
                 "domains": [domain.name for domain in tenant.domains],
                 "clients": [str(client.id) for client in world.desk.clients.values() if client.tenant == tenant.key],
+                "companies": [
+                    str(company.id) for company in world.connectwise.companies.values() if company.tenant == tenant.key
+                ],
                 "approvers": sorted(
                     {
                         email
@@ -108,7 +116,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox", description="Imitation HaloPSA, Microsoft Graph and mail sink."
+        prog="python -m sandbox", description="Imitation HaloPSA, ConnectWise, Microsoft Graph and mail sink."
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address; others are refused")
     parser.add_argument("--gentle", action="store_true", help="no random failures and no throttling")

@@ -19,6 +19,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox.connectwise_control import ConnectWiseControl
 from sandbox.control_call import Handler, careful_with, object_of
 from sandbox.control_customers import Customers
 from sandbox.control_halo import HaloControl
@@ -70,6 +71,7 @@ class Control:
             ("POST", "/control/reset", self.reset),
             *Tickets(self.world).routes(),
             *HaloControl(self.world).routes(),
+            *ConnectWiseControl(self.world).routes(),
             ("GET", "/control/mails", self.list_mails),
             ("DELETE", "/control/mails", self.delete_mails),
             ("GET", "/control/mails/{id:int}/html", self.mail_html),

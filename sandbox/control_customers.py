@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox.applications import RESET, Application
 from sandbox.authority import ERRORS
+from sandbox.connectwise_seed import follow
 from sandbox.control_call import Handler, object_of
 from sandbox.control_view import shown_account, shown_tenant
 from sandbox.crowd import add_customers
@@ -126,6 +127,7 @@ class Customers:
             users=int(body.get("users", 25)),
             now=world.now(),
         )
+        follow(world.connectwise, world.directory)
         return JSONResponse([shown_tenant(tenant) for tenant in added], status_code=201)
 
     async def patch_tenant(self, request: Request) -> Response:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import jwt
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import Fault
@@ -51,7 +51,7 @@ class Outside:
     """ASGI middleware around one imitated system.
 
     Args:
-        system: `halo`, `graph` or `authority`.
+        system: `halo`, `connectwise`, `graph` or `authority`.
         unkind: Whether random unkindness may hit this system; targeted faults always may.
     """
 
@@ -118,6 +118,9 @@ class Outside:
         return tenant.names if tenant else frozenset()
 
     def _template(self, path: str) -> str:
+        if self.system == "connectwise":
+            # Counted without the codebase, so that an upgrade changes no counter's name.
+            path = (path.partition("/apis/3.0")[2] or path).rstrip("/")
         # HaloPSA's routes work in any case; counted they are one.
         return template_of(path.lower() if self.system == "halo" else path)
 
@@ -185,6 +188,13 @@ def _faulty_response(system: str, fault: Fault) -> Response:
         code = codes.get(fault.status, "UnknownError")
         content = json.dumps({"error": {"code": code, "message": "The sandbox was told to fail this call."}})
         return Response(content, status_code=fault.status, media_type="application/json", headers=fault.headers)
+    if system == "connectwise":
+        body = {"code": "ConnectWiseApi", "message": "The sandbox was told to fail this call."}
+        if fault.status == 429:
+            # A shape of its own. Source: ConnectWise's Developer Guide, read 2026-11-22.
+            wait = fault.headers.get("Retry-After", "30")
+            body = {"error": "ConnectWiseAPI", "message": f"Too many requests. Please try again in {wait} seconds."}
+        return JSONResponse(body, status_code=fault.status, headers=fault.headers)
     text = "Rate Limit Reached" if fault.status == 429 else "The sandbox was told to fail this call."
     return Response(text, status_code=fault.status, media_type="text/plain", headers=fault.headers)
 

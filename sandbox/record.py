@@ -17,6 +17,8 @@ SECRET_NAMES = frozenset(
         "refresh_token",
         "id_token",
         "temporaryaccesspass",
+        # Signs the callbacks of ConnectWise.
+        "signing_key",
         # Opens one vote of an approval of HaloPSA.
         "token",
     }

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sandbox.authority import Authority
+from sandbox.connectwise import ConnectWise
 from sandbox.control import Control
 from sandbox.graph import Graph
 from sandbox.halo import Halo
@@ -42,6 +43,7 @@ class Ports:
     authority: int = 0
     smtp: int = 0
     control: int = 0
+    connectwise: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Addresses:
     smtp_port: int
     control: str
     ca_bundle: Path
+    connectwise: str
 
 
 def require_loopback(host: str) -> None:
@@ -127,8 +130,10 @@ class _Servers:
         issuer = Issuer()
         issuer.audiences.add(self.addresses.graph)
         world = self.world
+        world.connectwise_url = self.addresses.connectwise
         http = {
             "halo": self._server("halo", Halo(world).app()),
+            "connectwise": self._server("connectwise", ConnectWise(world).app()),
             "graph": self._server("graph", Graph(world, issuer).app()),
             "authority": self._server("authority", Authority(world, issuer).app(), unkind=False),
             "control": self._server("control", Control(world, self.addresses).app()),
@@ -216,6 +221,7 @@ def _addresses(host: str, sockets: dict[str, socket.socket], ca_bundle: Path) ->
         smtp_port=port["smtp"],
         control=f"http://{plain}:{port['control']}",
         ca_bundle=ca_bundle,
+        connectwise=f"http://{plain}:{port['connectwise']}",
     )
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sandbox.applications import MFA, RESET, Application
+from sandbox.connectwise_deliveries import Deliveries
+from sandbox.connectwise_desk import ConnectWiseDesk
 from sandbox.desk import Desk
 from sandbox.directory import Directory
 from sandbox.faults import Faults
@@ -49,6 +51,10 @@ class Mail:
 class Credentials:
     """What the imitated systems accept, made new in every run and never written in the code."""
 
+    connectwise_company: str = "msp"
+    connectwise_public_key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    connectwise_private_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    connectwise_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     halo_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     halo_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     graph_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -63,19 +69,22 @@ class Credentials:
 class Limits:
     """How much is allowed. Zero switches a limit off.
 
-    Sources, read 2026-11-22: HaloPSA Fair Use Policy kbid 1748 (500 requests per 3 minutes); learn.microsoft.com
+    Sources, read 2026-11-22: HaloPSA Fair Use Policy kbid 1748 (500 requests per 3 minutes); ConnectWise's Developer
+    Guide (1,000 requests per minute); learn.microsoft.com
     throttling-limits (authenticationMethod: 5 requests per 10 seconds per app and tenant).
     """
 
     halo_requests: int = 500
     halo_window_seconds: int = 180
+    connectwise_requests: int = 1000
+    connectwise_window_seconds: int = 60
     methods_requests: int = 5
     methods_window_seconds: int = 10
     halo_token_seconds: int = 3600
     graph_token_seconds: int = 3599
 
 
-GENTLE_LIMITS = Limits(halo_requests=0, methods_requests=0)
+GENTLE_LIMITS = Limits(halo_requests=0, connectwise_requests=0, methods_requests=0)
 
 
 @dataclass
@@ -117,6 +126,9 @@ class World:
     limits: Limits = field(init=False)
     habits: Habits = field(init=False)
     desk: Desk = field(init=False)
+    connectwise: ConnectWiseDesk = field(init=False)
+    connectwise_url: str = field(init=False, default="")
+    deliveries: Deliveries = field(init=False)
     directory: Directory = field(init=False)
     faults: Faults = field(init=False)
     record: Record = field(init=False)
@@ -130,7 +142,7 @@ class World:
 
     def reset(self) -> None:
         """Start over: same credentials and seed, everything else as on the first day."""
-        from sandbox import crowd, people, seed  # a seeded world imports this module's classes
+        from sandbox import connectwise_seed, crowd, people, seed  # a seeded world imports this module's classes
 
         self.limits = Limits(**vars(GENTLE_LIMITS)) if self.gentle else Limits()
         self.habits = Habits()
@@ -147,6 +159,8 @@ class World:
         crowd.add_customers(
             self.directory, self.desk, self.seed, count=self.extra_tenants, users=self.extra_users, now=self.now()
         )
+        self.deliveries = Deliveries(lambda: self.connectwise, lambda: self.connectwise_url, known.connectwise_company)
+        self.connectwise = connectwise_seed.connectwise(self.directory, now=self.now, announce=self.deliveries.announce)
         self.faults = Faults(seed=self.seed, gentle=self.gentle)
         self.record = Record()
         self.mails = []
