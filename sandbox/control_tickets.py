@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,7 @@ class Tickets:
         """Play the requester. `requester` is an e-mail address or a user id; `what` is Password, MFA or Both.
 
         `custom` sets any custom field by name: a user's by address or id. `logged_by` is the agent who logged it.
+        With `created_at` it happened then.
         """
         body = await object_of(request)
         desk = self.world.desk
@@ -63,6 +64,8 @@ class Tickets:
             approvers=body.get("approvers"),
             logged_by=body.get("logged_by"),
         )
+        if body.get("created_at"):
+            desk.backdate(ticket, moment_of(body["created_at"]))
         return JSONResponse({"id": ticket.id}, status_code=201)
 
     async def list_tickets(self, _request: Request) -> Response:
@@ -73,7 +76,7 @@ class Tickets:
 
     async def patch_ticket(self, request: Request) -> Response:
         """Edit as an agent would: `status`, `type`, `subject`, `what`, `custom`, `summary`, `details`, `client_id`,
-        `requester`, `team`, `agent_id`, `open_appointment`.
+        `requester`, `team`, `agent_id`, `open_appointment`; `created_at`, `updated_at` and `closed_at` for the past.
 
         A custom field set to null is removed. `quiet: true` keeps the date of the last change.
         """
@@ -106,6 +109,9 @@ class Tickets:
         desk.touch(ticket)
         if body.get("quiet"):
             ticket.updated_at = before
+        for name in ("created_at", "updated_at", "closed_at"):
+            if body.get(name):
+                setattr(ticket, name, moment_of(body[name]))
         return JSONResponse(self._ticket(ticket))
 
     async def delete_ticket(self, request: Request) -> Response:
@@ -124,7 +130,7 @@ class Tickets:
             approve=approve,
             approver=body.get("approver"),
             comment=str(body.get("comment", "")),
-            at=datetime.fromisoformat(body["at"]) if body.get("at") else None,
+            at=moment_of(body["at"]) if body.get("at") else None,
             overridden=bool(body.get("admin_overridden")),
             override_agent=body.get("override_agent"),
             delegated_by=body.get("delegated_by"),
@@ -164,7 +170,11 @@ class Tickets:
         return JSONResponse(self._ticket(ticket))
 
     async def bulk_tickets(self, request: Request) -> Response:
-        """Many tickets at once, by default unrelated ones: `{count, type, subject, requester, client_id}`."""
+        """Many tickets at once, by default unrelated ones: `{count, type, subject, requester, client_id}`.
+
+        `days` spreads them evenly over so many days before now, oldest first, and `closed` (0 to 1) is the part of them
+        that is closed. `ids: false` leaves the long list out of the answer.
+        """
         body = await object_of(request)
         desk = self.world.desk
         contact = desk.contact_with(str(body.get("requester", "ben@contoso.com")))
@@ -172,23 +182,38 @@ class Tickets:
             raise NotThere(f"contact {body['requester']!r}")
         ticket_type = desk.type_named(str(body.get("type", "Incident")))
         custom = custom_fields_of(desk, body, contact.client_id)
-        tickets = [
-            desk.raise_ticket(
+        count, days, closed = int(body.get("count", 100)), float(body.get("days", 0)), float(body.get("closed", 0))
+        if not 0 <= closed <= 1:
+            raise ValueError("closed is a part, from 0 to 1")
+        ids, begin = [], self.world.now() - timedelta(days=days)
+        for number in range(count):
+            ticket = desk.raise_ticket(
                 type_id=ticket_type.id,
                 client_id=int(body.get("client_id") or contact.client_id),
                 contact_id=contact.id,
-                summary=f"{ticket_type.name} {number}",
+                summary=f"{ticket_type.name} {number + 1}",
                 custom=custom,
             )
-            for number in range(1, int(body.get("count", 100)) + 1)
-        ]
-        return JSONResponse({"ids": [ticket.id for ticket in tickets]}, status_code=201)
+            # Evenly: of ten with 0.3, the 4th, the 7th and the 10th.
+            if int((number + 1) * closed) > int(number * closed):
+                desk.set_status(ticket, desk.closed_status)
+            if days:
+                desk.backdate(ticket, begin + timedelta(days=days * number / count))
+            ids.append(ticket.id)
+        shown = {"ids": ids} if body.get("ids", True) else {"first": ids[0], "last": ids[-1]} if ids else {}
+        return JSONResponse(shown | {"count": count}, status_code=201)
 
     def _wanted(self, request: Request) -> Ticket:
         return self.world.desk.ticket(request.path_params["id"])
 
     def _ticket(self, ticket: Ticket) -> dict[str, Any]:
         return shown_ticket(self.world.desk, ticket)
+
+
+def moment_of(text: object) -> datetime:
+    """A moment from a control call; without an offset it is UTC."""
+    moment = datetime.fromisoformat(str(text))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 NAMED_FIELDS = {"CFSubject": "subject", "CFResetWhat": "what"}

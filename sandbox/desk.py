@@ -148,6 +148,16 @@ class Desk:
         ticket.workflow_step = 0
         self.by_type.setdefault(type_id, {})[ticket.id] = ticket
 
+    def backdate(self, ticket: Ticket, moment: datetime) -> None:
+        """Let everything that was about the ticket so far have happened at this moment."""
+        ticket.created_at = ticket.updated_at = moment
+        ticket.closed_at = moment if ticket.closed_at else None
+        for action in ticket.actions:
+            action.at = moment
+        for row in ticket.approvals:
+            row.requested_at = moment
+            row.answered_at = moment if row.answered_at else None
+
     def touch(self, ticket: Ticket) -> None:
         """Record that something about the ticket changed just now."""
         ticket.updated_at = self.now()

@@ -269,7 +269,7 @@ class Action:
     sendemail: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class Ticket:
     id: int
     type_id: int
