@@ -18,20 +18,19 @@ from urllib.parse import urlsplit
 
 from connector.core.ports import Clock
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, PermanentError, TemporaryError
+from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.http import Answer, Http
 from connector.psa.halopsa_json import Record, as_record, number, text
 
 HOSTED_BY_HALO = (".halopsa.com", ".haloitsm.com", ".haloservicedesk.com")
 TOKEN_LIFETIME_UNKNOWN = timedelta(minutes=10)
+LONGEST_ADDRESS = 200
 TOKEN_MARGIN = timedelta(minutes=1)
 
+FORBIDDEN_OUTCOME = "you do not have access to this action"
 REFUSALS = {
     "an outcome must be entered": "it does not know the note's outcome. Check note_outcome in the mapping",
-    "you do not have access to this action": (
-        "the connector's agent may not run the note's outcome on this ticket as it stands. Allow the outcome to the "
-        "agent in every step of the ticket type's workflow, or name another one under note_outcome"
-    ),
+    FORBIDDEN_OUTCOME: "the connector's agent may not run the note's outcome on this ticket as it stands",
     "must be associated with a ticket": "it does not know the ticket",
 }
 """What HaloPSA says, folded, and what that means. Its own words are not repeated: they can hold parts of the request.
@@ -40,6 +39,10 @@ Sources: CIPP-API, CyberDrain/CIPP pull request 106, tests of homotechsual/HaloA
 
 class NotThere(PermanentError):
     """404: no such record, or no such route."""
+
+
+class OutcomeForbidden(PermanentError):
+    """400: our agent may not run this outcome on this ticket, for example in its present step of the workflow."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class Reply:
 
     body: object
     sent_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """What GET /api/authinfo tells: the authorisation server, and the tenant where there is one."""
+
+    auth_url: str
+    tenant: str
 
 
 class HaloApi:
@@ -129,6 +140,35 @@ class HaloApi:
             self._held.token = None
         self._current_token()
 
+    def discover(self) -> Discovered | None:
+        """What HaloPSA itself says about its authorisation server; `None` when it says nothing that can be read.
+
+        No token is needed or sent. For explaining a refusal only: nothing is ever sent to what it names.
+        Source: GET /api/authinfo as homotechsual/HaloAPI uses it; read 2026-11-22.
+        """
+        try:
+            answer = self._http.call("GET", f"{self._api_url}/AuthInfo", expect=(200,))
+            body = as_record(answer.json()) or {}
+        except ConnectorError:
+            return None
+        told = urlsplit(text(body, "auth_url").strip())
+        if told.scheme not in ("http", "https") or not told.hostname:
+            return None
+        # Only what an address of a server has: no user, no query.
+        port = f":{told.port}" if told.port else ""
+        auth_url = f"{told.scheme}://{told.hostname}{port}{told.path}".rstrip("/")[:LONGEST_ADDRESS]
+        return Discovered(auth_url, text(body, "tenant_id").strip()[:LONGEST_ADDRESS])
+
+    @property
+    def auth_url(self) -> str:
+        """The authorisation server as configured."""
+        return self._auth_url
+
+    @property
+    def tenant(self) -> str:
+        """The tenant as configured or taken from the host; empty for none."""
+        return self._tenant
+
     # -- inside
 
     def _call(
@@ -143,13 +183,14 @@ class HaloApi:
         if answer.status in (401, 403):
             raise AuthenticationError(
                 f"HaloPSA refused {answer.where} ({answer.status}), with a new token, too. Give the API application of "
-                f"{self._scope} and its agent the rights for it (see docs/halopsa.md), then run: connector check",
+                f"{self._scope} and its agent the rights for it (see docs/psa/halopsa.md), then run: connector check",
                 scope=self._scope,
             )
         if answer.status == 404:
             raise NotThere(f"HaloPSA has nothing at {answer.where} (404). It may have been deleted.")
         if answer.status == 400:
-            raise PermanentError(f"HaloPSA refused {answer.where} (400): {_meaning(answer)}.")
+            kind = OutcomeForbidden if FORBIDDEN_OUTCOME in answer.body.casefold() else PermanentError
+            raise kind(f"HaloPSA refused {answer.where} (400): {_meaning(answer)}.")
         return answer
 
     def _send(

@@ -8,22 +8,14 @@ The status of the ticket says that the process as a whole is through, the rows s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
-from connector.core.case import Approval
+from connector.core.case import Approval, Person
 from connector.core.ports import ApprovalReading, Stance
-from connector.psa.halopsa_json import Record, flag, records, text
+from connector.psa.halopsa_process import Process, Step
 from connector.psa.halopsa_votes import Said, Vote
-
-AUTOMATIC = (
-    "autoapproveifnoapprovers",
-    "autoapproveforagentlogging",
-    "autoapproveforapprovalrequestor",
-    "autoapproveifalreadyapp",
-    "auto_approval_to_manager",
-)
-"""Switches of a step by which it approves without anybody's answer. None is described by the vendor, so all count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +24,9 @@ class ApprovalFacts:
 
     Attributes:
         process_ids: Of the ticket itself; the rows name theirs.
-        automatic: Gives, for a process, how it may approve by itself; empty: not at all; `None`: not known.
+        process: Gives an approval process by its id; `None` when it cannot be read.
+        hand_picked_count: Whether the yes of an approver counts whom an agent picked by hand: who may approve is
+            listed by the configuration, or the mapping allows it.
     """
 
     ticket_id: int
@@ -41,13 +35,51 @@ class ApprovalFacts:
     status_rejected: bool
     failed: bool
     process_ids: frozenset[int]
-    automatic: Callable[[int], tuple[str, ...] | None]
+    process: Callable[[int], Process | None]
     allow_override: bool
     allow_automatic: bool
+    hand_picked_count: bool
 
     @property
     def yeses(self) -> tuple[Vote, ...]:
-        return tuple(vote for vote in self.votes if vote.said is Said.YES)
+        """Every yes that counts."""
+        return tuple(vote for vote in self.votes if vote.said is Said.YES and not self.is_hand_picked(vote))
+
+    @property
+    def present_processes(self) -> tuple[Process, ...]:
+        """Those that have to be through: the ticket's own, and that of the rows of the present step."""
+        present = {vote.process_id for vote in self.votes if vote.current and vote.process_id}
+        found = (self.process(process_id) for process_id in sorted(self.process_ids | present))
+        return tuple(process for process in found if process is not None)
+
+    def is_hand_picked(self, vote: Vote) -> bool:
+        """Whether this approver was picked by hand, or may have been, and so does not count.
+
+        Older builds do not tell (`adhoc` is missing from the row); there, nobody counts in a step that allows it.
+        """
+        if self.hand_picked_count or vote.adhoc is False:
+            return False
+        return vote.adhoc is True or self._may_pick(vote)
+
+    def _may_pick(self, vote: Vote) -> bool:
+        process = self.process(vote.process_id) if vote.process_id else None
+        if process is None:
+            return not self.allow_automatic  # whoever accepts a process that nobody can read accepts its approvers
+        return any(step.adhoc for step in process.steps if is_of(vote, process, step))
+
+
+def is_of(vote: Vote, process: Process, step: Step) -> bool:
+    """Whether a row is of this step of this process: by the step's id, else by its name.
+
+    That `step_id` of a row is the `id` of the process' step is read off the names (UNVERIFIED).
+    """
+    if vote.process_id not in (None, process.id):
+        return False
+    if vote.step_id is not None and any(vote.step_id == one.id for one in process.steps):
+        return vote.step_id == step.id
+    if vote.step:
+        return _fold(vote.step) == _fold(step.name)
+    return vote.step_id is None and len(process.steps) == 1
 
 
 # ---------------------------------------------------------------- the rules
@@ -79,15 +111,40 @@ def nothing_is_in_progress(facts: ApprovalFacts) -> str:
 def somebody_said_yes(facts: ApprovalFacts) -> str:
     if facts.yeses:
         return ""
+    picked = [vote.person.name for vote in facts.votes if vote.said is Said.YES]
+    if picked:
+        return (
+            f"{' and '.join(picked)} said yes but may have been picked as approver by hand, which approval.allow_adhoc "
+            "does not allow"
+        )
     return "no approver's yes is recorded: somebody or something set the status without an approval"
 
 
 def present_step_has_a_yes(facts: ApprovalFacts) -> str:
     # Without this, the yes of an earlier process of the same ticket would count for one that nobody has answered.
     present = [vote for vote in facts.votes if vote.current]
-    if not present or any(vote.said is Said.YES for vote in present):
+    if not present or any(vote.current for vote in facts.yeses):
         return ""
     return "nobody has approved the present step"
+
+
+def every_step_of_the_process_has_its_votes(facts: ApprovalFacts) -> str:
+    # The status may have been set by hand, or by a step that is not the last: only the process says which steps there
+    # are. Each yes counts once, and not before those of the step before it: otherwise the answers of an approval that
+    # was started anew would fill up.
+    for process in facts.present_processes:
+        since: datetime | None = None
+        unused = [vote for vote in facts.yeses if vote.decided_at is not None]
+        for step in process.steps:
+            if step.switches and facts.allow_automatic:
+                continue
+            found = [vote for vote in unused if is_of(vote, process, step) and (since is None or _at(vote) >= since)]
+            count = how_many(vote.person for vote in found)
+            if count < step.least_votes:
+                return f"the step {step.title} of the approval process has {count} of {step.least_votes} votes"
+            since = max(map(_at, found))
+            unused = [vote for vote in unused if vote not in found]
+    return ""
 
 
 def who_must_answer_has_answered(facts: ApprovalFacts) -> str:
@@ -96,12 +153,13 @@ def who_must_answer_has_answered(facts: ApprovalFacts) -> str:
 
 
 def each_step_has_the_votes_that_it_wants(facts: ApprovalFacts) -> str:
-    # The status may have been set by hand while votes were missing. That the number is a count of votes is read off
-    # its name (UNVERIFIED); were it anything greater, no approval of such a step would count.
+    # That the number is a count of votes is read off its name (UNVERIFIED); were it anything greater, no approval of
+    # such a step would count. In the present step earlier answers do not fill up.
     for vote in facts.votes:
-        same = [one for one in facts.yeses if (one.process_id, one.step) == (vote.process_id, vote.step)]
-        if len(same) < vote.votes_wanted:
-            return f"{vote.step or 'a step'} has {len(same)} of {vote.votes_wanted} votes that it wants"
+        same = [one for one in facts.yeses if _same_step(one, vote) and (one.current or not vote.current)]
+        count = how_many(one.person for one in same)
+        if count < vote.votes_wanted:
+            return f"{vote.step or 'a step'} has {count} of {vote.votes_wanted} votes that it wants"
     return ""
 
 
@@ -110,14 +168,28 @@ def every_yes_has_a_time(facts: ApprovalFacts) -> str:
 
 
 def every_yes_has_a_person(facts: ApprovalFacts) -> str:
-    known = all(vote.person.identities for vote in facts.yeses)
-    return "" if known else "a recorded yes does not say whose it is"
+    # A number of HaloPSA's alone could be anybody's: it cannot be compared with the account to be reset.
+    known = all(_can_be_compared(vote.person) for vote in facts.yeses)
+    return "" if known else "a recorded yes does not say with which address it was given"
+
+
+def who_passed_a_decision_on_is_known(facts: ApprovalFacts) -> str:
+    unknown = [vote.delegated_by.name for vote in facts.yeses if vote.delegated_by and not _delegator_known(vote)]
+    if not unknown:
+        return ""
+    return (
+        f"{' and '.join(unknown)} passed the decision on, and HaloPSA does not tell with which address, so this may be "
+        "the requester or the account's owner"
+    )
 
 
 def nobody_was_overridden(facts: ApprovalFacts) -> str:
-    if facts.allow_override or not any(vote.overridden for vote in facts.votes):
-        return ""
-    return "an agent answered in an approver's place, which approval.allow_override does not allow"
+    overridden = [vote for vote in facts.votes if vote.overridden]
+    if overridden and not facts.allow_override:
+        return "an agent answered in an approver's place, which approval.allow_override does not allow"
+    if any(vote.overridden_by is None for vote in overridden):
+        return "an agent answered in an approver's place, and HaloPSA does not tell which one"
+    return ""
 
 
 def processes_do_not_approve_by_themselves(facts: ApprovalFacts) -> str:
@@ -126,12 +198,12 @@ def processes_do_not_approve_by_themselves(facts: ApprovalFacts) -> str:
     if any(vote.process_id is None for vote in facts.yeses) and not facts.process_ids:
         return "HaloPSA does not say which approval process it was, so it may have approved by itself"
     for process_id in sorted(facts.process_ids | {vote.process_id for vote in facts.votes if vote.process_id}):
-        switches = facts.automatic(process_id)
-        if switches is None:
+        process = facts.process(process_id)
+        if process is None:
             return f"the approval process {process_id} cannot be read, so it may have approved by itself"
-        if switches:
+        if process.switches:
             return (
-                f"the approval process {process_id} may approve by itself ({', '.join(switches)}), "
+                f"the approval process {process_id} may approve by itself ({', '.join(process.switches)}), "
                 "which approval.allow_auto_approval does not allow"
             )
     return ""
@@ -144,13 +216,15 @@ RULES: tuple[Callable[[ApprovalFacts], str], ...] = (
     every_answer_is_known,
     nothing_is_in_progress,
     somebody_said_yes,
+    processes_do_not_approve_by_themselves,
     present_step_has_a_yes,
+    every_step_of_the_process_has_its_votes,
     who_must_answer_has_answered,
     each_step_has_the_votes_that_it_wants,
     every_yes_has_a_time,
     every_yes_has_a_person,
+    who_passed_a_decision_on_is_known,
     nobody_was_overridden,
-    processes_do_not_approve_by_themselves,
 )
 """What has to hold besides the status; each says in plain words why this is not a yes, or nothing."""
 
@@ -165,8 +239,7 @@ def judge(facts: ApprovalFacts) -> ApprovalReading:
 
     if facts.status_rejected:
         return reading(Stance.REJECTED)
-    rejected = any(vote.said is Said.NO for vote in facts.votes)
-    if rejected and not waiting and not facts.status_approved:
+    if is_voted_down(facts) and not waiting and not facts.status_approved:
         return reading(Stance.REJECTED)
     if not facts.votes and not facts.status_approved:
         return reading(Stance.NONE)
@@ -184,8 +257,23 @@ def _first_reason(facts: ApprovalFacts) -> str:
     return next((reason for rule in RULES if (reason := rule(facts))), "")
 
 
+def is_voted_down(facts: ApprovalFacts) -> bool:
+    """Whether a step has as many noes as end it. A single no is enough where HaloPSA asks for no number."""
+    noes = [vote for vote in facts.votes if vote.said is Said.NO]
+    return any(how_many(one.person for one in noes if _same_step(one, no)) >= no.votes_to_reject for no in noes)
+
+
+def how_many(people: Iterable[Person]) -> int:
+    """How many different people these are for certain: who may be one person counts once."""
+    known: list[Person] = []
+    for person in people:
+        if not any(person.may_be(other) for other in known):
+            known.append(person)
+    return len(known)
+
+
 def _decisions(facts: ApprovalFacts) -> tuple[Approval, ...]:
-    """Every dated answer, oldest first. An answer without a time cannot be placed before or after a change."""
+    """Every dated answer that counts, oldest first. One without a time is neither before nor after a change."""
     found = [
         Approval(
             approver=vote.person,
@@ -196,24 +284,30 @@ def _decisions(facts: ApprovalFacts) -> tuple[Approval, ...]:
             overridden=vote.overridden,
             delegated_by=vote.delegated_by,
             evidence=f"TicketApproval {vote.key}",
+            digest=vote.digest,
         )
         for vote in facts.votes
-        if vote.decided_at is not None and vote.said in (Said.YES, Said.NO)
+        if vote.decided_at is not None and (vote.said is Said.NO or vote in facts.yeses)
     ]
     return tuple(sorted(found, key=lambda decision: (decision.decided_at, decision.evidence)))
 
 
-# ---------------------------------------------------------------- processes
+def _same_step(one: Vote, other: Vote) -> bool:
+    return (one.process_id, one.step_id, _fold(one.step)) == (other.process_id, other.step_id, _fold(other.step))
 
 
-def automatic_switches(process: Record) -> tuple[str, ...] | None:
-    """How an approval process may approve by itself; `None` when its steps cannot be seen."""
-    steps = records(process.get("steps"))
-    if not steps:
-        return None
-    return tuple(
-        f"{switch} in step {text(step, 'name') or text(step, 'id')}"
-        for step in steps
-        for switch in AUTOMATIC
-        if flag(step, switch)
-    )
+def _can_be_compared(person: Person) -> bool:
+    return any(identity.startswith(("mail:", "entra:")) for identity in person.identities)
+
+
+def _delegator_known(vote: Vote) -> bool:
+    return vote.delegated_by is not None and _can_be_compared(vote.delegated_by)
+
+
+def _at(vote: Vote) -> datetime:
+    assert vote.decided_at is not None  # noqa: S101 - the caller has sorted those out
+    return vote.decided_at
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.split()).casefold()

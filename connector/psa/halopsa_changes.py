@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connector.core.ports import ChangedTicket, Changes
+from connector.errors import TemporaryError
 from connector.psa.halopsa_api import HaloApi, Reply
 from connector.psa.halopsa_json import Record, as_record, flag, identifier, moment, number, records, text
 
@@ -30,6 +31,11 @@ WALKS = 3
 FUTURE = timedelta(hours=14)
 """How far ahead of HaloPSA's `Date` a row may be and still move the cursor: the widest offset of a local time. One
 imported ticket that was "updated" next year would otherwise hide every change until then."""
+
+
+MARGIN_OF_RAISED = timedelta(days=1)
+LAST_DAY = datetime(2099, 12, 31, tzinfo=UTC)
+"""An end for a search by dates that has none: whether HaloPSA takes one bound alone is not documented."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,29 @@ def changed(api: HaloApi, type_ids: Collection[int], written: str | None) -> Cha
     news = tuple(ChangedTicket(str(key), str(key)) for key in sorted(rows) if cursor.told.get(key) != digests[key])
     after = _after(cursor, rows, walk) if walk.complete else cursor
     return Changes(news, replace(after, told=_remember(rows, digests)).written())
+
+
+def raised_since(api: HaloApi, type_ids: Collection[int], since: datetime) -> tuple[ChangedTicket, ...]:
+    """Every ticket of these types that was raised since then, closed ones too, oldest first.
+
+    HaloPSA is asked for a day more at each end, because what zone its bounds are in is not documented (UNVERIFIED),
+    and each row is looked at again, because parameters that it does not know are ignored.
+
+    Raises:
+        TemporaryError: HaloPSA does not tell, or its list moved so much that tickets were missing.
+    """
+    wanted = {
+        "requesttype": ",".join(str(type_id) for type_id in sorted(type_ids)),
+        "datesearch": "dateoccured",  # as HaloPSA spells it
+        "startdate": f"{since - MARGIN_OF_RAISED:%Y-%m-%dT%H:%M:%S}",
+        "enddate": f"{LAST_DAY:%Y-%m-%dT%H:%M:%S}",
+    }
+    walk = _walk(api, wanted, type_ids)
+    if not walk.complete:
+        raise TemporaryError("HaloPSA's list of tickets moved while it was read, and some were missing. Try again.")
+    raised = {key: moment(row, "dateoccurred") for key, row in walk.rows.items()}
+    found = sorted((at, key) for key, at in raised.items() if at is not None and at >= since)
+    return tuple(ChangedTicket(str(key), str(key)) for _, key in found)
 
 
 def _walk(api: HaloApi, wanted: Mapping[str, str], type_ids: Collection[int]) -> Walk:

@@ -13,9 +13,10 @@ from connector.core.ports import Finding, Level
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.psa import halopsa_names
 from connector.psa.halopsa_api import HaloApi
-from connector.psa.halopsa_approval import automatic_switches
-from connector.psa.halopsa_json import as_record, identifier, number, records, text
+from connector.psa.halopsa_check_types import outcome_findings, process_findings, type_findings, workflow_findings
+from connector.psa.halopsa_json import Record, as_record, identifier, number, text
 from connector.psa.halopsa_names import Names
+from connector.psa.halopsa_process import read_process
 from connector.psa.mapping import HaloMapping, Named, resolve
 
 BUILT_IN_FIELDS = (
@@ -44,15 +45,19 @@ class HaloCheck:
         try:
             self._api.fetch_token()
         except ConnectorError as failure:
-            yield self._refused("client_secret", str(failure), "Nothing else could be looked at.", failure)
+            yield self._refused(
+                "client_secret", str(failure), self._hint() or "Nothing else could be looked at.", failure
+            )
             return
         yield Finding(Level.OK, f"{self._about}.client_secret", f"HaloPSA accepts the credentials{self._who()}.")
         names = yield from self._names()
-        yield from self._outcome()
+        outcome = yield from self._outcome(names)
         yield from self._fields()
+        yield from self._users()
         if names:
+            yield from self._hand_off(names)
             yield from self._list(names)
-            yield from self._processes(names)
+            yield from self._types(names, outcome)
 
     # -- one subject each
 
@@ -68,10 +73,16 @@ class HaloCheck:
             yield Finding(Level.OK, f"{self._about}.mapping", "Every ticket type and status of the mapping exists.")
         return names
 
-    def _outcome(self) -> Iterator[Finding]:
-        outcomes = yield from self._try(lambda: halopsa_names.outcomes(self._api), "Outcome")
-        if outcomes is not None:
-            yield from self._resolve(self._mapping.note_outcome, outcomes, "outcome", "note_outcome")
+    def _outcome(self, names: Names | None) -> Generator[Finding, None, Named | None]:
+        rows = yield from self._try(lambda: halopsa_names.outcome_rows(self._api), "Outcome")
+        if rows is None:
+            return None
+        known = halopsa_names.outcomes_in(rows)
+        found = yield from self._resolve(self._mapping.note_outcome, known, "outcome", "note_outcome")
+        if found and names:
+            row = next(row for row in rows if identifier(row, "id") == int(found.id))
+            yield from outcome_findings(row, found, names, about=f"{self._about}.note_outcome")
+        return found
 
     def _fields(self) -> Iterator[Finding]:
         fields = yield from self._try(lambda: halopsa_names.fields(self._api), "FieldInfo")
@@ -84,6 +95,28 @@ class HaloCheck:
             for key, field in wanted.items():
                 if field is not None:
                     yield from self._resolve(field, known, "field", f"requests.{index}.{key}.field")
+
+    def _users(self) -> Iterator[Finding]:
+        """Whether users can be read, where a field of the mapping names one."""
+        if any(request.subject.lookup for request in self._mapping.requests):
+            reply = yield from self._try(lambda: self._api.get("Users", {"count": "1"}), "Users")
+            if reply is not None:
+                yield Finding(Level.OK, f"{self._about}.users", "Users can be read for the look-up fields.")
+
+    def _hand_off(self, names: Names) -> Iterator[Finding]:
+        wanted = self._mapping.hand_off
+        if not wanted.team and not wanted.owner:
+            return
+        try:
+            halopsa_names.with_hand_off(self._api, names, wanted, self._where)
+        except ConfigError as failure:
+            for problem in failure.problems:
+                yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
+        except ConnectorError as failure:
+            todo = "Give the API application and its agent the right to read it, or write an owner's id (a number)."
+            yield self._refused("rights", f"Teams or agents cannot be read: {failure}", todo, failure)
+        else:
+            yield Finding(Level.OK, f"{self._about}.mapping", "hand_off: team and owner exist.")
 
     def _list(self, names: Names) -> Iterator[Finding]:
         """An agent without the tickets' teams gets empty lists and no error, so the count is shown."""
@@ -103,63 +136,55 @@ class HaloCheck:
                 "unassigned tickets and those of others.",
             )
 
-    def _processes(self, names: Names) -> Iterator[Finding]:
-        seen: set[int] = set()
+    def _types(self, names: Names, outcome: Named | None) -> Iterator[Finding]:
+        """Each mapped ticket type: what it allows, its workflow, its approval process."""
+        processes: set[int] = set()
         for type_id, request in sorted(names.requests.items()):
             reply = yield from self._try(partial(self._api.get, f"TicketType/{type_id}", DETAILS), "TicketType")
             if reply is None:
                 continue
-            process_id = identifier(as_record(reply.body) or {}, "approval_process_id")
+            record = as_record(reply.body) or {}
+            name = text(record, "name") or request.ticket_type
+            yield from type_findings(record, name, outcome, names, about=f"{self._about}.workflow")
+            workflow_id = identifier(record, "workflow_id")
+            if workflow_id is not None and outcome is not None:
+                yield from self._workflow(workflow_id, name, outcome)
+            process_id = identifier(record, "approval_process_id")
             if process_id is None:
                 yield Finding(
                     Level.WARNING,
                     f"{self._about}.approval",
-                    f"The ticket type {request.ticket_type} starts no approval process by itself.",
+                    f"The ticket type {name} starts no approval process by itself.",
                     "Make sure that its workflow starts one; until an approver says yes, nothing is reset.",
                 )
-            elif process_id not in seen:
-                seen.add(process_id)
+            elif process_id not in processes:
+                processes.add(process_id)
                 yield from self._process(process_id, names)
 
+    def _workflow(self, workflow_id: int, ticket_type: str, outcome: Named) -> Iterator[Finding]:
+        """A workflow that cannot be read is no finding: notes are refused in words where it forbids them."""
+        try:
+            workflow: Record = as_record(self._api.get(f"Workflow/{workflow_id}", DETAILS).body) or {}
+        except ConnectorError:
+            return
+        yield from workflow_findings(workflow, ticket_type, outcome, about=f"{self._about}.workflow")
+
     def _process(self, process_id: int, names: Names) -> Iterator[Finding]:
-        """Its errors are mended in HaloPSA and read anew there, so they do not keep the other types from starting."""
         about = f"{self._about}.approval"
         reply = yield from self._try(lambda: self._api.get(f"ApprovalProcess/{process_id}"), "ApprovalProcess")
         if reply is None:
             return
-        process = as_record(reply.body) or {}
-        title = f"The approval process {text(process, 'name')} ({process_id})"
-        switches = automatic_switches(process)
-        if switches is None:
+        process = read_process(as_record(reply.body) or {})
+        if process is None:
             yield Finding(
                 Level.ERROR,
                 about,
-                f"{title} shows no steps, so none of its approvals will count.",
+                f"The approval process {process_id} shows no steps, so none of its approvals will count.",
                 "Let the connector's agent see it, or set approval.allow_auto_approval: true in the mapping.",
                 temporary=True,
             )
             return
-        if switches and not self._mapping.approval.allow_auto_approval:
-            yield Finding(
-                Level.ERROR,
-                about,
-                f"{title} may approve by itself: {', '.join(switches)}. None of its approvals will count.",
-                "Switch that off in HaloPSA, or set approval.allow_auto_approval: true in the mapping.",
-                temporary=True,
-            )
-        last = max(records(process.get("steps")), key=lambda step: number(step.get("sequence")) or 0)
-        after = identifier(last, "statusafteraccept")
-        if after is not None and after not in names.approved:
-            yield Finding(
-                Level.ERROR,
-                about,
-                f"{title} sets the status {names.statuses.get(after, '?')} ({after}) after the last yes, which is not "
-                "one of the approved statuses: no ticket would ever count as approved.",
-                "Add that status to approval.approved_statuses.",
-                temporary=True,
-            )
-        elif not switches:
-            yield Finding(Level.OK, about, f"{title} needs a person's yes.")
+        yield from process_findings(process, names, self._mapping.approval, about=about)
 
     # -- inside
 
@@ -171,19 +196,36 @@ class HaloCheck:
         name = text(me, "name")
         return f"; we are the agent {name}" if name else ""
 
-    def _resolve(self, wanted: str, known: list[Named], what: str, place: str) -> Iterator[Finding]:
+    def _hint(self) -> str:
+        """What HaloPSA itself says about where tokens are to be had, when it differs from what is configured."""
+        told = self._api.discover()
+        if told is None:
+            return ""
+        if told.auth_url.casefold() != self._api.auth_url.rstrip("/").casefold():
+            return (
+                f"HaloPSA names {told.auth_url} as its authorisation server, and we asked {self._api.auth_url}: set "
+                f"{self._about}.auth_url to it."
+            )
+        if told.tenant and self._api.tenant and told.tenant.casefold() != self._api.tenant.casefold():
+            return f"HaloPSA names its tenant {told.tenant}, and we said {self._api.tenant}: set {self._about}.tenant."
+        return ""
+
+    def _resolve(
+        self, wanted: str, known: list[Named], what: str, place: str
+    ) -> Generator[Finding, None, Named | None]:
         try:
             found = resolve(wanted, known, what=what, where=f"{self._where}{place}")
         except ConfigError as failure:
             yield Finding(Level.ERROR, f"{self._about}.mapping", str(failure))
-        else:
-            yield Finding(Level.OK, f"{self._about}.mapping", f"{place}: {found.name} exists.")
+            return None
+        yield Finding(Level.OK, f"{self._about}.mapping", f"{place}: {found.name} exists.")
+        return found
 
     def _try(self, call: Callable[[], Found], what: str) -> Generator[Finding, None, Found | None]:
         try:
             return call()
         except ConnectorError as failure:
-            todo = "Give the API application and its agent the right to read it (docs/halopsa.md)."
+            todo = "Give the API application and its agent the right to read it (docs/psa/halopsa.md)."
             yield self._refused("rights", f"{what} cannot be read: {failure}", todo, failure)
             return None
 

@@ -16,6 +16,9 @@ Record: TypeAlias = Mapping[str, object]
 FIRST_REAL_YEAR = 1950
 """Unset dates are years 1, 1899, 1900 and 1901."""
 
+NAMES_OF_A_CHOICE = ("display", "name", "label", "value", "id")
+"""Properties of an object in a field's value, the most telling first. Names seen in the vendor's KeyPair schemas."""
+
 _LONG_FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -57,9 +60,7 @@ def identifier(record: Record, key: str) -> int | None:
 def text(record: Record, key: str) -> str:
     """A text as it stands; empty when the property is missing or null."""
     value = record.get(key)
-    if value is None or isinstance(value, bool | Mapping | list):
-        return ""
-    return str(value)
+    return "" if isinstance(value, Mapping | list) else as_text(value)
 
 
 def flag(record: Record, key: str) -> bool:
@@ -91,28 +92,72 @@ def field_texts(ticket: Record, field: str) -> tuple[str, ...]:
     """Every form in which a field of a ticket gives its value, the one for people first; empty when never set.
 
     `field` is the name or id of a custom field, or the name of a property of the ticket such as `details`. The value
-    of a custom field may be of any type, and a drop-down's is the number of the choice, so `display` comes first.
+    of a custom field may be of any type, and a drop-down's is the number of the choice, so `display` comes first. Of
+    several choices there is one form, with commas: which of them is meant, a mapping has to say.
     """
-    for entry in records(ticket.get("customfields")):
-        if _fold(text(entry, "name")) == _fold(field) or (field.isdigit() and number(entry.get("id")) == int(field)):
-            forms = (text(entry, "display"), text(entry, "value"))
-            return tuple(dict.fromkeys(form for form in forms if form.strip()))
-    if field.isdigit() or _fold(field).startswith("cf"):
-        return ()
-    found = text(ticket, field)
-    return (found,) if found else ()
+    entry = field_entry(ticket, field)
+    if entry is None:
+        found = "" if _is_custom(field) else text(ticket, field)
+        return (found,) if found.strip() else ()
+    value = entry.get("value")
+    truth = str(value).casefold() if isinstance(value, bool) else ""
+    forms = (text(entry, "display"), truth or as_text(value))
+    return tuple(dict.fromkeys(form for form in forms if form.strip()))
 
 
 def field_value(ticket: Record, field: str) -> str:
-    """The value of a text field, unaltered; empty when never set.
+    """The value of a text field, unaltered; empty when never set, blank, or no text.
 
-    For a text field the stored value is the truth: `display` may be shortened or dressed for the screen.
+    For a text field the stored value is the truth: `display` may be shortened or dressed for the screen. A number is
+    that of a choice, so there it is the other way round.
     """
+    entry = field_entry(ticket, field)
+    if entry is None:
+        found = "" if _is_custom(field) else text(ticket, field)
+    else:
+        value, shown = entry.get("value"), text(entry, "display")
+        if isinstance(value, bool):
+            return ""
+        written = as_text(value)
+        found = shown or written if number(value) is not None or not written.strip() else written
+    return found if found.strip() else ""
+
+
+def field_id(ticket: Record, field: str) -> int | None:
+    """The id in a look-up field: its value is a number, a text of one, or an object with an `id`.
+
+    Which of them HaloPSA uses for users is UNVERIFIED. `None` for anything else, several choices included.
+    """
+    entry = field_entry(ticket, field)
+    value = entry.get("value") if entry is not None else None if _is_custom(field) else ticket.get(field)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    found = number(value.get("id")) if isinstance(value, Mapping) else number(value)
+    return found if found is not None and found > 0 else None
+
+
+def field_entry(ticket: Record, field: str) -> Record | None:
+    """The custom field with this name or id as the ticket has it; `None` when it was never set."""
     for entry in records(ticket.get("customfields")):
         if _fold(text(entry, "name")) == _fold(field) or (field.isdigit() and number(entry.get("id")) == int(field)):
-            value = text(entry, "value")
-            return value if value and number(entry.get("value")) is None else text(entry, "display") or value
-    return "" if field.isdigit() or _fold(field).startswith("cf") else text(ticket, field)
+            return entry
+    return None
+
+
+def as_text(value: object) -> str:
+    """A value of any type as a person would read it; empty for nothing and for truth values."""
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, Mapping):
+        return next((said for key in NAMES_OF_A_CHOICE if (said := as_text(value.get(key)))), "")
+    if isinstance(value, list):
+        return ", ".join(said for one in value if (said := as_text(one)))
+    whole = number(value) if isinstance(value, float) else None
+    return str(value if whole is None else whole)
+
+
+def _is_custom(field: str) -> bool:
+    return field.isdigit() or _fold(field).startswith("cf")
 
 
 def _fold(name: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
 from connector.psa.halopsa_api import HaloApi
 from connector.psa.halopsa_json import Record, identifier, records, text
-from connector.psa.mapping import HaloMapping, HaloRequest, Named, resolve, resolve_all
+from connector.psa.mapping import HaloMapping, HaloRequest, HandOff, Named, resolve, resolve_all
 
 TICKET_STATUS = ("", "0", "ticket")
 """`type` of a status that tickets can have; opportunities, tasks and others have their own "Closed"."""
@@ -28,6 +28,8 @@ class Names:
         requests: By id of the ticket type.
         statuses: Name of every status, by id.
         targets: Id of the status for each target that the mapping names one for.
+        team: Name of the team that a hand-off goes to; empty for none.
+        owner: Id of the agent that a hand-off goes to; `None` for none.
     """
 
     requests: Mapping[int, HaloRequest]
@@ -36,6 +38,8 @@ class Names:
     rejected: frozenset[int]
     targets: Mapping[StatusTarget, int]
     retry: int | None
+    team: str = ""
+    owner: int | None = None
 
 
 class Catalogue:
@@ -50,7 +54,7 @@ class Catalogue:
         self._outcome: int | None = None
 
     def names(self) -> Names:
-        """Ticket types and statuses: two calls at first use.
+        """Ticket types and statuses: two calls at first use, and one each for the team and the owner of a hand-off.
 
         Raises:
             ConfigError: Every name that is unknown or ambiguous, with the list of what exists.
@@ -62,7 +66,7 @@ class Catalogue:
                 names, problems = resolve_names(types, statuses(self._api), self._mapping, self._where)
                 if names is None or problems:
                     raise ConfigError(problems)
-                self._names = names
+                self._names = with_hand_off(self._api, names, self._mapping.hand_off, self._where)
             return self._names
 
     def outcome(self) -> int:
@@ -88,9 +92,53 @@ def statuses(api: HaloApi) -> list[Named]:
 
 
 def outcomes(api: HaloApi) -> list[Named]:
+    return outcomes_in(outcome_rows(api))
+
+
+def outcome_rows(api: HaloApi) -> list[Record]:
+    return records(api.get("Outcome", {"showhidden": "true"}).body, "outcomes")
+
+
+def outcomes_in(rows: list[Record]) -> list[Named]:
     """Action outcomes; the button's label is another way to name one."""
-    rows = records(api.get("Outcome", {"showhidden": "true"}).body, "outcomes")
     return _named(rows, lambda row: text(row, "outcome") or text(row, "name"), lambda row: text(row, "buttonname"))
+
+
+def with_hand_off(api: HaloApi, names: Names, hand_off: HandOff, where: str) -> Names:
+    """The names with the team and the owner of a hand-off, looked up where the mapping names them.
+
+    An owner written as a number is taken as it is: the list of agents may need a right that nothing else needs.
+
+    Raises:
+        ConfigError: Every name that is unknown or ambiguous.
+        TemporaryError, AuthenticationError, PermanentError: HaloPSA does not tell.
+    """
+    problems: list[str] = []
+    if hand_off.team:
+        found, more = resolve_all({"hand_off.team": hand_off.team}, teams(api), what="team", where=where)
+        problems += more
+        # A ticket names its team, it does not number it.
+        names = replace(names, team="".join(team.name for team in found.values()))
+    if hand_off.owner and hand_off.owner.isdigit():
+        names = replace(names, owner=int(hand_off.owner))
+    elif hand_off.owner:
+        found, more = resolve_all({"hand_off.owner": hand_off.owner}, agents(api), what="agent", where=where)
+        problems += more
+        names = replace(names, owner=next((int(agent.id) for agent in found.values()), None))
+    if problems:
+        raise ConfigError(problems)
+    return names
+
+
+def teams(api: HaloApi) -> list[Named]:
+    """Teams of tickets. The list is not in the public description's part that we check our traffic against; its
+    address and shape are those of homotechsual/HaloAPI's Get-HaloTeam, read 2026-11-22."""
+    return _named(records(api.get("Team").body, "teams"), _name)
+
+
+def agents(api: HaloApi) -> list[Named]:
+    """Agents, by name or e-mail address. Source: homotechsual/HaloAPI's Get-HaloAgent, read 2026-11-22."""
+    return _named(records(api.get("Agent").body, "agents"), _name, lambda row: text(row, "email"))
 
 
 def fields(api: HaloApi) -> list[Named]:

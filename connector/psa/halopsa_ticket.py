@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from uuid import UUID
 
 from connector.core.case import Action, Person
 from connector.core.ports import ApprovalReading, Note, StatusTarget, Ticket
@@ -23,6 +22,8 @@ from connector.psa.halopsa_json import (
     text,
 )
 from connector.psa.halopsa_names import Names
+from connector.psa.halopsa_people import Subject, object_id
+from connector.psa.halopsa_process import Process
 from connector.psa.halopsa_votes import Vote
 from connector.psa.mapping import HaloApprovalRules, HaloRequest
 
@@ -30,7 +31,16 @@ _TAG = re.compile(r"<[^<>]*>")
 _BLANKS = re.compile(r"\s+")
 
 
-def read_ticket(psa: str, detail: Record, names: Names, approval: ApprovalReading, *, url: str) -> Ticket:
+def read_ticket(
+    psa: str,
+    detail: Record,
+    names: Names,
+    *,
+    approval: ApprovalReading,
+    subject: Subject,
+    also_not_approvers: tuple[Person, ...] = (),
+    url: str,
+) -> Ticket:
     """The answer of GET /Tickets/{id} as a ticket.
 
     Raises:
@@ -44,7 +54,7 @@ def read_ticket(psa: str, detail: Record, names: Names, approval: ApprovalReadin
             f"HaloPSA answered ticket {text(detail, 'id') or '?'} without number, status or date. "
             "It is tried again; if it lasts, look at the ticket in HaloPSA."
         )
-    request = names.requests.get(number(detail.get("tickettype_id")) or 0)
+    request = request_of(detail, names)
     return Ticket(
         psa=psa,
         id=str(id_),
@@ -54,7 +64,9 @@ def read_ticket(psa: str, detail: Record, names: Names, approval: ApprovalReadin
         client_id=str(number(detail.get("client_id")) or ""),
         client_name=text(detail, "client_name"),
         requester=read_requester(detail),
-        subject_text=field_value(detail, request.subject.field) if request else "",
+        subject_text=subject.text,
+        subject_id=subject.entra,
+        subject_problem=subject.problem,
         action=_action(detail, request),
         reason=field_value(detail, request.reason.field) if request and request.reason else "",
         status=names.statuses.get(status, text(detail, "status_name") or str(status)),
@@ -62,11 +74,49 @@ def read_ticket(psa: str, detail: Record, names: Names, approval: ApprovalReadin
         retry_requested=names.retry is not None and status == names.retry,
         handed_off=status == names.targets.get(StatusTarget.HAND_OFF),
         approval=approval,
+        also_not_approvers=also_not_approvers,
         created_at=created_at,
         updated_at=moment(detail, "last_update", "flastupdate", "lastactiondate"),
         request_changed_at=None,
         url=url,
     )
+
+
+def request_of(detail: Record, names: Names) -> HaloRequest | None:
+    """What the mapping says about tickets of this type; `None` for types that are not ours."""
+    return names.requests.get(number(detail.get("tickettype_id")) or 0)
+
+
+def who_else_had_a_part(
+    detail: Record, votes: tuple[Vote, ...], subject: Subject, logged_by: Person | None
+) -> tuple[Person, ...]:
+    """Who must not approve besides the requester: whoever logged the ticket, or asked for its approval, and the user
+    to be reset by the numbers of HaloPSA.
+
+    `created_by` is a text in the vendor's description and holds a number, an address or a name (UNVERIFIED); a name
+    alone cannot be compared and is left out.
+    """
+    people = [vote.asked_by for vote in votes]
+    creator = text(detail, "created_by").strip()
+    if creator.isascii() and creator.isdigit() and int(creator) > 0:
+        people.append(Person(name="the agent who logged the ticket", ids=frozenset({f"halo.agent:{int(creator)}"})))
+    elif "@" in creator:
+        people.append(Person(name="the person who logged the ticket", email=creator))
+    people += [logged_by, subject.person]
+    return tuple(dict.fromkeys(person for person in people if person is not None))
+
+
+def logged_by(actions: list[Record]) -> Person | None:
+    """The agent who wrote the first of a ticket's actions; `None` where it was none, or the first is not among them.
+
+    The ids of actions count from 1 within a ticket, and the first one is its opening (inferred from real answers,
+    UNVERIFIED). It only serves to refuse.
+    """
+    first = next((action for action in actions if identifier(action, "id") == 1), None)
+    agent = first and (identifier(first, "who_agentid") or identifier(first, "actionby_agent_id"))
+    if not first or not agent:
+        return None
+    return Person(name=text(first, "who") or f"agent {agent}", ids=frozenset({f"halo.agent:{agent}"}))
 
 
 def read_requester(detail: Record) -> Person | None:
@@ -85,7 +135,7 @@ def read_requester(detail: Record) -> Person | None:
     ids = {f"halo.user:{user_id}"}
     if agent := identifier(user, "linked_agent_id"):
         ids.add(f"halo.agent:{agent}")
-    if entra := _object_id(text(user, "azureoid")):
+    if entra := object_id(text(user, "azureoid")):
         ids.add(f"entra:{entra}")
     name = text(user, "name") or text(detail, "user_name")
     return Person(name=name or email or f"user {user_id}", email=email or None, ids=frozenset(ids))
@@ -96,7 +146,7 @@ def approval_facts(
     votes: tuple[Vote, ...],
     names: Names,
     rules: HaloApprovalRules,
-    automatic: Callable[[int], tuple[str, ...] | None],
+    process: Callable[[int], Process | None],
 ) -> ApprovalFacts:
     """What decides about the approval of this ticket."""
     status = number(detail.get("status_id"))
@@ -108,13 +158,31 @@ def approval_facts(
         status_rejected=status in names.rejected,
         failed=flag(detail, "faultapprovalfailed"),
         process_ids=frozenset({process_id} if process_id else ()),
-        automatic=automatic,
+        process=process,
         allow_override=rules.allow_override,
         allow_automatic=rules.allow_auto_approval,
+        hand_picked_count=rules.approvers.who == "listed" or rules.allow_adhoc,
     )
 
 
 # ---------------------------------------------------------------- notes
+
+
+def action_of(note: Note, ticket_id: int, outcome: int) -> Record:
+    """A note as an action: with the mapped outcome, hidden from users unless it is public, without a mail from HaloPSA.
+
+    `timetaken` is in decimal hours. Source: the agent UI's own posts, read 2026-11-22.
+    """
+    action: dict[str, object] = {
+        "ticket_id": ticket_id,
+        "outcome_id": outcome,
+        "note_html": note_html(note),
+        "hiddenfromuser": not note.public,
+        "sendemail": False,
+    }
+    if note.time_spent:
+        action["timetaken"] = round(note.time_spent.total_seconds() / 3600, 4)
+    return action
 
 
 def note_html(note: Note) -> str:
@@ -146,11 +214,3 @@ def _action(detail: Record, request: HaloRequest | None) -> Action | None:
         return None
     source = request.action
     return source.action_for(*(field_texts(detail, source.field) if source.field else ()))
-
-
-def _object_id(value: str) -> str:
-    try:
-        found = UUID(value.strip())
-    except ValueError:
-        return ""
-    return str(found) if found.int else ""

@@ -7,12 +7,24 @@ documented. Sources: Halo guides 2345 and 2396, the public Halo swagger; read 20
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
 from connector.core.case import Person
+from connector.core.evidence import digest_of
 from connector.psa.halopsa_json import Record, flag, identifier, moment, number, records, text
+from connector.psa.halopsa_people import Look, User
+
+EVIDENCE = (
+    *("ticket_id", "seq", "actionnumber", "result", "dateapproved", "approver_note", "note"),
+    *("approval_process_id", "step_id", "step_name", "cab_id", "role_id", "type"),
+    *("name", "emailaddress", "user_id", "agent_id", "agent_name", "requestor_agent_id", "requestor_user_id"),
+    *("delegated_by_uid", "delegated_by_username", "admin_overridden", "admin_override_id", "adhoc"),
+    *("is_mandatory", "votes_required_to_accept", "votes_required_to_reject"),
+)
+"""What of a row goes into the digest of a decision: never its `token` or `signature`."""
 
 
 class Said(Enum):
@@ -30,23 +42,37 @@ class Vote:
         key: Identifies the row within HaloPSA: ticket, sequence, action number.
         current: It is of the present step.
         in_progress: HaloPSA says that the approval is still going on.
+        overridden, overridden_by: An agent answered in the approver's place, and which one.
+        adhoc: An agent picked this approver by hand; `None` where the row does not say (older builds).
+        step_id, step: Which step of the process it is of; `None` and empty where the row does not say.
         votes_wanted: How many yeses its step wants, by HaloPSA's `votes_required_to_accept`; 0 where it does not say.
+        votes_to_reject: How many noes end it, by `votes_required_to_reject`; 1 where it does not say.
+        asked_by: Who asked for the approval, by HaloPSA's `requestor_…`; `None` where it does not say.
+        digest: Fingerprint of the row.
     """
 
     key: str
     ticket_id: int | None
     person: Person
+    user_id: int | None
     said: Said
     decided_at: datetime | None
     current: bool
     in_progress: bool
     mandatory: bool
     overridden: bool
+    overridden_by: int | None
     process_id: int | None
+    step_id: int | None
     step: str
     votes_wanted: int
+    votes_to_reject: int
     comment: str
+    adhoc: bool | None
     delegated_by: Person | None
+    delegator: int | None
+    asked_by: Person | None
+    digest: str = field(default="", compare=False)
 
 
 def read_votes(ticket: Record, ticket_id: int) -> tuple[Vote, ...]:
@@ -67,6 +93,7 @@ def read_vote(row: Record, ticket_id: int, *, current: bool) -> Vote:
         key=f"{own or ticket_id}/{text(row, 'seq') or '?'}/{text(row, 'actionnumber') or '?'}",
         ticket_id=own,
         person=_approver(row),
+        user_id=identifier(row, "user_id"),
         said=said,
         # `datetime` is when it was asked, not when it was answered.
         decided_at=moment(row, "dateapproved"),
@@ -74,13 +101,55 @@ def read_vote(row: Record, ticket_id: int, *, current: bool) -> Vote:
         in_progress=flag(row, "approval_inprogress"),
         mandatory=flag(row, "is_mandatory"),
         overridden=flag(row, "admin_overridden") or identifier(row, "admin_override_id") is not None,
+        overridden_by=identifier(row, "admin_override_id"),
         process_id=identifier(row, "approval_process_id"),
-        step=text(row, "step_name"),
+        step_id=identifier(row, "step_id"),
+        step=text(row, "step_name").strip(),
         votes_wanted=max(number(row.get("votes_required_to_accept")) or 0, 0),
+        votes_to_reject=max(number(row.get("votes_required_to_reject")) or 0, 1),
         # Which of the two carries the approver's own words is UNVERIFIED.
         comment=text(row, "approver_note") or text(row, "note"),
+        adhoc=None if row.get("adhoc") is None else row.get("adhoc") is not False,
         delegated_by=_delegator(row),
+        delegator=identifier(row, "delegated_by_uid"),
+        asked_by=_asked_by(row),
+        digest=digest_of([evidence_of(row)]),
     )
+
+
+def evidence_of(row: Record) -> Mapping[str, str]:
+    """The named fields of a row as text, for the digest: an instant as one, whatever its spelling."""
+    fields = {key: str(row[key]) for key in EVIDENCE if row.get(key) not in (None, "")}
+    answered = moment(row, "dateapproved")
+    return {**fields, "dateapproved": answered.isoformat() if answered else ""}
+
+
+def with_people(votes: tuple[Vote, ...], look: Look) -> tuple[Vote, ...]:
+    """The rows with what HaloPSA's users tell about people whom a row names without an address.
+
+    Asked for only where it matters, so an ordinary approval costs no call: a yes without an address, and whoever
+    passed a decision on.
+
+    Args:
+        look: Gives the user with an id; `None` where there is none that we may see.
+    """
+    return tuple(_with_people(vote, look) for vote in votes)
+
+
+def _with_people(vote: Vote, look: Look) -> Vote:
+    if vote.said is Said.YES and not vote.person.email:
+        user = look(vote.user_id) if vote.user_id else None
+        vote = replace(vote, person=user.joined(vote.person)) if user else vote
+    if vote.delegated_by and vote.delegator:
+        delegator = look(vote.delegator)
+        # Whether the number is one of a user or of an agent is UNVERIFIED, so the name has to be the user's own.
+        if delegator and _same_name(delegator, vote.delegated_by):
+            vote = replace(vote, delegated_by=delegator.joined(vote.delegated_by))
+    return vote
+
+
+def _same_name(user: User, person: Person) -> bool:
+    return " ".join(user.name.split()).casefold() == " ".join(person.name.split()).casefold()
 
 
 def _said(row: Record) -> Said:
@@ -118,3 +187,13 @@ def _delegator(row: Record) -> Person | None:
     # Whether the number is one of a user or of an agent is UNVERIFIED. Both are named: they only serve to refuse.
     ids = frozenset({f"halo.user:{uid}", f"halo.agent:{uid}"}) if uid else frozenset[str]()
     return Person(name=name or "somebody", ids=ids)
+
+
+def _asked_by(row: Record) -> Person | None:
+    user, agent = identifier(row, "requestor_user_id"), identifier(row, "requestor_agent_id")
+    if not user and not agent:
+        return None
+    ids = {f"halo.user:{user}"} if user else set[str]()
+    if agent:
+        ids.add(f"halo.agent:{agent}")
+    return Person(name=text(row, "requestor_name") or "who asked for the approval", ids=frozenset(ids))

@@ -123,8 +123,15 @@ class Request(Section):
         raise NotImplementedError
 
 
+class HaloSubject(FieldSource):
+    """`{field: CFSubject}`, or `{field: CFUser, lookup: user}` where the field's value is a user of HaloPSA."""
+
+    lookup: Literal["user"] | None = None
+
+
 class HaloRequest(Request):
     ticket_type: Name
+    subject: HaloSubject
 
     @property
     def selector(self) -> tuple[str, ...]:
@@ -191,11 +198,13 @@ class HaloApprovalRules(ApprovalRules):
         approved_statuses: At least one: without it no ticket could ever be approved.
         allow_override: A decision that an agent made in an approver's place counts.
         allow_auto_approval: An approval process may have steps that approve by themselves.
+        allow_adhoc: With `approvers: psa`, approvers count whom an agent picked by hand for this one ticket.
     """
 
     approved_statuses: Annotated[tuple[Name, ...], Field(min_length=1)]
     allow_override: bool = False
     allow_auto_approval: bool = False
+    allow_adhoc: bool = False
 
 
 class Statuses(Section):

@@ -12,6 +12,7 @@ from connector.core.guard import ApprovalFacts, judge_approval
 from connector.core.ports import ApprovalReading, Stance
 from connector.psa.halopsa_approval import judge
 from connector.psa.halopsa_names import Names
+from connector.psa.halopsa_process import Process, Step
 from connector.psa.halopsa_ticket import approval_facts
 from connector.psa.halopsa_votes import read_votes
 from connector.psa.mapping import HaloApprovalRules
@@ -49,10 +50,18 @@ def silent(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in row(**changes).items() if key not in ("result", "dateapproved")}
 
 
-def read(*rows: dict[str, Any], history: tuple[dict[str, Any], ...] = (), **rules: bool) -> ApprovalReading:
+ONE_STEP = Process(id=5, name="Reset", steps=(Step(id=1, name="Manager"),))
+
+
+def read(
+    *rows: dict[str, Any],
+    history: tuple[dict[str, Any], ...] = (),
+    process: Process | None = ONE_STEP,
+    **rules: bool | str,
+) -> ApprovalReading:
     detail = {"id": 4242, "status_id": APPROVED, "approvers": list(rows), "approvers_history": list(history)}
     settings = HaloApprovalRules(approved_statuses=("Approved",), **rules)  # type: ignore[arg-type]
-    return judge(approval_facts(detail, read_votes(detail, 4242), NAMES, settings, lambda _: ()))
+    return judge(approval_facts(detail, read_votes(detail, 4242), NAMES, settings, lambda _: process))
 
 
 # Somebody sets the status "Approved" by hand after the first of the votes that a step wants.
@@ -76,7 +85,8 @@ def test_the_votes_of_another_step_do_not_fill_up() -> None:
 
 @pytest.mark.parametrize("wanted", [None, 0, 1, 2, "2"])
 def test_as_many_votes_as_are_required_are_a_yes(wanted: object) -> None:
-    reading = read(row(votes_required_to_accept=wanted), row(seq=2, user_id=24, votes_required_to_accept=wanted))
+    other = row(seq=2, user_id=24, emailaddress="sam@contoso.com", votes_required_to_accept=wanted)
+    reading = read(row(votes_required_to_accept=wanted), other)
     assert reading.stance is Stance.APPROVED
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -12,12 +14,14 @@ from hypothesis import strategies as st
 
 from connector.core.case import Person
 from connector.core.ports import ApprovalReading, Stance
-from connector.psa.halopsa_approval import AUTOMATIC, automatic_switches, judge
+from connector.psa.halopsa_approval import judge
 from connector.psa.halopsa_json import Record
 from connector.psa.halopsa_names import Names
+from connector.psa.halopsa_people import User
+from connector.psa.halopsa_process import AUTOMATIC, Process, Step, read_process
 from connector.psa.halopsa_ticket import approval_facts
-from connector.psa.halopsa_votes import read_votes
-from connector.psa.mapping import HaloApprovalRules
+from connector.psa.halopsa_votes import read_votes, with_people
+from connector.psa.mapping import ApproverRules, HaloApprovalRules
 
 AWAITING, APPROVED, REJECTED, RETRY = 31, 32, 33, 35
 NAMES = Names(
@@ -45,9 +49,17 @@ def row(**changes: Any) -> Body:
         "datetime": "2026-11-22T08:00:00.0000000Z",
         "dateapproved": "2026-11-22T09:00:00.1234567Z",
         "approval_process_id": 5,
-        "step_name": "Manager",
+        "step_id": 52,
+        "step_name": "Security",
         **changes,
     }
+
+
+TWO_STEPS = Process(
+    id=5,
+    name="Reset",
+    steps=(Step(id=51, name="Manager", accepted=40), Step(id=52, name="Security", accepted=APPROVED)),
+)
 
 
 def a_yes() -> Body:
@@ -60,7 +72,7 @@ def a_yes() -> Body:
         "approvers": [row()],
         "approvers_history": [
             row(seq=7, actionnumber=12, name="Sam", emailaddress="sam@contoso.com", user_id=24,
-                dateapproved="2026-11-22T08:30:00.1234567Z")
+                step_id=51, step_name="Manager", dateapproved="2026-11-22T08:30:00.1234567Z")
         ],
     }  # fmt: skip
 
@@ -69,9 +81,11 @@ def read(
     detail: Record,
     *,
     rules: HaloApprovalRules = STRICT,
-    automatic: Callable[[int], tuple[str, ...] | None] = lambda _: (),
+    process: Callable[[int], Process | None] = lambda _: TWO_STEPS,
+    users: Mapping[int, User] = MappingProxyType({}),
 ) -> ApprovalReading:
-    return judge(approval_facts(detail, read_votes(detail, 4242), NAMES, rules, automatic))
+    votes = with_people(read_votes(detail, 4242), users.get)
+    return judge(approval_facts(detail, votes, NAMES, rules, process))
 
 
 def test_a_yes_in_every_respect_is_a_yes() -> None:
@@ -85,7 +99,9 @@ def test_a_yes_in_every_respect_is_a_yes() -> None:
     assert anna.decided_at == datetime(2026, 11, 22, 9, 0, 0, 123456, tzinfo=UTC)
     assert anna.approver == Person(name="Anna", email="anna@contoso.com", ids=frozenset({"halo.user:23"}))
     assert anna.evidence == "TicketApproval 4242/8/17"
-    assert anna.step == "Manager"
+    assert anna.step == "Security"
+    assert len(anna.digest) == 64
+    assert anna.digest != reading.decisions[0].digest
 
 
 def present(**changes: Any) -> Callable[[Body], None]:
@@ -115,7 +131,8 @@ def without_rows(detail: Body) -> None:
 
 
 def another_row(**changes: Any) -> Callable[[Body], None]:
-    return lambda detail: detail["approvers"].append(row(seq=9, name="Otto", emailaddress="otto@x.com", **changes))
+    otto = {"seq": 9, "name": "Otto", "emailaddress": "otto@contoso.com", "user_id": 30}
+    return lambda detail: detail["approvers"].append(row(**(otto | changes)))
 
 
 BROKEN: dict[str, Callable[[Body], None]] = {
@@ -193,38 +210,107 @@ def test_no_answer_but_the_documented_number_is_ever_a_yes(result: object) -> No
     assert approved == (type(result) is int and result == 1)
 
 
+# ---------------------------------------------------------------- every step of the process
+
+
+def test_a_step_without_a_row_is_a_step_without_a_yes() -> None:
+    """The status was set by hand after the first step: its row says yes, and the second step was never begun."""
+    detail = a_yes()
+    detail["approvers"] = detail.pop("approvers_history")
+    reading = read(detail)
+    assert reading.stance is Stance.PENDING
+    assert "the step Security of the approval process has 0 of 1 votes" in reading.reason
+
+
+def test_all_rows_may_stand_in_the_history_once_the_process_is_over() -> None:
+    detail = a_yes()
+    detail["approvers_history"] += detail.pop("approvers")
+    assert read(detail).stance is Stance.APPROVED
+
+
+@pytest.mark.parametrize("step_id", [None, 0, 7, 51])
+def test_a_step_is_known_by_its_id_and_by_its_name_where_the_id_says_nothing(step_id: int | None) -> None:
+    detail = a_yes()
+    present(step_id=step_id)(detail)
+    assert (read(detail).stance is Stance.APPROVED) == (step_id != 51)
+
+
+def test_steps_of_one_name_that_no_id_tells_apart_are_no_yes() -> None:
+    twice = Process(id=5, name="Reset", steps=(Step(id=51, name="Manager"), Step(id=52, name="manager ")))
+    detail = a_yes()
+    assert read(detail, process=lambda _: twice).stance is Stance.APPROVED
+    for change in (present, earlier):
+        change(step_id=0, step_name="manager")(detail)
+    assert read(detail, process=lambda _: twice).stance is Stance.PENDING
+
+
+def test_the_answers_of_an_approval_that_was_started_anew_do_not_fill_up() -> None:
+    detail = a_yes()
+    old_second = detail["approvers"][0]
+    detail["approvers_history"].append(old_second)
+    detail["approvers"] = [row(seq=9, step_id=51, step_name="Manager", dateapproved="2026-11-22T10:00:00Z")]
+    reading = read(detail)
+    assert reading.stance is Stance.PENDING
+    assert "the step Security" in reading.reason
+    detail["approvers_history"] += detail["approvers"]
+    detail["approvers"] = [row(seq=10, dateapproved="2026-11-22T10:05:00Z")]
+    assert read(detail).stance is Stance.APPROVED
+
+
+@pytest.mark.parametrize("others", [{}, {"emailaddress": "anna+x@contoso.com"}], ids=["the same", "an alias"])
+def test_one_person_counts_once_in_a_step(others: Body) -> None:
+    two = Process(id=5, name="Reset", steps=(TWO_STEPS.steps[0], Step(id=52, name="Security", least_votes=2)))
+    detail = a_yes()
+    another_row(**({"emailaddress": "anna@contoso.com"} | others))(detail)
+    assert "has 1 of 2 votes" in read(detail, process=lambda _: two).reason
+    another_row(emailaddress="olga@contoso.com", user_id=31)(detail)
+    assert read(detail, process=lambda _: two).stance is Stance.APPROVED
+
+
+def test_a_step_that_may_approve_by_itself_needs_nobody_where_that_is_allowed() -> None:
+    automatic = Step(id=53, name="Manager again", switches=("autoapproveifalreadyapp",))
+    three = Process(id=5, name="Reset", steps=(*TWO_STEPS.steps, automatic))
+    loose = STRICT.model_copy(update={"allow_auto_approval": True})
+    assert read(a_yes(), rules=loose, process=lambda _: three).stance is Stance.APPROVED
+    assert read(a_yes(), process=lambda _: three).stance is Stance.PENDING
+    nobody = a_yes()
+    without_rows(nobody)
+    assert read(nobody, rules=loose, process=lambda _: three).stance is Stance.PENDING
+
+
 # ---------------------------------------------------------------- processes that approve by themselves
 
 
 @pytest.mark.parametrize("switch", AUTOMATIC)
 def test_a_process_that_may_approve_by_itself_is_no_yes_unless_allowed(switch: str) -> None:
-    process = {"id": 5, "steps": [{"id": 1, "name": "Manager", switch: False}, {"id": 2, "name": "CAB", switch: True}]}
-    switches = automatic_switches(process)
-    assert switches == (f"{switch} in step CAB",)
-    reading = read(a_yes(), automatic=lambda _: switches)
+    steps = [{"id": 51, "name": "Manager", switch: False}, {"id": 52, "name": "Security", switch: True}]
+    process = read_process({"id": 5, "steps": steps})
+    assert process is not None
+    assert process.switches == (f"{switch} in step Security",)
+    reading = read(a_yes(), process=lambda _: process)
     assert reading.stance is Stance.PENDING
     assert switch in reading.reason
     loose = STRICT.model_copy(update={"allow_auto_approval": True})
-    assert read(a_yes(), rules=loose, automatic=lambda _: switches).stance is Stance.APPROVED
+    assert read(a_yes(), rules=loose, process=lambda _: process).stance is Stance.APPROVED
 
 
 @pytest.mark.parametrize("process", [{}, {"id": 5}, {"id": 5, "steps": []}, {"id": 5, "steps": "none"}])
 def test_a_process_whose_steps_cannot_be_seen_is_no_yes(process: Record) -> None:
-    assert automatic_switches(process) is None
-    assert read(a_yes(), automatic=lambda _: automatic_switches(process)).stance is Stance.PENDING
+    assert read_process(process) is None
+    assert read(a_yes(), process=lambda _: read_process(process)).stance is Stance.PENDING
 
 
 def test_the_processes_of_every_row_are_looked_at() -> None:
     detail = a_yes()
-    detail["approvers_history"][0]["approval_process_id"] = 6
-    asked: list[int] = []
+    detail["approvers_history"].append(row(seq=2, approval_process_id=6, dateapproved="2026-11-22T08:00:00Z"))
+    asked: set[int] = set()
 
-    def automatic(process_id: int) -> tuple[str, ...]:
-        asked.append(process_id)
-        return ()
+    def process(process_id: int) -> Process:
+        asked.add(process_id)
+        return TWO_STEPS
 
-    assert read(detail, automatic=automatic).stance is Stance.APPROVED
-    assert sorted(asked) == [5, 6]
+    assert read(detail, process=process).stance is Stance.APPROVED
+    assert asked == {5, 6}
 
 
 # ---------------------------------------------------------------- the other stances
@@ -232,7 +318,7 @@ def test_the_processes_of_every_row_are_looked_at() -> None:
 
 def test_an_override_counts_where_the_mapping_allows_it_and_stays_visible() -> None:
     detail = a_yes()
-    present(admin_overridden=True)(detail)
+    present(admin_overridden=True, admin_override_id=9)(detail)
     reading = read(detail, rules=STRICT.model_copy(update={"allow_override": True}))
     assert reading.stance is Stance.APPROVED
     assert [decision.overridden for decision in reading.decisions] == [False, True]
@@ -294,14 +380,158 @@ def test_after_the_ticket_was_moved_on_doubtful_rows_are_told() -> None:
     assert "allow_override" in read(detail).reason
 
 
-def test_delegation_keeps_both_people_apart() -> None:
+def test_an_override_by_nobody_knows_whom_never_counts() -> None:
     detail = a_yes()
-    present(delegated_by_uid=77, delegated_by_username="Bob")(detail)
-    decision = read(detail).decisions[1]
+    present(admin_overridden=True)(detail)
+    reading = read(detail, rules=STRICT.model_copy(update={"allow_override": True}))
+    assert reading.stance is Stance.PENDING
+    assert "does not tell which one" in reading.reason
+
+
+def delegated(**changes: Any) -> Body:
+    detail = a_yes()
+    present(**({"delegated_by_uid": 77, "delegated_by_username": "Bob Boss"} | changes))(detail)
+    return detail
+
+
+BOB = User(id=77, name="Bob  boss", address="bob@contoso.com", entra="6f0e105e-7000-4000-8000-80c238063b07",
+           client_id=12, inactive=False, agent_id=None)  # fmt: skip
+
+
+def test_delegation_keeps_both_people_apart_and_knows_both() -> None:
+    reading = read(delegated(), users={77: BOB})
+    assert reading.stance is Stance.APPROVED
+    decision = reading.decisions[1]
     assert decision.approver.name == "Anna"
     assert decision.delegated_by is not None
-    assert decision.delegated_by.is_same(Person(name="", ids=frozenset({"halo.user:77"})))
-    assert decision.delegated_by.is_same(Person(name="", ids=frozenset({"halo.agent:77"})))
+    assert decision.delegated_by.name == "Bob Boss"
+    assert decision.delegated_by.email == "bob@contoso.com"
+    assert {"halo.user:77", "halo.agent:77", f"entra:{BOB.entra}"} <= decision.delegated_by.ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "users"),
+    [
+        ({}, {}),
+        ({}, {77: replace(BOB, name="Rita")}),
+        ({}, {77: replace(BOB, address="", entra="")}),
+        ({"delegated_by_uid": None}, {77: BOB}),
+        ({"delegated_by_username": None}, {77: BOB}),
+    ],
+    ids=["no such user", "another user's number", "no address", "no number", "no name"],
+)
+def test_a_decision_passed_on_by_nobody_knows_whom_is_no_yes(changes: Body, users: dict[int, User]) -> None:
+    """Otherwise a requester who is an approver, too, could pass their own request on to a friend."""
+    reading = read(delegated(**changes), users=users)
+    assert reading.stance is Stance.PENDING
+    assert "passed the decision on" in reading.reason
+
+
+def test_a_yes_without_an_address_is_completed_from_the_user_or_does_not_count() -> None:
+    detail = a_yes()
+    present(emailaddress=None)(detail)
+    reading = read(detail)
+    assert reading.stance is Stance.PENDING
+    assert "with which address" in reading.reason
+    anna = replace(BOB, id=23, name="Anna", address="anna@contoso.com")
+    completed = read(detail, users={23: anna})
+    assert completed.stance is Stance.APPROVED
+    assert completed.decisions[1].approver.email == "anna@contoso.com"
+
+
+def test_an_ordinary_yes_asks_for_no_user() -> None:
+    assert read(a_yes(), users={}).stance is Stance.APPROVED
+
+
+# ---------------------------------------------------------------- approvers picked by hand
+
+BY_PSA = STRICT.model_copy(update={"approvers": ApproverRules(who="psa")})
+PICKING = Process(id=5, name="Reset", steps=(TWO_STEPS.steps[0], replace(TWO_STEPS.steps[1], adhoc=True)))
+
+
+@pytest.mark.parametrize(
+    ("adhoc", "process", "counts"),
+    [
+        (True, TWO_STEPS, False),
+        (True, PICKING, False),
+        (None, TWO_STEPS, True),
+        (None, PICKING, False),  # an older build does not tell
+        (False, PICKING, True),
+        ("yes", TWO_STEPS, False),
+    ],
+)
+def test_approvers_picked_by_hand_count_only_where_somebody_else_says_who_may_approve(
+    adhoc: object, process: Process, counts: bool
+) -> None:
+    detail = a_yes()
+    present(adhoc=adhoc)(detail)
+    reading = read(detail, rules=BY_PSA, process=lambda _: process)
+    assert (reading.stance is Stance.APPROVED) == counts
+    if not counts:
+        assert [decision.approver.name for decision in reading.decisions] == ["Sam"]
+    for rules in (STRICT, BY_PSA.model_copy(update={"allow_adhoc": True})):
+        assert read(detail, rules=rules, process=lambda _: process).stance is Stance.APPROVED
+
+
+def test_the_only_approver_picked_by_hand_is_named() -> None:
+    detail = {"id": 4242, "status_id": APPROVED, "approval_process_id": 5, "approvers": [row(adhoc=True)]}
+    assert "Anna said yes but may have been picked" in read(detail, rules=BY_PSA).reason
+
+
+def test_the_no_of_an_approver_picked_by_hand_counts() -> None:
+    detail = a_yes()
+    another_row(result=2, adhoc=True)(detail)
+    assert read(detail, rules=BY_PSA).stance is Stance.PENDING
+
+
+# ---------------------------------------------------------------- boards
+
+
+def cab(**changes: Any) -> Body:
+    return {"cab_id": 3, "votes_required_to_accept": 2, "votes_required_to_reject": 2, **changes}
+
+
+def test_a_board_is_voted_down_by_as_many_noes_as_it_wants() -> None:
+    people = [{"seq": seq, "name": f"P{seq}", "emailaddress": f"p{seq}@contoso.com", "user_id": seq} for seq in (1, 2)]
+    one = [row(result=2, **cab(**people[0])), row(**cab(**people[1]))]
+    reading = read({"id": 4242, "status_id": AWAITING, "approvers": one})
+    assert reading.stance is Stance.PENDING
+    assert "P1 rejected it" in reading.reason
+    both = [row(result=2, **cab(**person)) for person in people]
+    assert read({"id": 4242, "status_id": AWAITING, "approvers": both}).stance is Stance.REJECTED
+
+
+def test_one_no_in_a_board_keeps_the_reset_away_even_where_the_others_outvote_it() -> None:
+    detail = a_yes()
+    present(**cab())(detail)
+    another_row(**cab())(detail)
+    assert read(detail).stance is Stance.APPROVED
+    another_row(**cab(result=2, seq=10, name="Nora", emailaddress="nora@contoso.com", user_id=40))(detail)
+    reading = read(detail)
+    assert reading.stance is Stance.PENDING
+    assert "Nora rejected it" in reading.reason
+
+
+# ---------------------------------------------------------------- evidence
+
+
+def test_the_same_decision_has_the_same_digest_however_it_is_listed() -> None:
+    detail = a_yes()
+    before = [decision.digest for decision in read(detail).decisions]
+    later = {"lastreminderdatetime": "2026-11-22T09:30:00Z", "emailstatus": 2, "token": "t", "colour": "#fff"}
+    present(**later, dateapproved="2026-11-22T09:00:00.123456")(detail)
+    detail["approvers_history"] += detail.pop("approvers")
+    assert [decision.digest for decision in read(detail).decisions] == before
+
+
+@pytest.mark.parametrize(
+    "changed", [{"name": "Eve"}, {"approver_note": "ok"}, {"user_id": 24}, {"delegated_by_uid": 9}]
+)
+def test_another_decision_has_another_digest(changed: Body) -> None:
+    detail = a_yes()
+    before = read(detail).decisions[1].digest
+    present(**changed)(detail)
+    assert read(detail).decisions[1].digest != before
 
 
 def test_a_row_in_both_lists_counts_once_and_two_people_in_one_row_number_count_twice() -> None:
