@@ -1,7 +1,8 @@
 """Delivers what a case owes to ticket and mailbox: notes, moves and mails without secrets, in the order of its outbox.
 
-In a dry run nothing leaves but private notes that say what would have. At least once, and a repeat is harmless: a note is looked for by its marker before it is written again, a move is read
-back, a mail has the same Message-ID at each try. What is refused for good is given up, with the reason on record.
+In a dry run nothing leaves but private notes that say what would have. At least once, and a repeat is harmless: a note
+is looked for by its marker before it is written again, a move is read back, a mail has the same Message-ID at each try.
+What is refused for good is given up, with the reason on record.
 """
 
 from __future__ import annotations

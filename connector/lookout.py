@@ -52,6 +52,7 @@ class Lookout:
         self._store = store
         self._psas = psas
         self._directory = directory
+        self._accounts = Accounts(directory)
         self._policy_for = policy_for
         self._link_events = link_events
 
@@ -97,17 +98,23 @@ class Lookout:
             ticket=ticket,
             link_events=events,
             earlier=earlier,
-            related=self._related(case, case.tenant, case.subject_id),
+            related=self._related(case, case.tenant, case.subject_id, now),
         )
         if not needs.account or ticket.closed or not ticket.mapped:
             return seen
-        return self._with_account(case, seen, self.policy(case, ticket), ticket)
+        policy = self.policy(case, ticket)
+        seen = self._accounts.add_to(seen, policy, ticket)
+        related = self._related(case, policy.tenant, seen.account.id, now) if seen.account else ()
+        return replace(seen, related=related)
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
         """What was written to the account of this case for other tickets within a day."""
-        if not case.subject_id:
+        return self._written(case, case.subject_id, now)
+
+    def _written(self, case: Case, account_id: str, now: datetime) -> tuple[pair.Earlier, ...]:
+        if not account_id:
             return ()
-        resets = self._store.resets_since(now - pair.WINDOW, subject=case.subject_id)
+        resets = self._store.resets_since(now - pair.WINDOW, subject=account_id)
         return tuple(
             pair.Earlier(
                 ticket=f"{other.psa}:{other.number}" if other else reset.case_id,
@@ -128,7 +135,27 @@ class Lookout:
             log.info("not_confirmed_yet", case=case.id, error=str(failure))
             return None
 
-    def _with_account(self, case: Case, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
+    def _related(self, case: Case, tenant: str, account_id: str, now: datetime) -> tuple[str, ...]:
+        """What else is asked for, or was done within a day, for the same account: to be seen side by side."""
+        others = [other for other in self._store.cases_about(tenant, account_id) if other.id != case.id]
+        asked = {f"{other.psa}:{other.number}": other.action.words if other.action else "reset" for other in others}
+        done = {one.ticket: f"{one.action.words}, done at {one.at:%H:%M} UTC"
+                for one in self._written(case, account_id, now)}  # fmt: skip
+        return tuple(f"ticket {ticket} ({what})" for ticket, what in {**asked, **done}.items())
+
+
+class Accounts:
+    """Looks an account up with everything that has to be known about it. Safe to use from several threads."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def add_to(self, seen: steps.Seen, policy: steps.Policy, ticket: Ticket) -> steps.Seen:
+        """What was seen of a ticket, with its account and its requester's; or why there is no account.
+
+        Raises:
+            TemporaryError, AuthenticationError.
+        """
         subject = read_subject(ticket.subject_text)
         if subject.problem or not policy.tenant:
             return seen
@@ -146,17 +173,9 @@ class Lookout:
         return replace(
             seen,
             account=account,
-            related=self._related(case, policy.tenant, account.id),
             requester_ids=self._requester_ids(policy.tenant, ticket),
             home=self._foreign_home(policy.tenant, subject.address) if foreign else "",
             helps_itself=self._directory.can_help_itself(policy.tenant, account.id) if password else None,
-        )
-
-    def _related(self, case: Case, tenant: str, account_id: str) -> tuple[str, ...]:
-        """Other open requests for the same account, so that whoever decides sees them side by side."""
-        others = [other for other in self._store.cases_about(tenant, account_id) if other.id != case.id]
-        return tuple(
-            f"ticket {other.psa}:{other.number} ({other.action.words if other.action else 'reset'})" for other in others
         )
 
     def _foreign_home(self, tenant: str, address: str) -> str:

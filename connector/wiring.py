@@ -18,7 +18,7 @@ from connector.adapter import Surroundings
 from connector.config import ConnectorSettings, Place
 from connector.core.brake import Limits
 from connector.core.case import Case, fold
-from connector.core.ports import Clock, LinkService, Mailer, Psa
+from connector.core.ports import Clock, DryRun, LinkService, Mailer, Psa
 from connector.core.steps import Policy
 from connector.errors import ConfigError
 from connector.graph.facade import GraphDirectory
@@ -29,6 +29,7 @@ from connector.telemetry import report
 if TYPE_CHECKING:
     from connector.intake import Polls
     from connector.reconciler import Reconciler
+    from connector.rehearsal import Rehearsal
     from connector.runner import Runner
     from connector.store import SqlCaseStore
 
@@ -69,6 +70,18 @@ class Outfit:
     reconciler: Reconciler
     polls: Polls
     clock: Clock
+
+    def rehearsal(self, **how: Any) -> Rehearsal:
+        """For `connector rehearse`; `how` as `Rehearsal` takes it (`progress`, `sleep`)."""
+        from connector.rehearsal import Rehearsal
+
+        senders = self.adapters.mailer.own_addresses
+        return Rehearsal(
+            directory=self.adapters.directory,
+            policy_for=policies(self.settings, senders=senders),
+            limits=limits_of(self.settings),
+            **how,
+        )
 
     def runner(self) -> Runner:
         from connector.runner import Runner
@@ -127,8 +140,11 @@ def build_adapters(settings: ConnectorSettings, place: Place, *, clock: Clock = 
     )
 
 
-def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = present) -> Outfit:
+def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = present, dry_run: bool = False) -> Outfit:
     """Put a connector together. Its database is brought up to date by `connector.migrations.upgrade` before.
+
+    Args:
+        dry_run: Whatever the mappings say, nothing is changed outside.
 
     Raises:
         ConfigError: With every problem.
@@ -147,14 +163,8 @@ def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = presen
         links=adapters.links,
         letters=adapters.letters,
         mailer=adapters.mailer,
-        limits=Limits(
-            per_subject=settings.brake.per_subject,
-            per_requester=settings.brake.per_requester,
-            per_approver=settings.brake.per_approver,
-            per_tenant=settings.brake.per_tenant,
-            overall=settings.brake.overall,
-        ),
-        policy_for=policies(settings, senders=adapters.mailer.own_addresses),
+        limits=limits_of(settings),
+        policy_for=policies(settings, senders=adapters.mailer.own_addresses, dry_run=dry_run),
         link_events=polls.read_links_now,
         new_password=partial(new_password, settings.passwords.policy),
         clock=clock,
@@ -164,8 +174,26 @@ def assemble(settings: ConnectorSettings, place: Place, *, clock: Clock = presen
     return Outfit(settings, adapters, store, reconciler, polls, clock)
 
 
-def policies(settings: ConnectorSettings, *, senders: frozenset[str]) -> Callable[[Psa, str], Policy]:
-    """Which rules apply to a client of a PSA. `senders`: folded addresses of the accounts that our mails come from."""
+def limits_of(settings: ConnectorSettings) -> Limits:
+    """The brake's limits."""
+    return Limits(
+        per_subject=settings.brake.per_subject,
+        per_requester=settings.brake.per_requester,
+        per_approver=settings.brake.per_approver,
+        per_tenant=settings.brake.per_tenant,
+        overall=settings.brake.overall,
+    )
+
+
+def policies(
+    settings: ConnectorSettings, *, senders: frozenset[str], dry_run: bool = False
+) -> Callable[[Psa, str], Policy]:
+    """Which rules apply to a client of a PSA.
+
+    Args:
+        senders: Folded addresses of the accounts that our mails come from.
+        dry_run: Nothing is changed outside; a mapping decides only whether notes say so.
+    """
     tenants = {
         (psa, client): name
         for name, section in settings.tenants.items()
@@ -185,9 +213,16 @@ def policies(settings: ConnectorSettings, *, senders: frozenset[str]) -> Callabl
             views=settings.links.views,
             zone=ZoneInfo(zone_of(settings, tenant)),
             senders=senders,
+            minimum=psa.rules.approvers_minimum,
+            pair_rule=settings.pair_rule,
+            dry_run=_dry(psa.rules.dry_run) if dry_run else psa.rules.dry_run,
         )
 
     return policy_for
+
+
+def _dry(mapped: DryRun) -> DryRun:
+    return DryRun.SILENT if mapped is DryRun.OFF else mapped
 
 
 def zone_of(settings: ConnectorSettings, tenant: str) -> str:

@@ -23,6 +23,7 @@ from connector.config.values import (
     Zone,
 )
 from connector.core.brake import Limit
+from connector.core.pair import PairRule
 from connector.passwords import Policy
 
 TENANT_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -143,6 +144,7 @@ class ConnectorSettings(Section):
     mail: dict[str, Any]
     support: SupportSection = SupportSection()
     brake: BrakeSection = BrakeSection()
+    pair_rule: PairRule = PairRule.SECOND_APPROVER
     log: LogSection = LogSection()
     sentry: SentrySection | None = None
 
