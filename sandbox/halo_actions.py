@@ -1,6 +1,7 @@
 """HaloPSA's actions: a ticket's history, and the notes that are written into it.
 
-Sources, read 2026-11-22: HaloAPI tests, CIPP PR 106, a Rust client's notes, the HaloPSA provider for Uptime Kuma.
+Sources, read 2026-11-22: HaloAPI tests, CIPP PR 106, a Rust client's notes, the HaloPSA provider for Uptime Kuma;
+PyPI HaloPSA for the list that is empty without a ticket or two dates.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox import desk_rules
 from sandbox import halo_json as spell
 from sandbox.desk_records import NotThere, Outcome, Refusal, Ticket
-from sandbox.halo_request import ModelState, array_of, is_true, number_in, path_id, query_of, whole
+from sandbox.halo_request import ModelState, array_of, is_true, moment_in, number_in, path_id, query_of, whole
 from sandbox.halo_settings import AGENT, APPLICATION, DEFAULT_COUNT, Handler
 from sandbox.world import World
 
@@ -33,6 +34,7 @@ class Actions:
 
     async def list_actions(self, request: Request) -> Response:
         query = query_of(request)
+        start, end = moment_in(query, "startdate"), moment_in(query, "enddate")
         html = is_true(query.get("includehtmlnote"))
         rows = [
             spell.action_row(ticket, action, html=html)
@@ -40,14 +42,18 @@ class Actions:
             for action in reversed(ticket.actions)
             if not (is_true(query.get("excludesys")) and action.system)
             and not (is_true(query.get("excludeprivate")) and action.hidden)
+            and (start is None or action.at >= start)
+            and (end is None or action.at <= end)
         ]
         return JSONResponse({"record_count": len(rows), "actions": rows[: number_in(query, "count", DEFAULT_COUNT)]})
 
     def _tickets_in(self, query: dict[str, str]) -> list[Ticket]:
-        """The ticket that `ticket_id` names; every ticket without it."""
+        """The ticket that `ticket_id` names; every ticket with both dates; none else."""
         if "ticket_id" in query:
             return [self.world.desk.ticket(number_in(query, "ticket_id", 0))]
-        return list(self.world.desk.tickets.values())
+        if moment_in(query, "startdate") and moment_in(query, "enddate"):
+            return list(self.world.desk.tickets.values())
+        return []
 
     async def get_action(self, request: Request) -> Response:
         query = query_of(request)

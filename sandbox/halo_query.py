@@ -53,6 +53,9 @@ def _tests(desk: Desk, query: dict[str, str]) -> list[Test]:
     for name, read in numbers.items():
         if query.get(name):
             tests.append(_one_of(read, set(numbers_in(query[name]))))
+    if team := query.get("team", "").lower():
+        names = {one.name.lower() for one in desk.teams.values() if team in (str(one.id), one.name.lower())}
+        tests.append(lambda ticket: ticket.team.lower() in names)
     if is_true(query.get("open_only")):
         tests.append(lambda ticket: not desk.is_closed(ticket))
     if is_true(query.get("closed_only")):
