@@ -17,7 +17,8 @@ class HaloHabits:
     `finished_to_history`: all rows of an ended approval process are in `approvers_history`. `pending_result`: what
     `result` holds while a vote is awaited; None leaves it out. `comment_in`: which property holds the approver's
     words. `sentinel_dates`: dates that were never set are told as a day in 1900 instead of left out. `auth_path`:
-    where the token endpoint is, as `GET /api/authinfo` tells.
+    where the token endpoint is, as `GET /api/authinfo` tells. `without_teams`: the API agent is in no team, so lists of
+    tickets are empty and a ticket is refused with 403, the commonest mistake at set-up.
     """
 
     older_build: bool = False
@@ -28,6 +29,7 @@ class HaloHabits:
     comment_in: str = "approver_note"
     sentinel_dates: bool = False
     auth_path: str = "/auth"
+    without_teams: bool = False
 
     def __post_init__(self) -> None:
         if self.value_shape not in SHAPES:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox import desk_rules, halo_query
 from sandbox import halo_json as spell
 from sandbox.desk_records import CustomField, Refusal, Ticket
-from sandbox.halo_request import array_of, is_true, numbers_in, path_id, query_of, whole
+from sandbox.halo_request import Denied, array_of, is_true, numbers_in, path_id, query_of, whole
 from sandbox.halo_settings import Handler, paged
 from sandbox.world import World
 
@@ -43,11 +43,13 @@ class Tickets:
             agent=is_true(query.get("includeagent")),
             fields=set(numbers_in(query.get("include_custom_fields", ""))),
         )
-        found = halo_query.tickets(self.world.desk, query)
+        found = [] if self.world.desk.habits.without_teams else halo_query.tickets(self.world.desk, query)
         return JSONResponse(paged(self.world, "tickets", found, query, build))
 
     async def get_ticket(self, request: Request) -> Response:
         ticket = self.world.desk.ticket(path_id(request))
+        if self.world.desk.habits.without_teams:
+            raise Denied(403)
         return JSONResponse(
             spell.ticket_detail(self.world.desk, ticket, details=is_true(query_of(request).get("includedetails")))
         )

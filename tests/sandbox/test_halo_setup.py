@@ -315,6 +315,14 @@ def test_the_token_endpoint_may_be_elsewhere_as_authinfo_tells(stage: Stage) -> 
     stage.world.record.exchanges.clear()
 
 
+def test_an_agent_without_teams_sees_empty_lists_and_is_refused_a_ticket(stage: Stage) -> None:
+    number = stage.ticket()
+    stage.control("POST", "halo/habits", without_teams=True)
+    assert stage.halo("GET", "Tickets").json() == {"record_count": 0, "tickets": []}
+    assert stage.halo("GET", f"Tickets/{number}").status_code == 403
+    assert stage.halo("GET", "TicketType").status_code == 200
+
+
 def test_a_throttle_may_say_how_long(stage: Stage) -> None:
     stage.control("POST", "halo/habits", retry_after=True)
     stage.control("POST", "limits", halo_requests=1)
