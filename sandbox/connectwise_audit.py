@@ -22,6 +22,7 @@ _TYPES = {
     "Company": ("Ticket", "Company"),
     "Contact": ("Ticket", "Contact"),
     "Summary": ("Ticket", "Summary"),
+    "Priority": ("Ticket", "Priority"),
     "Owner": ("Resource", "Owner"),
     "Created": ("Ticket", "Create"),
     "Merged": ("Ticket", "Merge"),

@@ -23,6 +23,8 @@ from sandbox.world import World
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+Route = tuple[str, str, Handler]
+
 DEFAULT_PAGE, PAGE_LIMIT = 25, 1000
 VERSION = "2026.4"
 
@@ -43,7 +45,9 @@ class Call:
     def page(
         self, request: Request, records: list[Any], row: Callable[[Any], Any], *, navigable_only: bool = False
     ) -> Response:
-        """One page of records that are already chosen and in order, as a list with its `Link`."""
+        """One page of records that are already chosen and in order, as a list with its `Link`; or their count."""
+        if request.scope["path"].endswith("/count"):
+            return self.answer({"count": len(records)})
         query = query_of(request)
         size = min(max(whole_in(query, "pagesize", DEFAULT_PAGE), 1), PAGE_LIMIT)
         forward = request.headers.get("pagination-type", "").lower() == "forward-only" and not navigable_only
@@ -84,25 +88,20 @@ class Call:
         return kept
 
     def rows(
-        self, request: Request, rows: list[dict[str, Any]], known: Iterable[str] = (), *, navigable_only: bool = False
+        self,
+        request: Request,
+        rows: list[dict[str, Any]],
+        known: Iterable[str] = (),
+        *,
+        navigable_only: bool = False,
+        aliases: Mapping[str, str] | None = None,
     ) -> Response:
-        """A whole small list of rows: filtered, sorted and paged by what they say; `known` fields may be unset."""
-        chosen = self.chosen(query_of(request), rows, known)
-        return self.page(request, [_Row(one) for one in chosen], lambda one: one.row, navigable_only=navigable_only)
+        """A whole small list of rows: filtered, sorted and paged by what they say.
 
-    def chosen(
-        self, query: Mapping[str, str], rows: list[dict[str, Any]], known: Iterable[str] = ()
-    ) -> list[dict[str, Any]]:
-        """Those rows that the conditions want, in the wanted order.
-
-        Raises:
-            Rejected: A condition cannot be read, or names an unknown field.
+        `known` fields may be unset in all of them; `aliases` are other names that conditions may use.
         """
-        getters = _getters(rows, known)
-        test = compiled(parse(query.get("conditions", "")), getters)
-        child = _child_test(query.get("childconditions", ""), known)
-        found = [row for row in rows if test(row) and child(row)]
-        return ordered(found, query.get("orderby", ""), getters)
+        chosen = _chosen(query_of(request), rows, known, aliases or {})
+        return self.page(request, [_Row(one) for one in chosen], lambda one: one.row, navigable_only=navigable_only)
 
     def _link(self, request: Request, rel: str, **changes: int) -> str:
         url = request.url
@@ -110,6 +109,26 @@ class Call:
         items = [(key, value) for key, value in request.query_params.multi_items() if key.lower() not in names]
         origin = self.desk.habits.link_host or f"{url.scheme}://{url.netloc}"
         return f'<{origin}{request.scope["outer_path"]}?{urlencode([*items, *changes.items()])}>; rel="{rel}"'
+
+
+def listed(path: str, handler: Handler) -> list[Route]:
+    """A list and, beside it, its count."""
+    return [("GET", path, handler), ("GET", f"{path}/count", handler)]
+
+
+def _chosen(
+    query: Mapping[str, str], rows: list[dict[str, Any]], known: Iterable[str], aliases: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Those rows that the conditions want, in the wanted order.
+
+    Raises:
+        Rejected: A condition cannot be read, or names an unknown field.
+    """
+    getters = _getters(rows, known)
+    getters |= {alias: getters[name] for alias, name in aliases.items()}
+    test = compiled(parse(query.get("conditions", "")), getters)
+    child = _child_test(query.get("childconditions", ""), known)
+    return ordered([row for row in rows if test(row) and child(row)], query.get("orderby", ""), getters)
 
 
 class _Row:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox import connectwise_setup_json as spell
-from sandbox.connectwise_call import Call, Handler, body_of
+from sandbox.connectwise_call import Call, Route, body_of, listed
 from sandbox.connectwise_records import Callback, NoRecord, Rejected
 
 LEVELS = {
@@ -29,11 +29,10 @@ LEVELS = {
 class Callbacks(Call):
     """The handlers; one instance per world."""
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
+    def routes(self) -> list[Route]:
         return [
-            ("GET", "/system/callbacks", self.list_callbacks),
+            *listed("/system/callbacks", self.list_callbacks),
             ("POST", "/system/callbacks", self.post_callback),
-            ("GET", "/system/callbacks/count", self.count_callbacks),
             ("GET", "/system/callbacks/{id:int}", self.get_callback),
             ("DELETE", "/system/callbacks/{id:int}", self.delete_callback),
         ]
@@ -41,9 +40,6 @@ class Callbacks(Call):
     async def list_callbacks(self, request: Request) -> Response:
         known = ("type", "level", "objectId", "url", "description", "inactiveFlag")
         return self.rows(request, [self._row(one) for one in self.desk.callbacks.values()], known)
-
-    async def count_callbacks(self, _request: Request) -> Response:
-        return self.answer({"count": len(self.desk.callbacks)})
 
     async def get_callback(self, request: Request) -> Response:
         return self.single(request, self._row(self._callback(request)))

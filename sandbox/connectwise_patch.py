@@ -145,6 +145,15 @@ def _owner(desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, actor: A
     desk.set_owner(ticket, key, actor)
 
 
+def _priority(desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, actor: Actor) -> None:
+    key = _key(operation, "priority")
+    found = next((one for one in desk.priorities.values() if key in (one.id, one.name)), None)
+    if found is None:
+        raise invalid("ticket", "priority/id", f"Priority {key} not found", "NotFound")
+    desk.trail(ticket, "Priority", desk.priorities[ticket.priority_id].name, found.name, actor)
+    ticket.priority_id = found.id
+
+
 def _contact_text(_desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, _actor: Actor) -> None:
     text = None if operation.value is None else str(operation.value)
     if operation.path == "contactName":
@@ -163,6 +172,7 @@ _SETTERS: dict[str, Callable[[ConnectWiseDesk, Ticket, Operation, Actor], None]]
     "company": _company,
     "contact": _contact,
     "owner": _owner,
+    "priority": _priority,
     "contactName": _contact_text,
     "contactEmailAddress": _contact_text,
 }

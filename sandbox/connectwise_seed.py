@@ -82,7 +82,10 @@ def connectwise(directory: Directory, *, now: Callable[[], datetime], announce: 
     desk.teams = {one.id: one for one in TEAMS}
     desk.fields = {one.id: one for one in FIELDS}
     desk.contact_types = {one.id: one for one in CONTACT_TYPES}
-    desk.priorities = {8: Named(8, "Priority 3 - Normal Response")}
+    desk.priorities = {
+        6: Named(6, "Priority 1 - Emergency Response"),
+        8: Named(8, "Priority 3 - Normal Response"),
+    }
     desk.sources = {1: Named(1, "Email Connector"), 2: Named(2, "Portal"), 3: Named(3, "Phone")}
     desk.members = {one.id: Member(**vars(one)) for one in MEMBERS}
     desk.companies = {

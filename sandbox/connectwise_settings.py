@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sandbox import connectwise_json as spell
 from sandbox import connectwise_setup_json as spell_setup
 from sandbox.connectwise_audit import shown_trail
-from sandbox.connectwise_call import Call, Handler, body_of, query_of, reference_in, whole_in
+from sandbox.connectwise_call import Call, Route, body_of, listed, query_of, reference_in, whole_in
 from sandbox.connectwise_records import NoRecord, Rejected, TimeEntry, invalid
 
 CONTACT_FIELDS = (
@@ -35,38 +35,33 @@ CONTACT_FIELDS = (
 class Settings(Call):
     """The handlers; one instance per world."""
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
+    def routes(self) -> list[Route]:
         boards = "/service/boards"
         return [
             ("GET", "/system/info", self.info),
-            ("GET", boards, self.list_boards),
+            *listed(boards, self.list_boards),
             ("GET", f"{boards}/{{id:int}}", self.get_board),
-            ("GET", f"{boards}/{{id:int}}/statuses", self.list_statuses),
+            *listed(f"{boards}/{{id:int}}/statuses", self.list_statuses),
             ("GET", f"{boards}/{{id:int}}/statuses/{{inner:int}}", self.get_status),
-            ("GET", f"{boards}/{{id:int}}/types", self.list_types),
+            *listed(f"{boards}/{{id:int}}/types", self.list_types),
             ("GET", f"{boards}/{{id:int}}/types/{{inner:int}}", self.get_type),
-            ("GET", f"{boards}/{{id:int}}/subtypes", self.list_subtypes),
-            ("GET", f"{boards}/{{id:int}}/teams", self.list_teams),
-            ("GET", "/service/priorities", self.list_priorities),
-            ("GET", "/service/sources", self.list_sources),
-            ("GET", "/company/companies", self.list_companies),
-            ("GET", "/company/companies/count", self.count_companies),
+            *listed(f"{boards}/{{id:int}}/subtypes", self.list_subtypes),
+            *listed(f"{boards}/{{id:int}}/teams", self.list_teams),
+            *listed("/service/priorities", self.list_priorities),
+            *listed("/service/sources", self.list_sources),
+            *listed("/company/companies", self.list_companies),
             ("GET", "/company/companies/{id:int}", self.get_company),
-            ("GET", "/company/contacts", self.list_contacts),
-            ("GET", "/company/contacts/count", self.count_contacts),
-            ("GET", "/company/contacts/types", self.list_contact_types),
+            *listed("/company/contacts", self.list_contacts),
+            *listed("/company/contacts/types", self.list_contact_types),
             ("GET", "/company/contacts/{id:int}", self.get_contact),
-            ("GET", "/system/members", self.list_members),
-            ("GET", "/system/members/count", self.count_members),
+            *listed("/system/members", self.list_members),
             ("GET", "/system/members/{id:int}", self.get_member),
-            ("GET", "/system/userDefinedFields", self.list_fields),
-            ("GET", "/system/audittrail", self.audit_trail),
-            ("GET", "/system/audittrail/count", self.audit_count),
-            ("GET", "/time/entries", self.list_time),
-            ("GET", "/time/entries/count", self.count_time),
+            *listed("/system/userDefinedFields", self.list_fields),
+            *listed("/system/audittrail", self.audit_trail),
+            *listed("/time/entries", self.list_time),
             ("POST", "/time/entries", self.post_time),
             ("GET", "/time/entries/{id:int}", self.get_time),
-            ("GET", "/service/tickets/{id:int}/timeentries", self.list_ticket_time),
+            *listed("/service/tickets/{id:int}/timeentries", self.list_ticket_time),
         ]
 
     async def info(self, _request: Request) -> Response:
@@ -83,7 +78,9 @@ class Settings(Call):
     # -- boards -------------------------------------------------------------------------------------------------
 
     async def list_boards(self, request: Request) -> Response:
-        return self.rows(request, [spell_setup.board_row(one) for one in self.desk.boards.values()], ("inactive",))
+        """A client in the wild (connectpyse-manage) asks for `inactive`, which the description calls `inactiveFlag`."""
+        rows = [spell_setup.board_row(one) for one in self.desk.boards.values()]
+        return self.rows(request, rows, aliases={"inactive": "inactiveflag"})
 
     async def get_board(self, request: Request) -> Response:
         return self.single(request, spell_setup.board_row(self.desk.boards[self._board(request)]))
@@ -134,14 +131,8 @@ class Settings(Call):
 
     # -- companies and people -----------------------------------------------------------------------------------
 
-    def _companies(self) -> list[dict[str, Any]]:
-        return [spell_setup.company_row(one) for one in self.desk.companies.values()]
-
     async def list_companies(self, request: Request) -> Response:
-        return self.rows(request, self._companies())
-
-    async def count_companies(self, request: Request) -> Response:
-        return self.answer({"count": len(self.chosen(query_of(request), self._companies()))})
+        return self.rows(request, [spell_setup.company_row(one) for one in self.desk.companies.values()])
 
     async def get_company(self, request: Request) -> Response:
         one = self.desk.companies.get(request.path_params["id"])
@@ -149,14 +140,10 @@ class Settings(Call):
             raise NoRecord("Company", request.path_params["id"])
         return self.single(request, spell_setup.company_row(one))
 
-    def _contacts(self) -> list[dict[str, Any]]:
-        return [spell_setup.contact_row(self.desk, one) for one in self.desk.contacts.values()]
-
     async def list_contacts(self, request: Request) -> Response:
-        return self.rows(request, self._contacts(), CONTACT_FIELDS)
-
-    async def count_contacts(self, request: Request) -> Response:
-        return self.answer({"count": len(self.chosen(query_of(request), self._contacts(), CONTACT_FIELDS))})
+        return self.rows(
+            request, [spell_setup.contact_row(self.desk, one) for one in self.desk.contacts.values()], CONTACT_FIELDS
+        )
 
     async def get_contact(self, request: Request) -> Response:
         one = self.desk.contacts.get(request.path_params["id"])
@@ -167,14 +154,8 @@ class Settings(Call):
     async def list_contact_types(self, request: Request) -> Response:
         return self.rows(request, [spell_setup.contact_type_row(one) for one in self.desk.contact_types.values()])
 
-    def _members(self) -> list[dict[str, Any]]:
-        return [spell_setup.member_row(one) for one in self.desk.members.values()]
-
     async def list_members(self, request: Request) -> Response:
-        return self.rows(request, self._members())
-
-    async def count_members(self, request: Request) -> Response:
-        return self.answer({"count": len(self.chosen(query_of(request), self._members()))})
+        return self.rows(request, [spell_setup.member_row(one) for one in self.desk.members.values()])
 
     async def get_member(self, request: Request) -> Response:
         one = self.desk.members.get(request.path_params["id"])
@@ -211,20 +192,14 @@ class Settings(Call):
         known = ("text", "enteredDate", "enteredBy", "auditType", "auditSubType", "auditSource")
         return self.rows(request, [dict(row) for row in self._trail(request)], known, navigable_only=True)
 
-    async def audit_count(self, request: Request) -> Response:
-        return self.answer({"count": len(self._trail(request))})
-
     # -- time ---------------------------------------------------------------------------------------------------
 
-    def _times(self) -> list[dict[str, Any]]:
-        return [spell.time_row(self.desk, one) for one in self.desk.time_entries.values()]
-
     async def list_time(self, request: Request) -> Response:
-        return self.rows(request, self._times(), ("chargeToId", "chargeToType", "member/id", "timeStart", "notes"))
-
-    async def count_time(self, request: Request) -> Response:
-        known = ("chargeToId", "chargeToType", "member/id", "timeStart", "notes")
-        return self.answer({"count": len(self.chosen(query_of(request), self._times(), known))})
+        return self.rows(
+            request,
+            [spell.time_row(self.desk, one) for one in self.desk.time_entries.values()],
+            ("chargeToId", "chargeToType", "member/id", "timeStart", "notes"),
+        )
 
     async def get_time(self, request: Request) -> Response:
         one = self.desk.time_entries.get(request.path_params["id"])

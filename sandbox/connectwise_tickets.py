@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox import connectwise_json as spell
-from sandbox.connectwise_call import Call, Handler, body_of, json_of, ordered, query_of, reference_in
+from sandbox.connectwise_call import Call, Route, body_of, json_of, listed, ordered, query_of, reference_in
 from sandbox.connectwise_columns import chosen_tickets, ticket_columns
 from sandbox.connectwise_patch import apply, operations_in
 from sandbox.connectwise_records import NoRecord, Note, Rejected, Ticket, invalid
@@ -24,20 +24,18 @@ PLACES = "detailDescriptionFlag, internalAnalysisFlag, resolutionFlag"
 class Tickets(Call):
     """The handlers; one instance per world."""
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
+    def routes(self) -> list[Route]:
         notes = "/service/tickets/{id:int}/notes"
         return [
-            ("GET", "/service/tickets", self.list_tickets),
+            *listed("/service/tickets", self.list_tickets),
             ("POST", "/service/tickets", self.post_ticket),
-            ("GET", "/service/tickets/count", self.count_tickets),
             ("POST", "/service/tickets/search", self.search_tickets),
             ("GET", "/service/tickets/{id:int}", self.get_ticket),
             ("PATCH", "/service/tickets/{id:int}", self.patch_ticket),
             ("DELETE", "/service/tickets/{id:int}", self.delete_ticket),
             ("GET", "/service/tickets/{id:int}/allNotes", self.list_all_notes),
-            ("GET", notes, self.list_notes),
+            *listed(notes, self.list_notes),
             ("POST", notes, self.post_note),
-            ("GET", f"{notes}/count", self.count_notes),
             ("GET", f"{notes}/{{note:int}}", self.get_note),
             ("PATCH", f"{notes}/{{note:int}}", self.patch_note),
             ("DELETE", f"{notes}/{{note:int}}", self.delete_note),
@@ -59,9 +57,6 @@ class Tickets(Call):
         if not forward:
             found = ordered(found, query.get("orderby", ""), ticket_columns(self.desk))
         return self.page(request, found, lambda ticket: spell.ticket_row(self.desk, ticket))
-
-    async def count_tickets(self, request: Request) -> Response:
-        return self.answer({"count": len(chosen_tickets(self.desk, query_of(request)))})
 
     async def get_ticket(self, request: Request) -> Response:
         return self.single(request, spell.ticket_row(self.desk, self._ticket(request)))
@@ -93,7 +88,7 @@ class Tickets(Call):
         )
         wanted = [
             {"op": "replace", "path": name, "value": body[name]}
-            for name in ("type", "subType", "contact", "owner", "status", "team", "customFields")
+            for name in ("type", "subType", "contact", "owner", "status", "team", "priority", "customFields")
             if body.get(name) is not None
         ]
         try:
@@ -127,9 +122,6 @@ class Tickets(Call):
 
     async def list_all_notes(self, request: Request) -> Response:
         return self.rows(request, spell.any_note_rows(self.desk, self._ticket(request)), ("noteType", "text"))
-
-    async def count_notes(self, request: Request) -> Response:
-        return self.answer({"count": len(self._ticket(request).notes)})
 
     async def get_note(self, request: Request) -> Response:
         ticket = self._ticket(request)

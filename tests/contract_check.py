@@ -27,8 +27,9 @@ from referencing.jsonschema import DRAFT4
 from sandbox.record import masked
 
 CONTRACTS = Path(__file__).resolve().parents[1].parent / "shared" / "contracts"
-FILES = {"halo": "halopsa-openapi.yaml", "graph": "graph-openapi.yaml"}
+FILES = {"halo": "halopsa-openapi.yaml", "connectwise": "connectwise-openapi.yaml", "graph": "graph-openapi.yaml"}
 BASES = {"halo": "/api", "graph": "/v1.0"}
+"""What stands before every described path; at ConnectWise it changes with the codebase, see `_inner_path`."""
 
 NOT_DESCRIBED = {
     "graph": (
@@ -44,8 +45,17 @@ NOT_DESCRIBED = {
     ),
     # Teams, agents and the other name of FieldInfo: public clients use them, the slice has no room for them.
     "halo": (r"/Team(/\d+)?", r"/Agent(/\d+)?", r"/Field(/\d+)?"),
+    "connectwise": (
+        r"/login/companyinfo/[^/]+",
+        r"/[^/]+/system/callbackkey/index\.rails",
+        r"/service/boards/\d+/teams",
+        r"/(service/boards(/\d+/\w+)?|service/tickets/\d+/\w+|service/\w+|company/\w+|system/\w+|time/entries)/count",
+    ),
 }
 """Documented calls that the descriptions leave out; they are let through unchecked."""
+
+CONNECTWISE_EXTRAS = frozenset({"podDescription", "screenDescription"})
+"""Real properties of custom field definitions (amp-labs/connectors) that the description lacks."""
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -95,7 +105,7 @@ def contracts_are_here() -> bool:
 
 
 def specs_or_skip() -> dict[str, Spec]:
-    """Both descriptions, or a skip that says what is missing (a failure under `REQUIRE_ALL=1`)."""
+    """All descriptions, or a skip that says what is missing (a failure under `REQUIRE_ALL=1`)."""
     if not contracts_are_here():
         sentence = (
             f"The vendors' OpenAPI descriptions are not at {CONTRACTS}, so answers cannot be checked against them."
@@ -108,10 +118,31 @@ def specs_or_skip() -> dict[str, Spec]:
 
 @cache
 def load_spec(system: str) -> Spec:
-    """Load the description of `halo` or `graph`."""
+    """Load the description of `halo`, `connectwise` or `graph`."""
     text = (CONTRACTS / FILES[system]).read_bytes()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return make_spec(system, yaml.load(text, Loader=loader))  # noqa: S506 - both are safe loaders
+    document = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+    if system == "connectwise":
+        relax_connectwise(document)
+    return make_spec(system, document)
+
+
+def relax_connectwise(document: dict[str, Any]) -> None:
+    """Correct what ConnectWise's description is wrong about, as real answers show.
+
+    Values of custom fields and of patch operations are called objects and are text, flags or numbers; nulls occur where
+    none is allowed.
+    """
+    for name, schema in document["components"]["schemas"].items():
+        for key, described in schema.get("properties", {}).items():
+            if name in ("CustomFieldValue", "PatchOperation") and key == "value":
+                schema["properties"][key] = {}
+            elif "$ref" in described:
+                schema["properties"][key] = {"anyOf": [described, {"enum": [None]}]}
+            else:
+                described["nullable"] = True
+                if "enum" in described:
+                    described["enum"] = [*described["enum"], None]
 
 
 def make_spec(system: str, document: dict[str, Any]) -> Spec:
@@ -160,7 +191,9 @@ def check_exchange(spec: Spec, exchange: Mapping[str, Any]) -> list[str]:
 
 
 def _request_problems(spec: Spec, operation: Operation, exchange: Mapping[str, Any]) -> list[str]:
-    problems = []
+    # The one header that ConnectWise demands of every call.
+    wanted = {"clientid"} if spec.system == "connectwise" and "request_headers" in exchange else set()
+    problems = [f"header {name!r} is missing" for name in wanted - set(exchange.get("request_headers", ()))]
     for name, value in exchange["query"].items():
         described = operation.parameters.get(name.lower())
         if described is None:
@@ -194,6 +227,11 @@ def _fits(text: str, kind: str | None) -> bool:
 def _answer_problems(spec: Spec, operation: Operation, exchange: Mapping[str, Any]) -> list[str]:
     status, body = exchange["status"], exchange["response_body"]
     answers = operation.content["responses"]
+    if spec.system == "connectwise":
+        if status >= 400:
+            return _envelope_problems(status, body)
+        # A created callback was seen with 200, too. Source: amp-labs/connectors, read 2026-11-22.
+        status = 201 if status == 200 and "201" in answers else status
     key = next((k for k in (str(status), f"{str(status)[0]}XX", "default") if k in answers), None)
     if key is None:
         # HaloPSA answers 404 for an unknown record on any route, which its description says for some only.
@@ -209,10 +247,25 @@ def _answer_problems(spec: Spec, operation: Operation, exchange: Mapping[str, An
     pointer, schema = _content(pointer, answer)
     problems = [f"answer {status} {problem}" for problem in spec.schema_problems(pointer, body)]
     # An error's inner part is the service's own, says the description.
+    if spec.system == "connectwise":
+        unknown = set(_unknown(spec, schema, body)) - CONNECTWISE_EXTRAS
+        problems += [f"answer {status} has {name!r}, which is not described" for name in sorted(unknown)]
     if spec.system == "graph" and status < 400:
         problems += [f"answer {status} has {name!r}, which is not described" for name in _unknown(spec, schema, body)]
         problems += [f"answer {status} {problem}" for problem in _typed_problems(spec, body)]
     return problems
+
+
+def _envelope_problems(status: int, body: Any) -> list[str]:
+    """ConnectWise's errors, which its description leaves out; a 429 has a shape of its own (Developer Guide)."""
+    if status == 404 and isinstance(body, str):
+        return []  # the web server's own page, behind a codebase that is no more
+    wanted = {"error", "message"} if status == 429 else {"code", "message"}
+    if not isinstance(body, dict) or not wanted <= set(body) or not all(isinstance(body[key], str) for key in wanted):
+        return [f"answer {status} is not an error with {' and '.join(sorted(wanted))}"]
+    rows = body.get("errors") or []
+    complete = all(isinstance(row, dict) and {"code", "message"} <= set(row) for row in rows)
+    return [] if complete else [f"answer {status} has an inner error without code and message"]
 
 
 def _typed_problems(spec: Spec, body: Any) -> Iterator[str]:
@@ -342,6 +395,10 @@ def _find(spec: Spec, method: str, path: str) -> Operation | str:
 
 
 def _inner_path(spec: Spec, path: str) -> str:
+    if spec.system == "connectwise":
+        # Answers link to addresses with doubled slashes, and clients follow them.
+        inner = re.sub("/{2,}", "/", path)
+        return re.sub(r"^/[^/]+/apis/3\.0(?=/)", "", inner).rstrip("/")
     base = BASES[spec.system]
     inner = path[len(base) :] if path.lower().startswith(base + "/") else path
     # Both spellings of a cast are accepted; the description has the short one.

@@ -13,7 +13,7 @@ import requests
 
 from sandbox.server import Addresses, running
 from sandbox.world import World
-from tests.contract_check import check_all, contracts_are_here, load_spec
+from tests.contract_check import FILES, check_all, contracts_are_here, load_spec
 
 ANNA, BEN, DANA, FARID = "anna@contoso.com", "ben@contoso.com", "dana@contoso.com", "farid@contoso.com"
 
@@ -73,6 +73,21 @@ class Stage:
         url = f"{self.addresses.halo}/api/{path}"
         return self.http.request(method, url, headers=headers, timeout=10, **options)
 
+    def connectwise(
+        self, method: str, path: str, *, codebase: str = "v4_6_release", **options: Any
+    ) -> requests.Response:
+        known = self.world.credentials
+        user = f"{known.connectwise_company}+{known.connectwise_public_key}"
+        headers = {"clientId": known.connectwise_client_id} | options.pop("headers", {})
+        url = f"{self.addresses.connectwise}/{codebase}/apis/3.0/{path}"
+        login = options.pop("auth", (user, known.connectwise_private_key))
+        return self.http.request(method, url, auth=login, headers=headers, timeout=10, **options)
+
+    def connectwise_ticket(self, **changes: Any) -> int:
+        """Raise a password reset of Dana by Ben in ConnectWise, with these changes; its number."""
+        body = {"type": "Password Reset", "requester": BEN, "subject": DANA, "details": "locked out"} | changes
+        return int(self.control("POST", "connectwise/tickets", **body)["id"])
+
     def graph_token(self, tenant: str = "contoso", **changes: str) -> requests.Response:
         known = self.world.credentials
         form = {
@@ -119,6 +134,6 @@ def stage(_running: tuple[World, Addresses, Clock], monkeypatch: pytest.MonkeyPa
     with requests.Session() as http:
         yield Stage(world, addresses, http, clock)
     if contracts_are_here():
-        specs = {system: load_spec(system) for system in ("halo", "graph")}
+        specs = {system: load_spec(system) for system in FILES}
         problems = check_all(specs, [exchange.as_dict() for exchange in world.record.exchanges])
         assert not problems, "\n".join(problems)
