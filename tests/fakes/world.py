@@ -7,11 +7,12 @@ the daemon does between two ticks. `World.restart` is a new process on the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connector.core.brake import Limit, Limits
 from connector.core.case import Approval, Case, Person, State
+from connector.core.pair import PairRule
 from connector.core.ports import (
     AuditLine,
     Email,
@@ -112,6 +113,7 @@ class World:
     lifetime: timedelta = timedelta(minutes=60)
     views: int = 2
     approvers: frozenset[str] | None = None
+    pair_rule: PairRule = PairRule.SECOND_APPROVER
     tenants: dict[str, str] = field(default_factory=lambda: {"12": TENANT})
     clock: FakeClock = field(default_factory=FakeClock)
     bugs: list[BaseException] = field(default_factory=list)
@@ -156,6 +158,9 @@ class World:
             lifetime=self.lifetime,
             views=self.views,
             senders=frozenset({SENDER}),
+            minimum=psa.rules.approvers_minimum,
+            pair_rule=self.pair_rule,
+            dry_run=psa.rules.dry_run,
         )
 
     def new_password(self) -> Secret:
@@ -195,6 +200,10 @@ class World:
             poll()
         except (TemporaryError, AuthenticationError) as failure:
             self.poll_failures.append(str(failure))
+
+    def set_rules(self, **rules: object) -> None:
+        """Change what the PSA's mapping says; see `Rules`."""
+        self.psa.rules = replace(self.psa.rules, **rules)  # type: ignore[arg-type]
 
     # -- what people do
 
