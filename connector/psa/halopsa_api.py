@@ -151,13 +151,8 @@ class HaloApi:
             body = as_record(answer.json()) or {}
         except ConnectorError:
             return None
-        told = urlsplit(text(body, "auth_url").strip())
-        if told.scheme not in ("http", "https") or not told.hostname:
-            return None
-        # Only what an address of a server has: no user, no query.
-        port = f":{told.port}" if told.port else ""
-        auth_url = f"{told.scheme}://{told.hostname}{port}{told.path}".rstrip("/")[:LONGEST_ADDRESS]
-        return Discovered(auth_url, text(body, "tenant_id").strip()[:LONGEST_ADDRESS])
+        auth_url = _plain_address(text(body, "auth_url"))
+        return Discovered(auth_url, text(body, "tenant_id").strip()[:LONGEST_ADDRESS]) if auth_url else None
 
     @property
     def auth_url(self) -> str:
@@ -282,6 +277,18 @@ def tenant_of(url: str) -> str:
     """
     host = urlsplit(url).hostname or ""
     return host.split(".")[0] if host.endswith(HOSTED_BY_HALO) else ""
+
+
+def _plain_address(written: str) -> str:
+    """An address of a server as it may be shown: without a user and a query. Empty for anything else."""
+    try:
+        told = urlsplit(written.strip())
+        port = f":{told.port}" if told.port else ""
+    except ValueError:
+        return ""
+    if told.scheme not in ("http", "https") or not told.hostname:
+        return ""
+    return f"{told.scheme}://{told.hostname}{port}{told.path}".rstrip("/")[:LONGEST_ADDRESS]
 
 
 def _meaning(answer: Answer) -> str:

@@ -20,6 +20,8 @@ from connector.psa.halopsa_json import as_record, identifier
 
 MOST_TICKETS = 200
 DEEPEST = 4
+LARGEST = 10**18
+"""No ticket number is as large; beyond it a number is no key of ours."""
 
 
 class PushSection(Section):
@@ -79,7 +81,8 @@ def _tickets(value: object, depth: int) -> Iterator[int]:
     ticket = as_record(event.get("ticket")) or {}
     found = identifier(event, "object_id") or identifier(ticket, "id") or identifier(event, "ticket_id")
     if found is not None:
-        yield found
+        if found < LARGEST:
+            yield found
         return
     for inner in event.values():
         if isinstance(inner, list):

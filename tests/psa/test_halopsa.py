@@ -6,7 +6,6 @@ import json
 import secrets
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,108 +16,27 @@ import responses
 from connector.core.case import Action, Person
 from connector.core.ports import Level, Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, PermanentError, TemporaryError, TicketGone
-from connector.psa.halopsa import HaloPsa
 from connector.psa.halopsa_api import tenant_of
-from connector.psa.mapping import HaloMapping, HaloSubject
-from tests.psa.halopsa_make import MovableClock, make_psa, shipped_mapping
-
-HALO = "https://msp.example.com"
-API = f"{HALO}/api"
-SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "halopsa"
-
-TYPES = [{"id": 25, "name": "Password Reset"}, {"id": 26, "name": "MFA Reset"}, {"id": 27, "name": "Account Reset"}]
-STATUSES = [
-    {"id": 1, "name": "New", "type": 0},
-    {"id": 9, "name": "Closed", "type": 0},
-    {"id": 31, "name": "Awaiting Approval", "type": 0},
-    {"id": 32, "name": "Approved", "type": 0},
-    {"id": 33, "name": "Rejected", "type": 0},
-    {"id": 34, "name": "Needs technician", "type": 0},
-    {"id": 35, "name": "Retry reset", "type": 0},
-    {"id": 109, "name": "Closed", "type": 1},
-]
-OUTCOMES = [{"id": 7, "outcome": "Private Note", "buttonname": "Private Note"}]
-PROCESS = {"id": 5, "name": "Reset approval", "steps": [{"id": 1, "sequence": 1, "statusafteraccept": 32}]}
-
-
-def detail(**changes: Any) -> dict[str, Any]:
-    """A ticket as HaloPSA answers it, approved by Anna; `None` leaves a property out."""
-    body = {
-        "id": 4242,
-        "summary": "Please reset",
-        "details": "locked out",
-        "client_id": 12,
-        "client_name": "Contoso",
-        "user_id": 38,
-        "user_name": "Ben",
-        "user_email": "ben@contoso.com",
-        "tickettype_id": 25,
-        "status_id": 32,
-        "dateoccurred": "2026-11-22T07:00:00.1234567Z",
-        "last_update": "2026-11-22T09:00:00.7654321Z",
-        "customfields": [{"id": 201, "name": "CFSubject", "type": 0, "value": "dana@contoso.com", "display": "dana…"}],
-        "approval_process_id": 5,
-        "approvers": [
-            {"seq": 8, "actionnumber": 17, "name": "Anna", "emailaddress": "anna@contoso.com", "user_id": 23,
-             "result": 1, "dateapproved": "2026-11-22T09:00:00.1234567Z", "approval_process_id": 5}
-        ],
-        **changes,
-    }  # fmt: skip
-    return {key: value for key, value in body.items() if value is not None}
-
-
-class Server:
-    """Answers in HaloPSA's place. What is not said here is a failure of the test."""
-
-    def __init__(self, mock: responses.RequestsMock) -> None:
-        self.mock = mock
-        self.client_secret = secrets.token_urlsafe(16)
-        self.token = secrets.token_urlsafe(16)
-        self.clock = MovableClock()
-        self.waits: list[float] = []
-        mock.assert_all_requests_are_fired = False
-        self.tokens = mock.post(f"{HALO}/auth/token", json={"access_token": self.token, "expires_in": 3600})
-        self.get("TicketType", json=TYPES)
-        self.get("Status", json=STATUSES)
-        self.get("Outcome", json=OUTCOMES)
-
-    def get(self, path: str, **answer: Any) -> None:
-        self.mock.get(f"{API}/{path}", **answer)
-
-    def post(self, path: str, **answer: Any) -> None:
-        self.mock.post(f"{API}/{path}", **{"status": 201, **answer})
-
-    def psa(self, *, mapping: HaloMapping | None = None, tenant: str = "") -> HaloPsa:
-        return make_psa(
-            HALO,
-            client_id="reset",
-            client_secret=self.client_secret,
-            clock=self.clock,
-            mapping=mapping,
-            tenant=tenant,
-            waits=self.waits,
-        )
-
-    def asked(self, path: str) -> list[requests.PreparedRequest]:
-        """Requests to this path, oldest first."""
-        return [call.request for call in self.mock.calls if (call.request.url or "").split("?")[0].endswith(path)]
-
-    def query(self, path: str) -> list[dict[str, str]]:
-        found = [parse_qs((request.url or "").partition("?")[2]) for request in self.asked(path)]
-        return [{key: values[0] for key, values in one.items()} for one in found]
-
-    def sent(self, path: str) -> list[Any]:
-        return [json.loads(request.body or "null") for request in self.asked(path) if request.method == "POST"]
+from connector.psa.mapping import HaloMapping, HaloSubject, HandOff, Statuses
+from tests.psa.halopsa_make import shipped_mapping
+from tests.psa.halopsa_server import (
+    API,
+    HALO,
+    PROCESS,
+    SAMPLES,
+    STATUSES,
+    TYPES,
+    Server,
+    check_answers,
+    detail,
+    with_process,
+)
 
 
 @pytest.fixture
 def halo() -> Iterator[Server]:
     with responses.RequestsMock() as mock:
         yield Server(mock)
-
-
-def with_process(halo: Server, **changes: Any) -> None:
-    halo.get("ApprovalProcess/5", json=PROCESS | changes)
 
 
 # ---------------------------------------------------------------- token
@@ -435,6 +353,75 @@ def test_a_move_that_did_not_move_is_told(halo: Server, answered: dict[str, Any]
         halo.psa().move("4242", StatusTarget.CLOSED)
 
 
+def handing_off(team: str | None = None, owner: str | None = None) -> HaloMapping:
+    return shipped_mapping().model_copy(update={"hand_off": HandOff(team=team, owner=owner)})
+
+
+def test_a_hand_off_goes_to_the_team_and_the_owner_and_is_read_back(halo: Server) -> None:
+    halo.get("Team", json=[{"id": 4, "name": "2nd Line"}])
+    halo.get("Agent", json={"record_count": 1, "agents": [{"id": 12, "name": "Hugo"}]})
+    halo.post("Tickets", json=detail(status_id=34, team="2nd Line", agent_id=12))
+    halo.post("Tickets", json=detail(status_id=9))
+    psa = halo.psa(mapping=handing_off("2nd line", "Hugo"))
+    assert psa.move("4242", StatusTarget.HAND_OFF)
+    assert psa.move("4242", StatusTarget.CLOSED)
+    assert halo.sent("/Tickets") == [
+        [{"id": 4242, "status_id": 34, "team": "2nd Line", "agent_id": 12}],
+        [{"id": 4242, "status_id": 9, "_appointment01_ok": True}],
+    ]
+
+
+def test_a_hand_off_without_a_status_goes_to_the_team_all_the_same(halo: Server) -> None:
+    halo.get("Team", json=[{"id": 4, "name": "2nd Line"}])
+    halo.post("Tickets", json=detail(status_id=32, team="2nd Line"))
+    mapping = handing_off("2nd Line")
+    psa = halo.psa(mapping=mapping.model_copy(update={"statuses": Statuses(closed="Closed")}))
+    assert psa.move("4242", StatusTarget.HAND_OFF)
+    assert halo.sent("/Tickets") == [[{"id": 4242, "team": "2nd Line"}]]
+    assert psa.move("4242", StatusTarget.WORKING) is False
+
+
+def test_an_owner_written_as_a_number_needs_no_list_of_agents(halo: Server) -> None:
+    halo.post("Tickets", json=detail(status_id=34, agent_id=12))
+    assert halo.psa(mapping=handing_off(owner="12")).move("4242", StatusTarget.HAND_OFF)
+    assert halo.asked("/Agent") == []
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [({"team": "Service Desk", "agent_id": 12}, "team '2nd Line'"), ({"team": "2nd Line", "agent_id": 1}, "agent 12"),
+     ({"team": "2nd Line"}, "agent 12"), ({"status_id": 32, "team": "2nd Line", "agent_id": 12}, "Needs technician")],
+)  # fmt: skip
+def test_a_hand_off_that_did_not_arrive_is_told(halo: Server, found: dict[str, Any], words: str) -> None:
+    """HaloPSA answers 201 whatever it made of a property."""
+    halo.get("Team", json=[{"id": 4, "name": "2nd Line"}])
+    stands = detail(**({"status_id": 34} | found))
+    halo.post("Tickets", json=stands)
+    halo.get("Tickets/4242", json=stands)
+    with pytest.raises(PermanentError, match=words):
+        halo.psa(mapping=handing_off("2nd Line", "12")).move("4242", StatusTarget.HAND_OFF)
+
+
+def test_time_is_booked_in_decimal_hours(halo: Server) -> None:
+    halo.post("Actions", json={"id": 3, "ticket_id": 4242})
+    psa = halo.psa()
+    psa.add_note("4242", Note("done", "c1-x", time_spent=timedelta(minutes=5)))
+    psa.add_note("4242", Note("done", "c1-y"))
+    ((booked,), (unbooked,)) = halo.sent("/Actions")
+    assert booked["timetaken"] == 0.0833
+    assert "timetaken" not in unbooked
+
+
+def test_an_outcome_that_is_forbidden_on_a_ticket_is_named_with_what_to_do(halo: Server) -> None:
+    words = {"ClassName": "System.Exception", "Message": "You do not have access to this Action at the moment"}
+    halo.post("Actions", status=400, json=words)
+    halo.get("Tickets/4242", json=detail())
+    with pytest.raises(PermanentError, match=r"Ticket 4242, outcome 'Private Note': allow it") as caught:
+        halo.psa().add_note("4242", Note("the words of the note", "c1-x"))
+    assert "note_outcome" in str(caught.value)
+    assert "the words of the note" not in str(caught.value)
+
+
 def test_a_rule_that_refuses_a_move_is_permanent_and_its_words_are_not_repeated(halo: Server) -> None:
     words = secrets.token_hex(8)
     halo.post("Tickets", status=400, json={"ClassName": "System.Exception", "Message": words})
@@ -579,15 +566,6 @@ def test_one_type_named_twice_by_name_and_by_id_is_refused(halo: Server) -> None
 
 
 # ---------------------------------------------------------------- check
-
-
-def check_answers(halo: Server, **process: Any) -> None:
-    halo.get("Agent/me", json={"id": 1, "name": "Connector"})
-    halo.get("FieldInfo", json=[{"id": 201, "name": "CFSubject"}, {"id": 202, "name": "CFResetWhat"}])
-    halo.get("Tickets", json={"record_count": 3, "tickets": []})
-    for type_id in (25, 26, 27):
-        halo.get(f"TicketType/{type_id}", json={"id": type_id, "approval_process_id": 5})
-    with_process(halo, **process)
 
 
 def test_a_process_that_may_approve_by_itself_is_told_by_check(halo: Server) -> None:

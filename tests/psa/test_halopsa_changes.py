@@ -15,6 +15,7 @@ import responses
 from requests import PreparedRequest
 
 from connector.core.ports import Changes
+from connector.errors import TemporaryError
 from connector.psa.halopsa import HaloPsa
 from connector.psa.halopsa_changes import MOST_REMEMBERED, OVERLAP, Cursor
 from tests.psa.halopsa_make import MovableClock, make_psa
@@ -360,3 +361,46 @@ def test_a_server_that_ignores_the_page_number_does_not_keep_us_walking(tickets:
     tickets.spoil = lambda *_: [tickets.rows[key] for key in range(1, 101)]
     assert len(told(psa.changed(None))) == 100
     assert len(tickets.queries) == 6
+
+
+# ---------------------------------------------------------------- past tickets
+
+
+def test_past_tickets_are_told_oldest_first_the_closed_ones_too(tickets: List, psa: HaloPsa) -> None:
+    tickets.put(1, dateoccurred=at(hours=3))
+    tickets.put(2, dateoccurred=at(hours=1), hasbeenclosed=True)
+    tickets.put(3, dateoccurred=at(hours=2))
+    assert [one.id for one in psa.raised_since(START)] == ["2", "3", "1"]
+    (query,) = tickets.queries
+    assert query["datesearch"] == "dateoccured"
+    assert query["startdate"] == "2026-11-21T09:00:00"
+    assert query["enddate"] > "2090"
+    assert "open_only" not in query
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"dateoccurred": at(seconds=-1)}, {"dateoccurred": "1900-01-01T00:00:00"}, {}, {"dateoccurred": "soon"},
+     {"dateoccurred": at(hours=1), "tickettype_id": 99}],
+    ids=["older", "never", "no date", "nonsense", "another type"],
+)  # fmt: skip
+def test_what_halopsa_sends_beyond_what_was_asked_for_is_left_out(tickets: List, psa: HaloPsa, row: Row) -> None:
+    """It ignores parameters that it does not know, and then it sends every ticket."""
+    tickets.put(1, **row)
+    tickets.put(2, dateoccurred=at())
+    assert [one.id for one in psa.raised_since(START)] == ["2"]
+
+
+def test_a_long_past_comes_page_by_page(tickets: List, psa: HaloPsa) -> None:
+    for key in range(1, 251):
+        tickets.put(key, dateoccurred=at(minutes=key))
+    assert [int(one.id) for one in psa.raised_since(START)] == list(range(1, 251))
+    assert len(tickets.queries) == 3
+
+
+def test_a_past_with_holes_is_no_past(tickets: List, psa: HaloPsa) -> None:
+    for key in range(1, 151):
+        tickets.put(key, dateoccurred=at(minutes=key))
+    tickets.spoil = lambda number, rows: rows if number == 1 else rows[1:]
+    with pytest.raises(TemporaryError, match="were missing"):
+        psa.raised_since(START)
