@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal, Protocol
 
 import pytest
 
 from connector.core.case import Action, Person, fold
-from connector.core.ports import Level, Note, Psa, Stance, StatusTarget
-from connector.errors import AuthenticationError, TemporaryError, TicketGone
+from connector.core.ports import Level, Note, Psa, Push, Stance, StatusTarget
+from connector.errors import AuthenticationError, PushRefused, TemporaryError, TicketGone
 
 NASTY_SUBJECTS = (
     " Dana@Contoso.COM ",
@@ -185,6 +186,31 @@ class PsaContract:
         third = {one.id for one in desk.again().changed(cursor).tickets}
         assert first == second == third == {ticket}
 
+    # -- the past, and pushes
+
+    def test_every_ticket_raised_since_a_moment_is_listed_closed_ones_too(self, desk: Desk) -> None:
+        before = desk.psa.read(desk.add_ticket()).created_at
+        first, closed, last = desk.add_ticket(), desk.add_ticket(action=Action.MFA), desk.add_ticket()
+        desk.close(closed)
+        other = desk.add_other_ticket()
+        listed = [ticket.id for ticket in desk.psa.raised_since(before)]
+        assert [ticket for ticket in listed if ticket in (first, closed, last)] == [first, closed, last]
+        assert other not in listed
+        assert len(listed) == len(set(listed))
+
+    def test_what_was_raised_before_the_moment_is_not_listed(self, desk: Desk) -> None:
+        ticket = desk.add_ticket()
+        later = desk.psa.read(ticket).created_at + timedelta(days=1)
+        assert ticket not in {one.id for one in desk.psa.raised_since(later)}
+
+    def test_a_push_that_says_nothing_means_only_that_it_is_time_to_poll(self, desk: Desk) -> None:
+        """Or it is refused, where the configuration wants a proof."""
+        for push in (Push(), Push(body=b"{"), Push(body=b"\xff" * 100), Push(headers={"authorization": "Basic Og=="})):
+            try:
+                assert list(desk.psa.heard(push)) == []
+            except PushRefused as refusal:
+                assert str(refusal)
+
     # -- read
 
     def test_a_ticket_is_read_in_our_words(self, desk: Desk) -> None:
@@ -274,6 +300,14 @@ class PsaContract:
         assert ticket.created_at <= decision.decided_at
         assert decision.evidence
         assert "known to me" in decision.comment
+        assert re.fullmatch("[0-9a-f]{64}", decision.digest)
+
+    def test_another_decision_has_another_digest(self, desk: Desk) -> None:
+        first, second = desk.add_ticket(), desk.add_ticket()
+        desk.approve(first)
+        desk.approve(second)
+        (one,), (other,) = (desk.psa.read(ticket).approval.decisions for ticket in (first, second))
+        assert one.digest != other.digest
 
     def test_the_same_yes_reads_the_same_twice(self, desk: Desk) -> None:
         ticket = desk.add_ticket()
