@@ -1,14 +1,16 @@
-"""Packages that a test runs in an interpreter of their own, because of their licence or their manners."""
+"""Packages that a test runs in an interpreter of their own, because of their licence, language or manners."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -25,18 +27,45 @@ def make_venv(folder: Path, *requirements: str) -> Path:
         [*install, "--timeout", "20", *requirements], capture_output=True, text=True, timeout=100, check=False
     )
     if done.returncode != 0:
-        sentence = f"{', '.join(requirements)} could not be installed from PyPI: {done.stderr.strip()[-300:]}"
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+        not_here(f"{', '.join(requirements)} could not be installed from PyPI: {done.stderr.strip()[-300:]}")
     return python
 
 
-def run_in(python: Path, script: Path, wish: dict[str, Any]) -> Any:
-    """Run a script with `wish` on its standard input; what it printed, as JSON."""
+def unpack_npm(folder: Path, package: str, inside: str) -> Path:
+    """What lies under `inside` of a package from npm, without what it depends on; the package's folder.
+
+    Skips, or fails, as `make_venv` does, where npm cannot reach its registry. Node.js is nothing that this project needs,
+    so without it the test is skipped even under `REQUIRE_ALL=1`; clients in Python do the same there.
+    """
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("There is no Node.js here (node and npm), so its clients cannot be tried.")
+    pack = [str(npm), "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=20000", package]
+    done = subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    if done.returncode != 0:
+        not_here(f"{package} could not be fetched from npm: {done.stderr.strip()[-300:]}")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        wanted = [member for member in archive.getmembers() if member.name.startswith(f"package/{inside}")]
+        archive.extractall(folder, members=wanted, filter="data")
+    return folder / "package"
+
+
+def not_here(sentence: str) -> NoReturn:
+    """Skip with this sentence, or fail with it under `REQUIRE_ALL=1`."""
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+def run_in(python: Path | str, script: Path, wish: dict[str, Any]) -> Any:
+    """Run a script with `wish` on its standard input; what it printed, as JSON.
+
+    `python` is an interpreter of Python, or `node`.
+    """
+    alone = [] if str(python) == "node" else ["-I"]
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(
-        [str(python), "-I", str(script)],
+        [str(python), *alone, str(script)],
         input=json.dumps(wish),
         capture_output=True,
         text=True,

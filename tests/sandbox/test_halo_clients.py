@@ -1,7 +1,7 @@
 """Third-party clients that real tenants accept use the imitated HaloPSA, and see what the control port shows.
 
-Each runs in an interpreter of its own: `HaloPSA` is under the AGPL, and `haloitsm-python` writes its client secret
-into its log. Both come from PyPI.
+Each runs in an interpreter of its own: `HaloPSA` is under the AGPL, `haloitsm-python` writes its client secret into its
+log, and n8n's node is JavaScript under a licence of its own. They come from PyPI and npm and are used here only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.contract_check import check_all, contracts_are_here, load_spec
-from tests.own_venv import make_venv, run_in
+from tests.own_venv import make_venv, run_in, unpack_npm
 from tests.sandbox.conftest import BEN, DANA, Stage
 
 pytestmark = pytest.mark.e2e
@@ -27,6 +27,17 @@ def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {script: make_venv(tmp_path_factory.mktemp("venv"), requirement) for script, requirement in CLIENTS.items()}
 
 
+def wish_for(stage: Stage, number: int) -> dict[str, Any]:
+    known = stage.world.credentials
+    return {
+        "url": stage.addresses.halo,
+        "client_id": known.halo_client_id,
+        "client_secret": known.halo_client_secret,
+        "ticket": number,
+        "user_search": DANA,
+    }
+
+
 @pytest.fixture(params=list(CLIENTS))
 def walk(request: pytest.FixtureRequest, interpreters: dict[str, Path], stage: Stage) -> dict[str, Any]:
     """What one client saw of a desk with an approved reset and 120 unrelated tickets."""
@@ -34,15 +45,7 @@ def walk(request: pytest.FixtureRequest, interpreters: dict[str, Path], stage: S
     number = stage.ticket(type="Account Reset", what="Both")
     stage.control("POST", f"tickets/{number}/approve", comment="fine")
     other = stage.ticket()
-    known = stage.world.credentials
-    wish = {
-        "url": stage.addresses.halo,
-        "client_id": known.halo_client_id,
-        "client_secret": known.halo_client_secret,
-        "ticket": number,
-        "user_search": DANA,
-    }
-    seen = dict(run_in(interpreters[request.param], SCRIPTS / str(request.param), wish))
+    seen = dict(run_in(interpreters[request.param], SCRIPTS / str(request.param), wish_for(stage, number)))
     return seen | {"number": number, "other": other, "script": request.param}
 
 
@@ -118,6 +121,24 @@ def test_its_errors_are_the_ones_it_knows(walk: dict[str, Any]) -> None:
         assert "An Outcome must be entered" in walk["refused"]["no outcome"]
         assert walk["refused"]["no such ticket"].startswith("Exception: 404")
         assert walk["refused"]["a wrong secret"].startswith("ValueError: Unauthorized")
+
+
+def test_n8ns_node_pages_reads_and_writes(stage: Stage, tmp_path: Path) -> None:
+    package = unpack_npm(tmp_path, "n8n-nodes-base@2.41.2", "dist/nodes/HaloPSA/")
+    stage.control("POST", "bulk-tickets", count=120)
+    stage.control("POST", "halo/users", client_id=21, name="Dana Elsewhere", email=DANA, inactive=True)
+    number = stage.ticket()
+    wish = wish_for(stage, number) | {"package": str(package)}
+    seen = run_in("node", SCRIPTS / "n8n_walk.cjs", wish)
+    shown = stage.control("GET", "tickets")
+    assert seen["tickets"] == sorted((ticket["id"] for ticket in shown), reverse=True)[1:]
+    assert (seen["ticket"]["id"], seen["ticket"]["user_email"]) == (number, BEN)
+    assert seen["simple"] == {"id": number, "summary": "Password Reset", "targetdate": "1900-01-01T00:00:00"}
+    assert ["Contoso", 12] in seen["clients"]
+    assert (seen["active"], sorted(user["inactive"] for user in seen["users"])) == (1, [False, True])
+    assert (seen["updated"]["id"], seen["updated"]["status_id"]) == (number, 9)
+    assert (shown[-1]["id"], shown[-1]["summary"]) == (seen["created"]["id"], "From n8n")
+    assert seen["refused"] == "For field ID, The value 'abc' is not valid."
 
 
 @pytest.mark.parametrize(("require_all", "outcome"), [("0", pytest.skip.Exception), ("1", pytest.fail.Exception)])
