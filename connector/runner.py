@@ -21,10 +21,11 @@ import schedule
 import structlog
 
 from connector.core.case import Case, State
-from connector.core.ports import CaseStore, Clock, Psa
+from connector.core.ports import CaseStore, Clock, Psa, Push
 from connector.errors import AuthenticationError, DatabaseError, TemporaryError
 from connector.inbound import Health
 from connector.intake import Polls
+from connector.nudges import Nudges
 from connector.reconciler import LEASE, Pass, Reconciler, Result
 from connector.telemetry import CASES, DOWN, PASS_SECONDS, PASSES, PAUSED, report
 
@@ -108,8 +109,9 @@ class Runner:
         self._lease = lease
         self._stop = threading.Event()
         self._work = threading.Event()
+        self._nudges = Nudges(store=store, psas=psas, clock=clock)
         self._busy: set[str] = set()
-        self._busy_lock = threading.Lock()
+        self._free = threading.Condition()
         self._turned_at = time.monotonic()
         self._daily: dict[str, Callable[[], bool]] = {}
         self.outages = Outages()
@@ -126,6 +128,7 @@ class Runner:
         jobs = schedule.Scheduler()
         with (
             ThreadPoolExecutor(2 * len(self._psas) + 2, thread_name_prefix="poll") as pollers,
+            ThreadPoolExecutor(len(self._psas), thread_name_prefix="nudged") as nudged,
             ThreadPoolExecutor(self._workers, thread_name_prefix="worker") as workers,
         ):
             # The database knows when each poll is due; these jobs only ask often enough.
@@ -137,12 +140,15 @@ class Runner:
             for name, job in self._daily.items():
                 jobs.every(24).hours.do(self._submit, pollers, name, job)
             dispatcher = threading.Thread(target=self._dispatch, args=(workers,), name="dispatcher")
+            nudger = threading.Thread(target=self._nudge, args=(nudged,), name="nudger")
             dispatcher.start()
+            nudger.start()
             jobs.run_all()
             while not self._stop.wait(TICK_SECONDS):
                 self._turned_at = time.monotonic()
                 jobs.run_pending()  # the jobs only hand over to the pool and cannot raise
             self._work.set()
+            nudger.join()
             dispatcher.join()
         log.info("stopped")
 
@@ -150,16 +156,15 @@ class Runner:
         """Take no new work, finish what is in hand. May be called from a signal handler."""
         self._stop.set()
 
-    def nudge(self, name: str) -> bool:
-        """Poll this PSA now. `False` when there is none of that name."""
-        psa = self._psas.get(name)
-        if psa is None:
-            return False
-        # In a thread of its own and only one at a time: a flood of nudges makes no flood of polls.
-        threading.Thread(
-            target=self._do, args=(f"psa.{name}", self._poll_of(psa, early=True)), name="nudge", daemon=True
-        ).start()
-        return True
+    def hear(self, name: str, push: Push) -> None:
+        """Take in what a PSA pushes. Quick, unless the adapter has to fetch what proves it; the work comes later.
+
+        Raises:
+            KeyError: There is no PSA of this name.
+            PushRefused: It does not prove itself; nothing comes of it.
+            TemporaryError, AuthenticationError: The proof cannot be checked now; nothing comes of it.
+        """
+        self._nudges.hear(name, self._psas[name].heard(push))
 
     def health(self) -> Health:
         """For `/healthz`."""
@@ -219,7 +224,37 @@ class Runner:
                 continue
             workers.submit(self._work_on, case).add_done_callback(lambda _: free.release())
 
+    def _nudge(self, pool: ThreadPoolExecutor) -> None:
+        """Do what pushes ask for, as it comes."""
+        while not self._stop.is_set():
+            try:
+                served = self._nudges.serve()
+            except Exception as failure:
+                self._told(failure, "nudges")
+                self._stop.wait(1)
+                continue
+            if served.looks:
+                self._work.set()
+            for name in served.polls:
+                pool.submit(self._poll_pushed, name)
+            self._nudges.wait(TICK_SECONDS)
+
+    def _poll_pushed(self, name: str) -> None:
+        made = True
+
+        def poll() -> bool:
+            nonlocal made
+            made = self._polls.poll_pushed(self._psas[name]) is not None
+            if made:
+                self._work.set()
+            return made
+
+        # After a poll that is running: that one may have passed the news already.
+        self._do(f"psa.{name}", poll, patient=True)
+        self._nudges.polled(name, made=made)
+
     def _work_on(self, case: Case) -> Pass:
+        self._nudges.passing(case.id)
         with PASS_SECONDS.time():
             done = self._reconciler.work_on(case)
         PASSES.labels(done.result.value).inc()
@@ -250,24 +285,34 @@ class Runner:
         if not self._stop.is_set():
             pool.submit(self._do, name, job)
 
-    def _do(self, name: str, job: Callable[[], bool]) -> None:
-        with self._busy_lock:
-            if name in self._busy:
-                return
+    def _do(self, name: str, job: Callable[[], bool], *, patient: bool = False) -> None:
+        """Do a job that nobody else does just now. `patient`: after whoever does it, not never."""
+        with self._free:
+            while name in self._busy:
+                if not patient or self._stop.is_set():
+                    return
+                self._free.wait()
             self._busy.add(name)
         try:
             if job():
                 self.outages.up(name)
-        except DatabaseError as failure:
-            self.outages.down("database", str(failure))
-        except (TemporaryError, AuthenticationError) as failure:
-            self.outages.down(name, str(failure))
-        except Exception as bug:
-            log.error("bug", job=name, kind=type(bug).__name__, exc_info=True)
-            report(bug, job=name)
+        except Exception as failure:
+            self._told(failure, name)
         finally:
-            with self._busy_lock:
+            with self._free:
                 self._busy.discard(name)
+                self._free.notify_all()
+
+    def _told(self, failure: Exception, job: str) -> None:
+        """Say what a failed job means."""
+        match failure:
+            case DatabaseError():
+                self.outages.down("database", str(failure))
+            case TemporaryError() | AuthenticationError():
+                self.outages.down(job, str(failure))
+            case _:
+                log.error("bug", job=job, kind=type(failure).__name__, exc_info=failure)
+                report(failure, job=job)
 
     def _measure(self) -> bool:
         for state, count in self._counts().items():

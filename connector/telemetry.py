@@ -29,6 +29,8 @@ POLL_SECONDS = Histogram("connector_poll_seconds", "Duration of a poll", ["poll"
 CASES = Gauge("connector_cases", "Cases by state", ["state"])
 DOWN = Gauge("connector_system_down", "1 while a system refuses us or cannot be reached", ["system"])
 PAUSED = Gauge("connector_paused", "1 while writing to accounts is paused")
+PUSHES = Counter("connector_pushes_total", "Pushes of PSAs", ["psa", "result"])
+PUSH_TO_PASS_SECONDS = Histogram("connector_push_to_pass_seconds", "From a push until the pass that it called for")
 BUGS = Counter("connector_bugs_total", "Unexpected exceptions")
 
 SUSPICIOUS_KEYS = re.compile(

@@ -11,8 +11,9 @@ import pytest
 import structlog
 
 from connector.core.case import State
+from connector.core.ports import Push
 from connector.core.steps import Policy
-from connector.errors import AuthenticationError, TemporaryError
+from connector.errors import AuthenticationError, PushRefused, TemporaryError
 from connector.intake import Polls
 from connector.passwords import new_password
 from connector.reconciler import Reconciler
@@ -33,13 +34,13 @@ def now() -> datetime:
 class Service:
     """A runner over fakes, with the real clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, every: timedelta = timedelta(milliseconds=50)) -> None:
         self.store = MemoryCaseStore()
         self.psa = FakePsa("halo", clock=now)
         self.links = FakeLinks(clock=now)
         self.directory = FakeDirectory([FakeAccount(upn="lea@contoso.example.com")])
         self.mailer = FakeMailer()
-        polls = Polls(store=self.store, links=self.links, clock=now, every=timedelta(milliseconds=50))
+        polls = Polls(store=self.store, links=self.links, clock=now, every=every)
         reconciler = Reconciler(
             store=self.store,
             psas={"halo": self.psa},
@@ -133,11 +134,133 @@ def test_a_daily_job_runs_at_the_start_and_its_failure_ends_nothing(service: Ser
         thread.join(timeout=20)
 
 
-def test_a_nudge_names_a_configured_psa(service: Service) -> None:
-    assert not service.runner.nudge("other")
-    service.psa.add_ticket()
-    assert service.runner.nudge("halo")
-    wait_for("the poll", lambda: service.store.cases())
+@pytest.fixture
+def patient() -> Iterator[Service]:
+    """A running service whose next regular poll is ten minutes away."""
+    service = Service(every=timedelta(minutes=10))
+    thread = threading.Thread(target=service.runner.run)
+    thread.start()
+    wait_for("the poll at the start", lambda: ("changed", "") in service.psa.calls)
+    yield service
+    service.runner.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive(), "it stops"
+
+
+def count(service: Service, call: str) -> int:
+    return sum(name == call for name, _ in service.psa.calls)
+
+
+def at_rest(service: Service, ticket: str) -> bool:
+    """Whether nobody works on its case, and nothing of it is still to be done."""
+    (case,) = service.store.find(ticket)
+    claimed = service.store.claim(case.id, now=now(), lease=timedelta(minutes=1))
+    if claimed is None:
+        return False
+    service.store.save(claimed, now=now())
+    return not service.store.outbox(case.id) and claimed.due_at is not None and claimed.due_at > now()
+
+
+def test_a_push_of_a_new_ticket_is_answered_by_an_early_poll(patient: Service) -> None:
+    ticket = patient.psa.add_ticket()
+    patient.runner.hear("halo", Push(query={"ticket": ticket.id}))
+    wait_for("recognition", lambda: states(patient) == {State.WAITING})
+
+
+def test_a_push_about_an_approved_ticket_hands_the_password_over_without_a_list_call(patient: Service) -> None:
+    ticket = patient.psa.add_ticket()
+    patient.runner.hear("halo", Push())
+    wait_for("recognition", lambda: states(patient) == {State.WAITING})
+    lists = count(patient, "changed")
+    patient.psa.approve(ticket.id, APPROVER)
+    patient.runner.hear("halo", Push(query={"ticket": ticket.id}))
+    wait_for("the link", lambda: states(patient) == {State.LINK_OUT})
+    assert count(patient, "changed") == lists
+
+
+def test_a_push_without_its_proof_has_no_effect_at_all(patient: Service) -> None:
+    patient.psa.push_word = "a word"
+    ticket = patient.psa.add_ticket()
+    patient.runner.hear("halo", Push(headers={"x-word": "a word"}))
+    wait_for("recognition", lambda: states(patient) == {State.WAITING})
+    wait_for("the end of that pass", lambda: at_rest(patient, ticket.id))
+    patient.psa.approve(ticket.id, APPROVER)
+    calls = list(patient.psa.calls)
+    for forged in (Push(query={"ticket": ticket.id}), Push(), Push(headers={"x-word": "another"})):
+        with pytest.raises(PushRefused):
+            patient.runner.hear("halo", forged)
+    # Whatever a forged push had set going would be done before this true one of another ticket is.
+    other = patient.psa.add_ticket(subject_text="nobody@contoso.example.com")
+    patient.runner.hear("halo", Push(headers={"x-word": "a word"}, query={"ticket": "unknown"}))
+    wait_for("the true push", lambda: patient.store.find(other.id))
+    assert patient.psa.calls[len(calls)][0] == "changed", "the first call after the forged ones is that poll's"
+
+
+def test_nobody_may_push_for_a_psa_that_is_not_configured(service: Service) -> None:
+    with pytest.raises(KeyError):
+        service.runner.hear("other", Push())
+
+
+def test_a_push_while_a_poll_runs_is_followed_by_one_more_poll(patient: Service) -> None:
+    """The running poll may have passed the news already."""
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(call: str, moment: str) -> None:
+        if call == "changed" and moment == "after":
+            asked.release()
+            go_on.wait(20)
+
+    patient.psa.on_call = slow
+    patient.runner.hear("halo", Push())
+    assert asked.acquire(timeout=20)
+    patient.psa.add_ticket()
+    before = count(patient, "changed")
+    for _ in range(10):
+        patient.runner.hear("halo", Push())
+    go_on.set()
+    wait_for("recognition", lambda: states(patient) == {State.WAITING})
+    assert count(patient, "changed") == before + 1
+
+
+def test_a_push_while_the_regular_poll_runs_is_followed_by_one_more_poll() -> None:
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(call: str, moment: str) -> None:
+        if call == "changed" and moment == "after":
+            asked.release()
+            go_on.wait(20)
+
+    service = Service(every=timedelta(minutes=10))
+    service.psa.on_call = slow
+    thread = threading.Thread(target=service.runner.run)
+    thread.start()
+    try:
+        for _ in range(2):  # the first poll and the sweep, which begin together
+            assert asked.acquire(timeout=20)
+        service.psa.add_ticket()
+        service.runner.hear("halo", Push())
+        go_on.set()
+        wait_for("recognition", lambda: states(service) == {State.WAITING})
+    finally:
+        go_on.set()
+        service.runner.stop()
+        thread.join(timeout=20)
+
+
+def test_a_defect_while_serving_pushes_is_survived(patient: Service) -> None:
+    raised = threading.Event()
+
+    def broken(name: str, moment: str) -> None:
+        if name == "find" and not raised.is_set():
+            raised.set()
+            raise ZeroDivisionError("a bug")
+
+    patient.store.on_call = broken
+    patient.runner.hear("halo", Push(query={"ticket": "1"}))
+    ticket = patient.psa.add_ticket()
+    assert raised.wait(20)
+    patient.runner.hear("halo", Push(query={"ticket": ticket.id}))
+    wait_for("recognition all the same", lambda: states(patient) == {State.WAITING})
 
 
 def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends() -> None:

@@ -88,7 +88,9 @@ def run(context: typer.Context) -> None:
         runner = outfit.runner()
         runner.every_day("credentials", lambda: _warn_of_expiry(outfit))
         host, port = split_listen(settings.inbound.listen)
-        inbound = Inbound(create_app(health=runner.health, nudge=runner.nudge), host=host, port=port)
+        inbound = Inbound(
+            create_app(health=runner.health, psas=list(settings.psa), hear=runner.hear), host=host, port=port
+        )
         with stopped_by_signals(runner.stop):
             inbound.start()
             try:
