@@ -35,6 +35,8 @@ from connector.psa.mapping import ConnectWiseMapping, read_mapping
 PUBLISHED_LIMIT = Budget(calls=1000, per=timedelta(minutes=1))
 """Of the vendor, for all tools together. Source: developer guide, read 2026-11-22."""
 
+HOSTED = (".myconnectwise.net", ".connectwisedev.com")
+
 
 class CallbackSection(Section):
     """`psa.<name>.callback`.
@@ -111,7 +113,7 @@ class ConnectWise:
         self._member = member
         self._catalogue = Catalogue(api, mapping, where)
         self._people = People(api, clock)
-        self._reader = Reader(api, mapping, self._people, self._is_ours, clock)
+        self._reader = Reader(api=api, mapping=mapping, people=self._people, ours=self._is_ours, clock=clock)
         self._writer = Writer(api, clock)
         self._callbacks = Callbacks(
             api, sites=(api.url, self._site), key_url=callback.key_url, signed=callback.signed, clock=clock
@@ -274,8 +276,7 @@ class ConnectWise:
         return bool(name) and self._is_ours(name)
 
     def _address(self, key: str) -> str:
-        """Where agents open a ticket. Source: links in public integrations, for example SecureNetIT's bot and
-        ConnectWise's own mail templates; read 2026-11-22."""
+        """Where agents open a ticket. Source: the links that several public integrations build; read 2026-11-22."""
         path = "services/system_io/Service/fv_sr100_request.rails"
         return f"{self._site}/v4_6_release/{path}?service_recid={key}&companyName={self._api.company}"
 
@@ -283,8 +284,8 @@ class ConnectWise:
 def site_of(url: str) -> str:
     """Where agents sign in, for an API host: the cloud's API hosts are the site's with `api-` in front."""
     parts = urlsplit(url)
-    host = parts.netloc.removeprefix("api-") if parts.netloc.endswith(".myconnectwise.net") else parts.netloc
-    return f"{parts.scheme}://{host}"
+    hosted = (parts.hostname or "").endswith(HOSTED)
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api-') if hosted else parts.netloc}"
 
 
 def _key(ticket_id: str) -> str:

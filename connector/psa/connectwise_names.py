@@ -15,6 +15,7 @@ from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
 from connector.psa.connectwise_api import ConnectWiseApi
 from connector.psa.connectwise_json import Record, flag, fold, identifier, text
+from connector.psa.connectwise_trail import plain
 from connector.psa.mapping import ConnectWiseMapping, ConnectWiseRequest, Named, resolve, resolve_all
 
 
@@ -91,7 +92,7 @@ class Catalogue:
         self._names: Names | None = None
 
     def names(self) -> Names:
-        """Two calls and one for the boards at first use, more where the mapping names teams, types or members.
+        """One call for the boards and two for each mapped one at first use; more for teams, contact types, members.
 
         Raises:
             ConfigError: Every name that is unknown or ambiguous, with the list of what exists.
@@ -218,6 +219,7 @@ def _board(one: BoardLists, mapping: ConnectWiseMapping, where: str, problems: l
             problems.extend(failure.problems)
     if len(problems) > before:
         return None
+    problems += _alike(existing, ids, one.board.name, where)
     names = BoardNames(
         id=int(one.board.id),
         name=one.board.name,
@@ -233,6 +235,18 @@ def _board(one: BoardLists, mapping: ConnectWiseMapping, where: str, problems: l
     )
     problems += _contradictions(names, mapping, where)
     return names
+
+
+def _alike(existing: list[Named], ids: Mapping[str, int], board: str, where: str) -> list[str]:
+    """Statuses that the audit trail could not tell from a mapped one: it names them, and not by id."""
+    mapped = {id_: next(name.name for name in existing if name.id == str(id_)) for id_ in ids.values()}
+    return [
+        f"{where}the status {name!r} ({id_}) of the board {board} has a name like {one.name!r} ({one.id}), and the "
+        "audit trail could not tell them apart. Rename one."
+        for id_, name in mapped.items()
+        for one in existing
+        if one.id != str(id_) and plain(one.name) == plain(name)
+    ]
 
 
 def status_names(mapping: ConnectWiseMapping) -> dict[str, str]:

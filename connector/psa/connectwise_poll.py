@@ -32,8 +32,9 @@ MOST_REMEMBERED = 2000
 LONGEST_CONDITION = 1200
 """Addresses should stay below 2,000 characters (developer guide, read 2026-11-22), and brackets and blanks triple."""
 
-FUTURE = timedelta(minutes=10)
-"""How far ahead of ConnectWise's `Date` a row may be and still move the cursor."""
+FUTURE = timedelta(days=1)
+"""How far ahead of ConnectWise's `Date` a row may be and still move the cursor. One ticket "updated" next year would
+otherwise hide every change until then."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.core.case import Approval, Person, fold
@@ -47,26 +48,19 @@ TRAIL_MAY_BE_LATE = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=10)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Reader:
     """Reads tickets of one ConnectWise. Safe to share between threads.
 
-    Args:
+    Attributes:
         ours: Whether a member's identifier is that of our own API member.
     """
 
-    def __init__(
-        self,
-        api: ConnectWiseApi,
-        mapping: ConnectWiseMapping,
-        people: People,
-        ours: Callable[[str], bool],
-        clock: Clock,
-    ) -> None:
-        self._api = api
-        self._mapping = mapping
-        self._people = people
-        self._ours = ours
-        self._clock = clock
+    api: ConnectWiseApi
+    mapping: ConnectWiseMapping
+    people: People
+    ours: Callable[[str], bool]
+    clock: Clock
 
     def read(self, psa: str, key: str, names: Names, *, url: str) -> Ticket:
         """See `Psa.read`.
@@ -76,7 +70,7 @@ class Reader:
             TemporaryError: ConnectWise is away, or its trail does not show yet what the ticket shows.
             AuthenticationError.
         """
-        reply = fetch_reply(self._api, key)
+        reply = fetch_reply(self.api, key)
         record = whole(as_record(reply.body) or {}, key)
         request = request_of(record, names)
         if request is None:
@@ -84,7 +78,7 @@ class Reader:
                 contact=None, first_note="", approval=ApprovalReading(Stance.NONE), changed_at=None, logged_by=None
             )
             return read_ticket(psa, record, names, nothing, url=url)
-        return _Look(self, record, names, request, reply.sent_at or self._clock()).ticket(psa, url)
+        return _Look(self, record, names, request, reply.sent_at or self.clock()).ticket(psa, url)
 
 
 class _Look:
@@ -93,10 +87,7 @@ class _Look:
     def __init__(
         self, reader: Reader, record: Record, names: Names, request: ConnectWiseRequest, now: datetime
     ) -> None:
-        self._api = reader._api
-        self._people = reader._people
-        self._ours = reader._ours
-        self._mapping = reader._mapping
+        self._reader = reader
         self._record = record
         self._names = names
         self._request = request
@@ -108,7 +99,7 @@ class _Look:
     def ticket(self, psa: str, url: str) -> Ticket:
         board: BoardNames = self._names.boards[reference(self._record, "board") or 0]
         contact = self._contact()
-        carrier = find_carrier(self._record, board, self._mapping.approval)
+        carrier = find_carrier(self._record, board, self._reader.mapping.approval)
         entries = self._trail() if needs_trail(carrier) else None
         approval = self._approval(carrier, entries, contact)
         decision = approval.decisions[-1] if approval.decisions else None
@@ -126,18 +117,18 @@ class _Look:
     def _contact(self) -> Contact | None:
         """Who asks. Without a contact nobody does: the free text of name and address can be typed by anybody."""
         contact_id = reference(self._record, "contact")
-        found = self._people.contact(contact_id) if contact_id is not None else None
+        found = self._reader.people.contact(contact_id) if contact_id is not None else None
         return found if found is not None and found.company == self._company else None
 
     def _logged_by(self) -> Person | None:
         name = text(inner(self._record, "_info"), "enteredBy")
-        member = self._people.member(name)
+        member = self._reader.people.member(name)
         return member.person if member is not None and not member.program else None
 
     def _asked(self, contact: Contact | None) -> tuple[Person, ...]:
         if self._company is None:
             return ()
-        found = self._people.approvers(self._company, self._names.contact_types)
+        found = self._reader.people.approvers(self._company, self._names.contact_types)
         return tuple(one.person for one in found if contact is None or one.id != contact.id)
 
     def _who(self, entry: Entry) -> Decider:
@@ -147,14 +138,14 @@ class _Look:
             return "the audit trail does not say who set it"
         if not entry.by_a_person:
             return f"a rule or a program set it ({_quoted(entry.source)})"
-        if self._ours(name):
+        if self._reader.ours(name):
             return "the connector's own API member set it, or another program with keys"
-        member = self._people.member(name)
+        member = self._reader.people.member(name)
         if member is not None:
             if member.program or not member.active:
                 kind = "a program with keys" if member.program else "a member who is not active any more"
                 return f"{_quoted(name)}, who set it, is {kind}"
-            if self._mapping.approval.approvers.who == "psa" and member.id not in self._names.members:
+            if self._reader.mapping.approval.approvers.who == "psa" and member.id not in self._names.members:
                 return f"{_quoted(name)}, who set it, is not one of approval.members"
             return member.person
         return self._customer(name)
@@ -162,10 +153,10 @@ class _Look:
     def _customer(self, name: str) -> Decider:
         # How the trail names a contact who uses the portal is UNVERIFIED. Only an address identifies one.
         company = self._company
-        found = self._people.contact_by_address(name, company) if "@" in name and company is not None else None
+        found = self._reader.people.contact_by_address(name, company) if "@" in name and company is not None else None
         if found is None:
             return f"{_quoted(name)}, who set it, is no member and no address of a contact of this company"
-        if self._mapping.approval.approvers.who == "psa" and not found.types & self._names.contact_types:
+        if self._reader.mapping.approval.approvers.who == "psa" and not found.types & self._names.contact_types:
             return f"{_quoted(name)}, who set it, has none of approval.contact_types"
         return found.person
 
@@ -176,11 +167,11 @@ class _Look:
     ) -> ApprovalReading:
         found = None
         if entries is not None:
-            wordings = self._mapping.approval.trail.wordings
-            found = find_decision(carrier, entries, wordings=wordings, ours=self._ours)
+            wordings = self._reader.mapping.approval.trail.wordings
+            found = find_decision(carrier, entries, wordings=wordings, ours=self._reader.ours)
             changed = updated(self._record)
-            recently = changed is not None and self._now - changed < TRAIL_MAY_BE_LATE
-            if isinstance(found, NotShown) and carrier.sign is Sign.YES and recently:
+            recently = changed is not None and abs(self._now - changed) < TRAIL_MAY_BE_LATE
+            if isinstance(found, NotShown) and carrier.sign in (Sign.YES, Sign.NO) and recently:
                 raise TemporaryError(
                     f"ConnectWise's audit trail does not show yet what ticket {self._id} shows. It is looked at again "
                     "in a moment.",
@@ -208,7 +199,7 @@ class _Look:
 
     def _notes(self) -> list[Record]:
         if self._fetched is None:
-            self._fetched = self._api.everything(f"service/tickets/{self._id}/notes")
+            self._fetched = self._reader.api.everything(f"service/tickets/{self._id}/notes")
         return self._fetched
 
     def _trail(self) -> tuple[Entry, ...] | None:
@@ -218,7 +209,7 @@ class _Look:
         try:
             for page in range(1, MOST_TRAIL_PAGES + 1):
                 wanted = {"type": "Ticket", "id": str(self._id), "page": str(page), "pageSize": str(TRAIL_PAGE)}
-                reply = self._api.get("system/audittrail", wanted)
+                reply = self._reader.api.get("system/audittrail", wanted)
                 rows = records(reply.body)
                 found += read_entries(rows)
                 more = len(rows) >= TRAIL_PAGE if reply.says_more is None else reply.says_more

@@ -155,8 +155,8 @@ def author_ids(note: Record) -> frozenset[str]:
 
 
 def author_name(note: Record) -> str:
-    """The identifier of the member who wrote it, folded; empty for a contact's."""
-    return (text(inner(note, "member"), "identifier") or text(note, "createdBy")).strip().casefold()
+    """By whom it was written, folded: `createdBy`, since `member` can be set to somebody else."""
+    return (text(note, "createdBy") or text(inner(note, "member"), "identifier")).strip().casefold()
 
 
 def written_at(note: Record) -> datetime | None:

@@ -35,7 +35,8 @@ class Writer:
                 self._book(key, note)
             except (Refused, Forbidden, NotThere) as failure:
                 fetch_ticket(self._api, key)  # raises TicketGone where that is why
-                text_ = f"{text_}\n(The time could not be booked: {_first_sentence(str(failure))})"
+                if not note.public:
+                    text_ = f"{text_}\n(The time could not be entered: {_first_sentence(str(failure))})"
         try:
             self._api.post(
                 f"service/tickets/{key}/notes",
