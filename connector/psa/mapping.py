@@ -328,7 +328,7 @@ class BusinessHoursRules(Section):
     @field_validator("start", "end", mode="before")
     @classmethod
     def _text(cls, value: object) -> object:
-        # YAML reads an unquoted 17:00 as the number 1020.
+        # A plain 8 would be eight seconds after midnight.
         if not isinstance(value, str | time):
             raise ValueError('write a time of day in quotes, such as "08:00"')
         return value
