@@ -34,8 +34,8 @@ def make_venv(folder: Path, *requirements: str) -> Path:
 def unpack_npm(folder: Path, package: str, inside: str) -> Path:
     """What lies under `inside` of a package from npm, without what it depends on; the package's folder.
 
-    Skips, or fails, as `make_venv` does, where npm cannot reach its registry. Node.js is nothing that this project needs,
-    so without it the test is skipped even under `REQUIRE_ALL=1`; clients in Python do the same there.
+    Skips, or fails, as `make_venv` does, where npm cannot reach its registry. Node.js is nothing that this project
+    needs, so without it the test is skipped even under `REQUIRE_ALL=1`; clients in Python do the same there.
     """
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
