@@ -76,6 +76,20 @@ def ticket_columns(desk: ConnectWiseDesk) -> dict[str, Getter]:
     return columns
 
 
+DATES = frozenset({"lastupdated", "dateentered", "closeddate"})
+FLAGS = frozenset({"closedflag", "approved", "hasmergedchildticketflag"})
+
+
+def kind_of(path: str, columns: Mapping[str, Getter]) -> type:
+    """What a ticket's field holds: a date, a flag, a number or text."""
+    if path in DATES:
+        return datetime
+    if path in FLAGS:
+        return bool
+    # A reference is its number.
+    return float if path.endswith("id") or f"{path}/id" in columns else str
+
+
 def chosen_tickets(desk: ConnectWiseDesk, query: Mapping[str, str]) -> list[Ticket]:
     """Those that `conditions` and `customFieldConditions` want, by number.
 
@@ -83,7 +97,8 @@ def chosen_tickets(desk: ConnectWiseDesk, query: Mapping[str, str]) -> list[Tick
         Rejected: A condition cannot be read, or names an unknown field.
     """
     expression = parse(query.get("conditions", ""))
-    test = compiled(expression, ticket_columns(desk))
+    columns = ticket_columns(desk)
+    test = compiled(expression, columns, {path: kind_of(path, columns) for path in columns})
     custom = parse(query.get("customfieldconditions", ""))
     child = _custom_test(desk, custom)
     if query.get("childconditions"):

@@ -87,20 +87,27 @@ def parse(text: str) -> Expression | None:
     return expression
 
 
-def compiled(expression: Expression | None, fields: Mapping[str, Getter]) -> Test:
+def compiled(
+    expression: Expression | None, fields: Mapping[str, Getter], kinds: Mapping[str, type] | None = None
+) -> Test:
     """A test of one record. `fields` says by lower-case path how each field is read.
 
+    `kinds` says what a field holds, so that a comparison that does not fit is refused even where there is no record;
+    without it, it is refused by the first record that is compared.
+
     Raises:
-        Rejected: A field is not known.
+        Rejected: A field is not known, or the value is of another kind.
     """
+    kinds = kinds or {}
     if expression is None:
         return lambda _record: True
     if isinstance(expression, Comparison):
         getter = fields.get(expression.path)
         if getter is None:
             raise unrecognised(expression.path)
+        _require_kind(expression, kinds.get(expression.path))
         return _compared(expression, getter)
-    tests = [compiled(part, fields) for part in expression.parts]
+    tests = [compiled(part, fields, kinds) for part in expression.parts]
     if expression.word == "and":
         return lambda record: all(test(record) for test in tests)
     return lambda record: any(test(record) for test in tests)
@@ -144,6 +151,12 @@ def _compared(comparison: Comparison, getter: Getter) -> Test:
         return compare(left, wanted)
 
     return _unless_unset(getter, fits)
+
+
+def _require_kind(comparison: Comparison, kind: type | None) -> None:
+    values = comparison.value if comparison.operator == "in" else (comparison.value,)
+    if kind is not None and any(value is not None and _kind(value) is not kind for value in values):
+        raise Rejected(400, "ApiFindCondition", f"{comparison.path}: {LITERALS}")
 
 
 def _unless_unset(getter: Getter, test: Callable[[Value], bool]) -> Test:

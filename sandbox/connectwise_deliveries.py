@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from sandbox.connectwise_desk import ConnectWiseDesk
 from sandbox.connectwise_json import ticket_row
 from sandbox.connectwise_records import Actor, Callback, Ticket
+from sandbox.faults import Faults
 
 TIMEOUT_SECONDS = 5
 TRIED_AGAIN = (404, 409, 419, 429)
@@ -37,7 +38,10 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass
 class Delivery:
-    """One message. `outcome` is `waiting`, `delivered`, `lost`, `refused` or `not loopback`."""
+    """One message. `outcome` is `waiting`, `delivered`, `lost`, `refused` or `not loopback`.
+
+    `fault` is what was done to it on purpose: `lost`, `twice` or `late`.
+    """
 
     callback_id: int
     ticket_id: int
@@ -48,6 +52,7 @@ class Delivery:
     status: int | None = None
     outcome: str = "waiting"
     forged: str = "none"
+    fault: str | None = None
 
 
 class Deliveries:
@@ -57,10 +62,17 @@ class Deliveries:
         desk: Gives the desk of today: a reset makes a new one.
         site: Gives the address under which this ConnectWise answers.
         company: The login company.
+        faults: Gives the faults of today: system `webhook`, matched in "POST connectwise updated 7600".
     """
 
-    def __init__(self, desk: Callable[[], ConnectWiseDesk], site: Callable[[], str], company: str) -> None:
-        self.desk, self.site, self.company = desk, site, company
+    def __init__(
+        self,
+        desk: Callable[[], ConnectWiseDesk],
+        site: Callable[[], str],
+        company: str,
+        faults: Callable[[], Faults],
+    ) -> None:
+        self.desk, self.site, self.company, self.faults = desk, site, company, faults
         self.sent: deque[Delivery] = deque(maxlen=1000)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,7 +102,8 @@ class Deliveries:
             forged=forged,
         )
         self.sent.append(delivery)
-        if self.desk().habits.callbacks == "lose" and forged == "none":
+        wait = self._suffer(delivery) if forged == "none" else 0.0
+        if delivery.fault == "lost":
             delivery.outcome = "lost"
             return delivery
         body = self._body(callback, delivery, member, key_url)
@@ -103,10 +116,25 @@ class Deliveries:
         except RuntimeError:
             delivery.outcome = "lost"
             return delivery
-        task = loop.create_task(self._deliver(delivery, body, headers))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for _ in range(2 if delivery.fault == "twice" else 1):
+            task = loop.create_task(self._deliver(delivery, body, headers, wait))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return delivery
+
+    def _suffer(self, delivery: Delivery) -> float:
+        """Let a fault or bad luck befall it; the seconds that it is late."""
+        if self.desk().habits.callbacks == "lose":
+            delivery.fault = "lost"
+            return 0.0
+        faults = self.faults()
+        fault = faults.next_for("webhook", f"POST connectwise {delivery.action} {delivery.ticket_id}", chance=False)
+        if fault is not None:
+            delivery.fault = fault.kind
+        else:
+            odds = (("lost", 0.03), ("twice", 0.03), ("late", 0.05))
+            delivery.fault = next((kind for kind, chance in odds if faults.chance(f"callback {kind}", chance)), None)
+        return (fault.seconds if fault else 1.0) if delivery.fault == "late" else 0.0
 
     def _wants(self, callback: Callback, ticket: Ticket) -> bool:
         if callback.type != "ticket" or callback.inactive:
@@ -137,7 +165,8 @@ class Deliveries:
         }
         return json.dumps(message).encode()
 
-    async def _deliver(self, delivery: Delivery, body: bytes, headers: dict[str, str]) -> None:
+    async def _deliver(self, delivery: Delivery, body: bytes, headers: dict[str, str], late: float) -> None:
+        await asyncio.sleep(late)
         if not _is_loopback(delivery.url):
             delivery.outcome = "not loopback"
             return

@@ -153,6 +153,8 @@ class ConnectWiseDesk:
             source_id=source_id,
         )
         self.next_ticket += 1
+        if self.is_closed(ticket):
+            ticket.closed_at, ticket.closed_by = now, actor.identifier
         self.tickets.add(ticket)
         ticket.audit.append(AuditEntry("Created", "", f"Ticket {ticket.id} has been created.", now, actor))
         if details:

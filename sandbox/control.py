@@ -19,7 +19,8 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox.connectwise_control import ConnectWiseControl
+from sandbox.connectwise_control import ConnectWiseTickets
+from sandbox.connectwise_control_setup import ConnectWiseSetup
 from sandbox.control_call import Handler, careful_with, object_of
 from sandbox.control_customers import Customers
 from sandbox.control_halo import HaloControl
@@ -71,7 +72,8 @@ class Control:
             ("POST", "/control/reset", self.reset),
             *Tickets(self.world).routes(),
             *HaloControl(self.world).routes(),
-            *ConnectWiseControl(self.world).routes(),
+            *ConnectWiseTickets(self.world).routes(),
+            *ConnectWiseSetup(self.world).routes(),
             ("GET", "/control/mails", self.list_mails),
             ("DELETE", "/control/mails", self.delete_mails),
             ("GET", "/control/mails/{id:int}/html", self.mail_html),

@@ -159,7 +159,9 @@ class World:
         crowd.add_customers(
             self.directory, self.desk, self.seed, count=self.extra_tenants, users=self.extra_users, now=self.now()
         )
-        self.deliveries = Deliveries(lambda: self.connectwise, lambda: self.connectwise_url, known.connectwise_company)
+        self.deliveries = Deliveries(
+            lambda: self.connectwise, lambda: self.connectwise_url, known.connectwise_company, lambda: self.faults
+        )
         self.connectwise = connectwise_seed.connectwise(self.directory, now=self.now, announce=self.deliveries.announce)
         self.faults = Faults(seed=self.seed, gentle=self.gentle)
         self.record = Record()
