@@ -16,7 +16,8 @@ import requests
 from responses import RequestsMock, matchers
 
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
-from connector.http import LONGEST_RETRY_AFTER, TRIES, USER_AGENT, Answer, Http, MsalTransport, Pace, read_retry_after
+from connector.http import LONGEST_RETRY_AFTER, TRIES, USER_AGENT, Answer, Http, MsalTransport, read_retry_after
+from connector.pacing import Pace
 
 URL = "https://psa.example.com/api/tickets"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -22,7 +22,8 @@ from connector.config import HttpSection, Place
 from connector.config.budget import LEAST_CALLS, Budget
 from connector.core.ports import Psa
 from connector.errors import ConfigError, PermanentError, TemporaryError
-from connector.http import LONGEST_WAIT_INSIDE_A_CALL, TRIES, WAITING_AT_ONCE, Http, Spending
+from connector.http import TRIES, Http
+from connector.pacing import LONGEST_WAIT_INSIDE_A_CALL, WAITING_AT_ONCE, Spending
 from connector.psa.halopsa import HaloPsa
 from connector.psa.requesttracker import RequestTracker
 

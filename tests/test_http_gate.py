@@ -14,7 +14,8 @@ from responses import RequestsMock
 from structlog.testing import capture_logs
 
 from connector.errors import TemporaryError
-from connector.http import LONGEST_WAIT_INSIDE_A_CALL, WAITING_AT_ONCE, Http, MsalTransport
+from connector.http import Http, MsalTransport
+from connector.pacing import LONGEST_WAIT_INSIDE_A_CALL, WAITING_AT_ONCE
 
 URL = "https://graph.example.com/v1.0/users"
 OTHER = "https://graph.example.com/v1.0/organization"

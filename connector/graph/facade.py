@@ -24,7 +24,8 @@ from connector.graph.permissions import sets_of
 from connector.graph.report import CredentialLine, TenantReport, credential_findings
 from connector.graph.reset import Resetter
 from connector.graph.signin import App, Registration, SignIn
-from connector.http import Http, Pace
+from connector.http import Http
+from connector.pacing import Pace
 
 METHOD_CALLS = 5
 METHOD_WINDOW = timedelta(seconds=11)

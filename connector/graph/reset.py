@@ -26,7 +26,7 @@ from connector.graph.facts import moment, object_id
 from connector.graph.methods import Method, read_methods
 from connector.graph.permissions import ANY_METHOD, LIST_METHODS, enough
 from connector.graph.refusals import Meaning
-from connector.http import Pace
+from connector.pacing import Pace
 
 SET_PASSWORD = ("User-PasswordProfile.ReadWrite.All",)
 REVOKE_SESSIONS = enough("User.RevokeSessions.All")
