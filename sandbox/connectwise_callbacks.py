@@ -52,7 +52,7 @@ class Callbacks(Call):
             raise Rejected(400, "InvalidObject", "callbackEntry object is invalid", problems)
         desk = self.desk
         object_id = body["objectId"] or 1
-        # Whether the URL counts too is not known; the strict reading lets a second one in only where it differs.
+        # Whether the URL counts too is not known; here two systems can each have a callback of the same level.
         same = (body["type"], body["level"], object_id, body["url"])
         if any(same == (one.type, one.level, one.object_id, one.url) for one in desk.callbacks.values()):
             row = _row("ObjectExists", "A matching callback entry already exists", "objectId")
