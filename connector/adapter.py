@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol, runtime_checkable
 
 from connector.config import Budget, GraphSection, HttpSection, Place, TenantSection
 from connector.core.ports import Clock
@@ -54,3 +55,18 @@ class Surroundings:
             refuse_sandbox=self.place.production,
             budget=budget,
         )
+
+
+@runtime_checkable
+class CallbackPsa(Protocol):
+    """A PSA that can be told through its own API to push to us; see `connector psa register-callback`."""
+
+    def register_callback(self, url: str) -> str:
+        """Have the PSA push what happens to its tickets to `url`; what was done, in a sentence.
+
+        A repeat changes nothing, and says so.
+
+        Raises:
+            ConfigError: The PSA cannot push there.
+            PermanentError, AuthenticationError, TemporaryError: The PSA does not take it, or cannot be asked.
+        """

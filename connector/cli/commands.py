@@ -27,6 +27,7 @@ from connector.cli.checking import (
     say_well_formed,
 )
 from connector.cli.printing import counted, print_findings, print_json, print_table
+from connector.cli.psa import psa_app
 from connector.cli.wording import case_facts, in_words, print_case, print_moment
 from connector.errors import ConfigError, ConnectorError
 
@@ -49,6 +50,7 @@ audit_app = typer.Typer(help="The audit: who asked, who approved, what was done.
 mails_app = typer.Typer(help="The mails that people get.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 app.add_typer(mails_app, name="mails")
+app.add_typer(psa_app, name="psa")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 TicketArgument = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's number, or psa:number.")]
