@@ -59,6 +59,10 @@ class CwDesk:
         self.psa = self.again()
 
     @property
+    def parts(self) -> House:
+        return self.world, self.addresses, self.clock
+
+    @property
     def desk(self) -> ConnectWiseDesk:
         return self.world.connectwise
 
