@@ -26,6 +26,7 @@ from sandbox.control_customers import Customers
 from sandbox.control_halo import HaloControl
 from sandbox.control_tickets import Tickets
 from sandbox.control_view import shown_account, shown_ticket
+from sandbox.control_webhooks import Webhooks
 from sandbox.desk_records import NotThere
 from sandbox.faults import Fault
 from sandbox.world import World
@@ -72,6 +73,7 @@ class Control:
             ("POST", "/control/reset", self.reset),
             *Tickets(self.world).routes(),
             *HaloControl(self.world).routes(),
+            *Webhooks(self.world).routes(),
             *ConnectWiseTickets(self.world).routes(),
             *ConnectWiseSetup(self.world).routes(),
             ("GET", "/control/mails", self.list_mails),

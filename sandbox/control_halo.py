@@ -1,4 +1,4 @@
-"""The control port's HaloPSA: how it is configured and behaves, and its webhooks."""
+"""The control port's HaloPSA: how it is configured and behaves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from sandbox.desk_records import (
     Workflow,
     WorkflowStep,
 )
-from sandbox.halo_webhooks import Webhook, postman_of
 from sandbox.world import World
 
 RULES = ("refuse", "undo", "ignore")
@@ -44,6 +43,7 @@ class HaloControl:
         return [
             ("GET", "/control/halo", self.overview),
             ("POST", "/control/halo/habits", self.habits),
+            ("POST", "/control/halo/other-calls", self.other_calls),
             ("POST", "/control/halo/statuses", self.add_status),
             ("POST", "/control/halo/outcomes", self.add_outcome),
             ("POST", "/control/halo/fields", self.add_field),
@@ -55,13 +55,6 @@ class HaloControl:
             ("PATCH", "/control/halo/processes/{name}", self.patch_process),
             ("POST", "/control/halo/users", self.add_user),
             ("PATCH", "/control/halo/users/{id:int}", self.patch_user),
-            ("GET", "/control/halo/webhooks", self.list_webhooks),
-            ("POST", "/control/halo/webhooks", self.add_webhook),
-            ("PATCH", "/control/halo/webhooks/{id}", self.patch_webhook),
-            ("DELETE", "/control/halo/webhooks/{id}", self.delete_webhook),
-            ("GET", "/control/halo/deliveries", self.list_deliveries),
-            ("DELETE", "/control/halo/deliveries", self.delete_deliveries),
-            ("POST", "/control/halo/deliveries/{id}/resend", self.resend),
         ]
 
     async def overview(self, _request: Request) -> Response:
@@ -77,6 +70,13 @@ class HaloControl:
         """Set any of `halo_habits.HaloHabits`."""
         self.world.desk.habits = replace(self.world.desk.habits, **await object_of(request))
         return JSONResponse(asdict(self.world.desk.habits))
+
+    async def other_calls(self, request: Request) -> Response:
+        """`{count}`: the customer's other tools made so many calls just now, out of the same allowance."""
+        limits = self.world.limits
+        for _ in range(int((await object_of(request))["count"])):
+            self.world.throttled("halo", requests=limits.halo_requests, window_seconds=limits.halo_window_seconds)
+        return JSONResponse({})
 
     # -- configuration ------------------------------------------------------------------------------------------
 
@@ -224,55 +224,6 @@ class HaloControl:
         _change_user(contact, await object_of(request))
         return JSONResponse(asdict(contact))
 
-    # -- webhooks -----------------------------------------------------------------------------------------------
-
-    async def list_webhooks(self, _request: Request) -> Response:
-        return JSONResponse([_shown_webhook(one) for one in postman_of(self.world).webhooks.values()])
-
-    async def add_webhook(self, request: Request) -> Response:
-        """`{url, username, password, payload, events, types, batch_seconds}`.
-
-        `payload` is small, full, event or batch; `types` are names of ticket types.
-        """
-        body = await object_of(request)
-        webhook = Webhook(**self._webhook_keys(body))
-        postman_of(self.world).add(webhook)
-        return JSONResponse(_shown_webhook(webhook), status_code=201)
-
-    async def patch_webhook(self, request: Request) -> Response:
-        postman = postman_of(self.world)
-        before = self._webhook(request)
-        postman.webhooks[before.id] = replace(before, **self._webhook_keys(await object_of(request)))
-        return JSONResponse(_shown_webhook(postman.webhooks[before.id]))
-
-    async def delete_webhook(self, request: Request) -> Response:
-        del postman_of(self.world).webhooks[self._webhook(request).id]
-        return JSONResponse({})
-
-    async def list_deliveries(self, _request: Request) -> Response:
-        return JSONResponse([asdict(one) for one in postman_of(self.world).log])
-
-    async def delete_deliveries(self, _request: Request) -> Response:
-        postman_of(self.world).log.clear()
-        return JSONResponse({})
-
-    async def resend(self, request: Request) -> Response:
-        return JSONResponse(asdict(postman_of(self.world).resend(request.path_params["id"])), status_code=201)
-
-    def _webhook(self, request: Request) -> Webhook:
-        webhook = postman_of(self.world).webhooks.get(request.path_params["id"])
-        if webhook is None:
-            raise NotThere(f"webhook {request.path_params['id']!r}")
-        return webhook
-
-    def _webhook_keys(self, body: dict[str, Any]) -> dict[str, Any]:
-        keys = dict(body)
-        if "events" in keys:
-            keys["events"] = tuple(str(one) for one in keys["events"])
-        if "types" in keys:
-            keys["types"] = tuple(self.world.desk.type_named(str(one)).id for one in keys["types"])
-        return keys
-
 
 def _step(desk: Desk, number: int, body: Mapping[str, Any]) -> ApprovalStep:
     """`{name, awaiting, approved, rejected, none, approvers, cab, votes_to_accept, votes_to_reject, automatic, adhoc}`.
@@ -363,19 +314,6 @@ def _change_user(contact: Contact, body: Mapping[str, Any]) -> None:
     for key, value in body.items():
         attribute, read = USER_KEYS[key]
         setattr(contact, attribute, read(value))
-
-
-def _shown_webhook(webhook: Webhook) -> dict[str, Any]:
-    return {
-        "id": webhook.id,
-        "url": webhook.url,
-        "username": webhook.username,
-        "payload": webhook.payload,
-        "events": list(webhook.events),
-        "types": list(webhook.types),
-        "active": webhook.active,
-        "batch_seconds": webhook.batch_seconds,
-    }
 
 
 def _made(record: Any) -> Response:

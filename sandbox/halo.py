@@ -65,6 +65,9 @@ class Halo:
         """Client credentials, with or without `?tenant=`. A wrong secret answers 401 `invalid_client`."""
         if f"/{request.path_params['place']}" != self.world.desk.habits.auth_path.lower():
             return PlainTextResponse("Not found", status_code=404)
+        wanted, named = self.world.desk.habits.tenant, request.query_params.get("tenant")
+        if wanted and named is not None and named != wanted:
+            return PlainTextResponse("Internal Server Error", status_code=500)
         form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
         known = self.world.credentials
         if form.get("grant_type") != "client_credentials":

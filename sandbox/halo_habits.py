@@ -18,7 +18,9 @@ class HaloHabits:
     `result` holds while a vote is awaited; None leaves it out. `comment_in`: which property holds the approver's
     words. `sentinel_dates`: dates that were never set are told as a day in 1900 instead of left out. `auth_path`:
     where the token endpoint is, as `GET /api/authinfo` tells. `without_teams`: the API agent is in no team, so lists of
-    tickets are empty and a ticket is refused with 403, the commonest mistake at set-up.
+    tickets are empty and a ticket is refused with 403, the commonest mistake at set-up. `exclusive_bounds`: a ticket
+    that changed at exactly `lastupdatefromdate` is not listed. `tenant`: the only `?tenant=` that the token endpoint
+    takes, another answers 500; empty: any.
     """
 
     older_build: bool = False
@@ -30,6 +32,8 @@ class HaloHabits:
     sentinel_dates: bool = False
     auth_path: str = "/auth"
     without_teams: bool = False
+    exclusive_bounds: bool = False
+    tenant: str = ""
 
     def __post_init__(self) -> None:
         if self.value_shape not in SHAPES:

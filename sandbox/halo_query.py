@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.desk import Desk
@@ -19,6 +19,7 @@ from sandbox.halo_request import is_true, moment_in, numbers_in
 Query = Mapping[str, str]
 Test = Callable[[Ticket], bool]
 
+LEAST = timedelta(milliseconds=1)
 CONTAINS, EQUALS = 4, 2
 """`filter_type` of an advanced search. Source: CIPP-API and a Rust client."""
 
@@ -60,7 +61,7 @@ def _tests(desk: Desk, query: dict[str, str]) -> list[Test]:
         tests.append(lambda ticket: not desk.is_closed(ticket))
     if is_true(query.get("closed_only")):
         tests.append(desk.is_closed)
-    tests += _date_tests(query)
+    tests += _date_tests(query, exclusive=desk.habits.exclusive_bounds)
     if search := query.get("search", "").lower():
         tests.append(lambda ticket: search in ticket.summary.lower() or search == str(ticket.id))
     if summary := query.get("search_summary", "").lower():
@@ -82,17 +83,17 @@ def _text_test(read: Callable[[Ticket], object], fits: Callable[[str], bool]) ->
     return lambda ticket: fits(str(read(ticket)))
 
 
-def _date_tests(query: dict[str, str]) -> list[Test]:
-    """Changed since and until, both bounds inclusive (*a guess*), and the dates that `datesearch` names.
+def _date_tests(query: dict[str, str], *, exclusive: bool) -> list[Test]:
+    """Changed since and until, both bounds inclusive unless a habit says otherwise, and what `datesearch` names.
 
     An unknown `datesearch`, such as the one with two r, is ignored with its dates.
     """
     tests: list[Test] = []
     since, until = moment_in(query, "lastupdatefromdate"), moment_in(query, "lastupdatetodate")
     if since is not None:
-        tests.append(_from(lambda ticket: ticket.updated_at, since))
+        tests.append(_from(lambda ticket: ticket.updated_at, since + LEAST if exclusive else since))
     if until is not None:
-        tests.append(_to(lambda ticket: ticket.updated_at, until))
+        tests.append(_to(lambda ticket: ticket.updated_at, until - LEAST if exclusive else until))
     by_name: dict[str, Callable[[Ticket], datetime | None]] = {
         "dateoccured": lambda ticket: ticket.created_at,
         "datecleared": lambda ticket: ticket.closed_at,

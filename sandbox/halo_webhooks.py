@@ -163,7 +163,7 @@ class Postman:
         delivery = Delivery(str(uuid.uuid4()), webhook.id, first["event"], first["object_id"], body, now)
         self.log.append(delivery)
         fault = self.world.faults.next_for("webhook", f"POST {first['event']}", chance=False)
-        delivery.fault = fault.kind if fault else self._bad_luck()
+        delivery.fault = fault.kind if fault else self.bad_luck()
         if delivery.fault == "lost":
             delivery.state = "lost"
             return delivery
@@ -175,7 +175,8 @@ class Postman:
             self._begin(self._deliver(webhook, again, 0.0))
         return delivery
 
-    def _bad_luck(self) -> str | None:
+    def bad_luck(self) -> str | None:
+        """What goes wrong with this delivery by chance; None in a gentle world."""
         chances = (("lost", 0.03), ("twice", 0.03), ("late", 0.05))
         return next((kind for kind, odds in chances if self.world.faults.chance(f"webhook {kind}", odds)), None)
 

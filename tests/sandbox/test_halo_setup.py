@@ -323,6 +323,37 @@ def test_an_agent_without_teams_sees_empty_lists_and_is_refused_a_ticket(stage: 
     assert stage.halo("GET", "TicketType").status_code == 200
 
 
+def test_another_tenant_answers_500_where_one_is_wanted(stage: Stage) -> None:
+    stage.control("POST", "halo/habits", tenant="msp")
+    known = stage.world.credentials
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": known.halo_client_id,
+        "client_secret": known.halo_client_secret,
+        "scope": "all",
+    }
+    url = f"{stage.addresses.halo}/auth/token"
+    answers = [stage.http.post(url + query, data=form, timeout=10) for query in ("?tenant=other", "?tenant=msp", "")]
+    assert [answer.status_code for answer in answers] == [500, 200, 200]
+    # The vendor's description has no 500.
+    stage.world.record.exchanges.clear()
+
+
+@pytest.mark.parametrize(("exclusive", "found"), [(False, 1), (True, 0)])
+def test_a_change_at_exactly_the_bound_is_listed_or_not(stage: Stage, exclusive: bool, found: int) -> None:
+    stage.control("POST", "halo/habits", exclusive_bounds=exclusive)
+    stage.ticket()
+    bound = stage.clock().strftime("%Y-%m-%dT%H:%M:%S")
+    for name in ("lastupdatefromdate", "lastupdatetodate"):
+        assert stage.halo("GET", f"Tickets?{name}={bound}").json()["record_count"] == found
+
+
+def test_other_tools_use_up_the_same_allowance(stage: Stage) -> None:
+    stage.control("POST", "limits", halo_requests=10)
+    stage.control("POST", "halo/other-calls", count=9)
+    assert [stage.halo("GET", "Status").status_code for _ in range(2)] == [200, 429]
+
+
 def test_a_throttle_may_say_how_long(stage: Stage) -> None:
     stage.control("POST", "halo/habits", retry_after=True)
     stage.control("POST", "limits", halo_requests=1)

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
@@ -14,7 +15,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import requests
 
+from sandbox.halo_webhooks import Postman
+from sandbox.server import running
+from sandbox.world import World
 from tests.sandbox.conftest import DANA, Stage
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "halopsa"
@@ -57,7 +62,7 @@ def receiver() -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True)
     thread.start()
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook/long-and-unguessable"
     yield receiver
@@ -240,3 +245,26 @@ def test_a_deleted_or_switched_off_webhook_sends_nothing(stage: Stage, receiver:
     stage.control("PATCH", f"halo/webhooks/{hooks[1]['id']}", active=False)
     stage.ticket()
     assert stage.control("GET", "halo/deliveries") == []
+
+
+def test_bad_luck_hits_webhooks_in_an_unkind_world_only() -> None:
+    postman = Postman(World(seed=2))
+    unkind = [postman.bad_luck() for _ in range(400)]
+    assert {None, "lost", "twice", "late"} == set(unkind)
+    assert unkind.count(None) > 300
+    gentle = Postman(World(seed=2, gentle=True))
+    assert {gentle.bad_luck() for _ in range(400)} == {None}
+
+
+def test_the_world_ends_while_a_delivery_is_late_and_a_batch_waits() -> None:
+    world = World(gentle=True)
+    with running(world) as addresses, requests.Session() as http:
+        url = f"{addresses.control}/control"
+        for payload in ("small", "batch"):
+            hook = {"url": "http://127.0.0.1:9/", "payload": payload, "batch_seconds": 3600}
+            assert http.post(f"{url}/halo/webhooks", json=hook, timeout=10).ok
+        late = {"system": "webhook", "kind": "late", "delay": 3600, "times": 0}
+        assert http.post(f"{url}/faults", json=late, timeout=10).ok
+        assert http.post(f"{url}/tickets", json={"subject": DANA}, timeout=10).ok
+        log = http.get(f"{url}/halo/deliveries", timeout=10).json()
+        assert [one["state"] for one in log] == ["under way"] * 2
