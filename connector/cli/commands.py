@@ -54,6 +54,10 @@ app.add_typer(psa_app, name="psa")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 TicketArgument = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's number, or psa:number.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Read and decide everything, change nothing outside. Notes say so only where "
+                                         "a mapping has dry_run: true.")
+]  # fmt: skip
 CLAIM_PATIENCE = timedelta(seconds=20)
 
 
@@ -71,7 +75,7 @@ def options(
 
 
 @app.command()
-def run(context: typer.Context) -> None:
+def run(context: typer.Context, dry_run: DryRunOption = False) -> None:
     """Run the service until it is stopped (SIGTERM, Ctrl+C); it finishes what is in hand."""
     from connector.config import split_listen
     from connector.inbound import Inbound, create_app
@@ -83,7 +87,7 @@ def run(context: typer.Context) -> None:
     _start_telemetry(settings)
     with exclusive(settings.database):
         upgrade(settings.database, "connector")
-        outfit = _assemble(settings, place)
+        outfit = _assemble(settings, place, dry_run=dry_run)
         refuse_unknown_names(outfit)
         if settings.database.startswith("sqlite"):  # alone: what a killed process held need not wait
             outfit.store.release_leases()
@@ -117,7 +121,7 @@ def _warn_of_expiry(outfit: Outfit) -> bool:
 
 
 @app.command()
-def once(context: typer.Context, as_json: JsonOption = False) -> None:
+def once(context: typer.Context, dry_run: DryRunOption = False, as_json: JsonOption = False) -> None:
     """Poll everything once, work until nothing is due, then end. For schedulers, and for a first try."""
     from connector.migrations import upgrade
     from connector.runner import stopped_by_signals
@@ -127,7 +131,7 @@ def once(context: typer.Context, as_json: JsonOption = False) -> None:
     _start_telemetry(settings)
     with exclusive(settings.database):  # a daemon that starts meanwhile would take our claims for a dead process's
         upgrade(settings.database, "connector")
-        outfit = _assemble(settings, place)
+        outfit = _assemble(settings, place, dry_run=dry_run)
         refuse_unknown_names(outfit)
         runner = outfit.runner()
         with stopped_by_signals(runner.stop):
@@ -220,6 +224,29 @@ def check(
         typer.echo(f"\n{counted(errors, 'error')}, {counted(warnings, 'warning')}.")
     if errors:
         raise typer.Exit(1)
+
+
+@app.command()
+def rehearse(
+    context: typer.Context,
+    since: Annotated[str, typer.Option("--since", help="How far back (30d, 12h), or a day (2026-11-01).")] = "30d",
+    psa: Annotated[list[str] | None, typer.Option("--psa", help="Only this PSA; may be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay past tickets of your PSA through the rules, and print what would have happened. Changes nothing."""
+    from connector.cli.rehearsing import print_rehearsal, read_since, show_progress
+    from connector.wiring import present
+
+    settings, place = _load(context)
+    start = read_since(since, now=present())
+    unknown = sorted(set(psa or ()) - set(settings.psa))
+    if unknown:
+        raise ConfigError(f"--psa {', '.join(unknown)}: there is no such PSA. There is: {', '.join(settings.psa)}.")
+    _start_telemetry(settings)
+    outfit = _assemble(settings, place)
+    wanted = [one for name, one in outfit.adapters.psas.items() if not psa or name in psa]
+    done = outfit.rehearsal(progress=show_progress).replay(wanted, start)
+    print_rehearsal(done, since=start, as_json=as_json)
 
 
 # ---------------------------------------------------------------- cases
@@ -446,10 +473,10 @@ def _load(context: typer.Context) -> tuple[ConnectorSettings, Place]:
     return load_connector(context.obj)
 
 
-def _assemble(settings: ConnectorSettings, place: Place) -> Outfit:
+def _assemble(settings: ConnectorSettings, place: Place, *, dry_run: bool = False) -> Outfit:
     from connector.wiring import assemble
 
-    return assemble(settings, place)
+    return assemble(settings, place, dry_run=dry_run)
 
 
 def _start_telemetry(settings: ConnectorSettings) -> None:
