@@ -23,12 +23,7 @@ from connector.adapter import Surroundings
 from connector.config import Place, SecretValue, read_yaml
 from connector.core.ports import Psa
 from connector.errors import ConfigError, ConnectorError
-from tests.psa.scrub import AllowList, NotRecorded, Scrubber
-
-
-def named(words: str) -> frozenset[str]:
-    """A list of names, written with blanks in between."""
-    return frozenset(words.split())
+from tests.psa.scrub import AllowList, NotRecorded, Scrubber, named
 
 
 HALOPSA = AllowList(
@@ -36,16 +31,20 @@ HALOPSA = AllowList(
     # Those that the adapter reads, and the envelopes around them.
     keys=named(
         """
-        access_token actionby_application_id actions admin_overridden admin_override_id agent_id agent_name allstatus
-        approval_inprogress approval_process_id approvals approver_note approvers approvers_history
-        auto_approval_to_manager autoapproveforagentlogging autoapproveforapprovalrequestor autoapproveifalreadyapp
-        autoapproveifnoapprovers azureoid buttonname client_id client_name count customfields dateapproved datecreated
-        dateoccurred delegated_by_uid delegated_by_username deleted details display emailaddress expires_in
-        faultapprovalfailed fieldinfo fields flastupdate hasbeenclosed hiddenfromuser id is_mandatory label last_update
-        lastactiondate linked_agent_id merged_into_id name note note_html outcome outcome_id outcomes reason
-        record_count reportedby requesttype result sequence status status_id status_name statusafteraccept statuses
-        step_name steps subject summary ticket_id tickets tickettype_id tickettypes type type_id updated user user_email
-        user_id user_name users value values votes_required_to_accept
+        access_token actionby_agent_id actionby_application_id actionnumber actions adhoc admin_overridden
+        admin_override_id agent agent_id agent_name agents allowadhocapprovers allowall_actions allowall_status
+        allowed_actions allowed_status allstatus always_allow_actions approval_inprogress approval_process_id approvals
+        approver_note approvers approvers_history auto_approval_to_manager autoapproveforagentlogging
+        autoapproveforapprovalrequestor autoapproveifalreadyapp autoapproveifnoapprovers azureoid buttonname cab_id
+        client_id client_name count created_by customfields dateapproved datecreated dateoccured dateoccurred
+        delegated_by_uid delegated_by_username deleted details display email emailaddress expires_in faultapprovalfailed
+        field fieldinfo fields flastupdate hasbeenclosed hiddenfromuser id inactive is_mandatory label last_update
+        lastactiondate linked_agent_id login merged_into_id minapprovers name newstatus note note_html object_id outcome
+        outcome_id outcomes reason record_count reportedby requestor_agent_id requestor_name requestor_user_id
+        requesttype result role_id sequence status status_id status_name statusafteraccept statusafterreject
+        statusawaitingapproval statuses statusifnoapproval step_id step_name steps subject summary team teams ticket_id
+        tickets tickettype_id tickettypes timetaken type type_id updated user user_email user_id user_name users value
+        values votes_required_to_accept votes_required_to_reject who who_agentid workflow_id
         """
     ),
     plain=named(
@@ -55,8 +54,8 @@ HALOPSA = AllowList(
     ),
     segments=named(
         """
-        Actions Agent ApprovalProcess Client FieldInfo Outcome Status TicketApproval TicketType Tickets Users Webhook
-        api auth me token
+        Actions Agent ApprovalProcess Client FieldInfo Outcome Status Team TicketApproval TicketType Tickets Users
+        Webhook Workflow api auth me token
         """
     ),
     parameters=named(
@@ -73,19 +72,23 @@ CONNECTWISE = AllowList(
     host="https://connectwise.example",
     keys=named(
         """
-        Codebase IsCloud VersionCode _info actionType active agreement approved assignedFlag auditSource auditType board
-        boards caption closedDate closedFlag closedStatus communicationItems communicationType company companyId
-        conditions contact contactEmailAddress contactId contactName createdBy customFields customStatusIndicatorName
-        dateCreated dateEntered dateResolved defaultFlag detailDescriptionFlag emailAddress enteredBy entityTypeId
-        externalFlag firstName flag id identifier inactive inactiveFlag initialDescription internalAnalysisFlag
-        internalFlag isIssueFlag issueFlag item lastName lastUpdated member mergedParentTicket message name newValue
-        newValueKey noteType numberOfDecimals oldValue oldValueKey owner parentTicketId primaryEmail recordType
-        resolutionFlag resources source status subType summary team text ticket ticketId type types updatedBy value
+        Codebase IsCloud VersionCode _info actionType active actualHours agreement approved assignedFlag auditSource
+        auditSubType auditType board boards caption chargeToId chargeToType closedDate closedFlag closedStatus code
+        communicationItems communicationType company companyId companyName conditions contact contactEmailAddress
+        contactId contactName count createdBy customFields customStatusIndicatorName dateCreated dateEntered
+        dateResolved defaultFlag description detailDescriptionFlag email emailAddress enteredBy enteredDate entityTypeId
+        errors externalFlag externalXRef field firstName flag id identifier impact inactive inactiveFlag
+        initialDescription internalAnalysisFlag internalFlag isIssueFlag isSelfSuppressedFlag issueFlag item lastName
+        lastUpdated level licenseClass member mergedParentTicket message name newValue newValueKey noteType
+        numberOfDecimals objectId officeEmail oldValue oldValueKey owner parentTicketId payloadVersion poNumber
+        primaryEmail priority recordType resolutionFlag resources severity source status subType summary team text
+        ticket ticketId timeEnd timeStart type types updatedBy value
         """
     ),
     plain=named(
         """
-        Codebase VersionCode auditSource auditType dateCreated dateEntered lastUpdated recordType
+        Codebase VersionCode auditSource auditSubType auditType communicationType dateCreated dateEntered enteredDate
+        lastUpdated licenseClass recordType
         """
     ),
     segments=named(
@@ -100,6 +103,9 @@ CONNECTWISE = AllowList(
         childConditions conditions customFieldConditions deviceIdentifier fields id orderBy page pageId pageSize type
         """
     ),
+    # Of the audit trail: its wording is what nobody has published.
+    worded=("text", "auditType"),
+    named_after=frozenset({"companyinfo"}),
     received=frozenset({"content-type", "date", "retry-after", "api-current-version"}),
 )
 
@@ -144,15 +150,26 @@ def record(name: str, section: Mapping[str, object], around: Surroundings, *, ti
         ConfigError: The section is wrong, or of a kind that is not recorded this way.
         NotRecorded: Something would be changed, is not on the list, or is left in the recording.
     """
-    kind = str(section.get("kind"))
-    if kind not in LISTS:
-        raise ConfigError(f"psa.{name}.kind: {kind} is not recorded this way. Those that are: {', '.join(LISTS)}.")
-    psa: Psa = entry_points(group="connector.psa")[kind].load().from_config(name, section, around)
+    psa = adapter_of(name, section, around)
+    kind = str(section["kind"])
     words = words_of(around.place.folder / str(section["mapping"]))
     allowed = replace(LISTS[kind], words=LISTS[kind].words | words)
     scrubber = Scrubber(allowed, set(secrets_of(section, around.place)), set(hosts_of(section)))
     with recorder(file, scrubber, recording=True):
         return list(tour(psa, ticket))
+
+
+def adapter_of(name: str, section: Mapping[str, object], around: Surroundings) -> Psa:
+    """The adapter of a section.
+
+    Raises:
+        ConfigError: The section is wrong, or of a kind that is not recorded this way.
+    """
+    kind = str(section.get("kind"))
+    if kind not in LISTS:
+        raise ConfigError(f"psa.{name}.kind: {kind} is not recorded this way. Those that are: {', '.join(LISTS)}.")
+    psa: Psa = entry_points(group="connector.psa")[kind].load().from_config(name, section, around)
+    return psa
 
 
 @contextmanager
@@ -195,7 +212,7 @@ def secrets_of(section: Mapping[str, object], place: Place) -> Iterator[str]:
                 yield TypeAdapter(SecretValue).validate_python(value, context=place).reveal()
             else:
                 yield from secrets_of(value, place)
-        elif key in ("client_id", "public_key") and isinstance(value, str):
+        elif key in ("client_id", "public_key", "company") and isinstance(value, str):
             yield value
     company, public = section.get("company"), section.get("public_key")
     private = section.get("private_key")

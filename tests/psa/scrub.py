@@ -39,18 +39,36 @@ LARGEST_NUMBER = 10**9
 """Larger ones may be telephone numbers or keys."""
 DEEPEST = 40
 
+NUMBERED = re.compile(r"[0-9]{1,18}|v[0-9]{1,4}(?:_[0-9a-z]{1,8})*")
+"""Parts of a path that always survive: ids, and versions of an interface."""
 PLAIN = re.compile(r"[A-Za-z0-9 ._:+/-]*")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,7})?)?(Z|[+-]\d\d:\d\d)?)?")
 ADDRESS = re.compile(r"[^\s@<>\"',;:()\[\]\\]+@[^\s@<>\"',;:()\[\]\\]+\.[^\s@<>\"',;:()\[\]\\]+")
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 WEB = re.compile(r"https?://[^\s\"'<>\\]+", re.IGNORECASE)
-EXAMPLE_HOST = re.compile(r"(?:[a-z0-9-]+\.)*(?:example|example\.(?:com|net|org)|test|invalid)\Z")
+EXAMPLE_HOST = re.compile(r"(?:[^\s.@/:]+\.)*(?:example|example\.(?:com|net|org)|test|invalid)\Z")
 OWN_GUID = re.compile(r"00000000-0000-4000-8000-[0-9]{12}")
 SECRET_KEYS = re.compile(
     r"token|secret|passw|private.?key|api.?key|cookie|authorization|signature|\bpin\b", re.IGNORECASE
 )
-RANDOM = re.compile(r"[A-Za-z0-9+/_=.~-]{20,}")
+RANDOM = re.compile(r"[A-Za-z0-9+/_.~-]{20,}")
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}")
+
+
+def named(words: str) -> frozenset[str]:
+    """A list of names, written with blanks in between."""
+    return frozenset(words.split())
+
+
+VOCABULARY = named(
+    """
+    a added an and approval approved at been board by changed cleared closed company contact created custom deleted
+    field for from has in is location merged modified new note of old on opened owner previously priority removed
+    replaced resource service set status summary team that the this ticket to type updated user value was with
+    """
+)
+"""Of the sentences in which a PSA tells what was changed."""
+PUNCTUATION = frozenset(" \n.,:;\"'()[]{}<>=-–→/")
 
 
 class NotRecorded(ValueError):
@@ -65,11 +83,15 @@ class AllowList:
         host: What takes the place of the server's address.
         keys: JSON keys, exactly as written.
         plain: Those keys whose short plain texts (dates, versions, kinds) survive.
+        worded: A key whose texts are sentences of the PSA itself, and another that such an object has: the plain words
+            of the sentence survive, names in it do not.
         words: Texts that survive anywhere, such as the names that a mapping holds.
-        segments: Parts of paths. Numbers always survive.
+        segments: Parts of paths. Numbers and versions always survive.
+        named_after: Those of them that are followed by a name (of a company), which is replaced.
         parameters: Names of query parameters.
         sent, received: Names of headers, lower case.
         tokens: Paths of the calls that fetch a token: the only ones that may send anything but GET.
+        made_up: Hosts that belong to nobody whom a recording could give away, besides the example domains.
     """
 
     host: str
@@ -78,9 +100,12 @@ class AllowList:
     segments: frozenset[str]
     parameters: frozenset[str]
     words: frozenset[str] = frozenset()
+    named_after: frozenset[str] = frozenset()
+    worded: tuple[str, str] | None = None
     sent: frozenset[str] = frozenset({"accept", "content-type"})
     received: frozenset[str] = frozenset({"content-type", "date", "retry-after"})
     tokens: frozenset[str] = frozenset()
+    made_up: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -113,7 +138,12 @@ class Scrubber:
         if request.method != "GET" and not (request.method == "POST" and fetches_token):
             raise NotRecorded(f"a recording only reads: {request.method} was not sent")
         segments = [segment for segment in parts.path.split("/") if segment]
-        if not all(segment in allowed.segments or re.fullmatch(r"[0-9]{1,18}", segment) for segment in segments):
+        segments = [
+            "somebody" if before in allowed.named_after and not {"%", "."} & set(segment) else segment
+            for before, segment in itertools.pairwise(["", *segments])
+        ]
+        known = {*allowed.segments, "somebody"}
+        if not all(segment in known or NUMBERED.fullmatch(segment) for segment in segments):
             raise NotRecorded("a call to a path that is not on the list was not sent: add its parts to segments")
         if parts.hostname and parts.hostname != urlsplit(allowed.host).hostname:
             self.hosts.add(parts.hostname)
@@ -126,7 +156,7 @@ class Scrubber:
             if name in allowed.parameters
         ]
         kept = copy.copy(request)
-        kept.uri = allowed.host + parts.path + (f"?{urlencode(query)}" if query else "")
+        kept.uri = "/".join([allowed.host, *segments]) + (f"?{urlencode(query)}" if query else "")
         kept.headers = {
             name.lower(): self._header(value) for name, value in request.headers.items() if name.lower() in allowed.sent
         }
@@ -205,8 +235,11 @@ class Scrubber:
             return None
         match value:
             case dict():
+                worded, beside = self.allowed.worded or ("", "")
                 return {
-                    name: self._value(inner, name, depth + 1)
+                    name: self._sentence(inner)
+                    if name == worded and beside in value and isinstance(inner, str)
+                    else self._value(inner, name, depth + 1)
                     for name, inner in value.items()
                     if name in self.allowed.keys
                 }
@@ -231,6 +264,24 @@ class Scrubber:
             if shape(text):
                 return self._placeholder(kind, text, make)
         return self._placeholder("text", text, lambda number: f"text {number}")
+
+    def _sentence(self, text: str) -> str:
+        """A sentence of the PSA's own: everyday words of such sentences, known names as elsewhere, `x` for the rest."""
+        known = {one: placeholder for (kind, one), placeholder in self._known.items() if kind in ("word", "text")}
+        known |= {word: word for word in self.allowed.words}
+        names = "|".join(
+            rf"(?<!\w){re.escape(one)}(?!\w)" for one in sorted(known, key=len, reverse=True) if one.strip()
+        )
+
+        def part(match: re.Match[str]) -> str:
+            found = match[0]
+            if found in known:
+                return known[found]
+            if found.isalpha():
+                return found if found.casefold() in VOCABULARY else "x"
+            return "0" if found.isdigit() else found if found in PUNCTUATION else ""
+
+        return re.sub(f"{names}|[^\\W\\d_]+|\\d+|." if names else r"[^\W\d_]+|\d+|.", part, text, flags=re.DOTALL)
 
     def _placeholder(self, kind: str, text: str, make: Callable[[int], str]) -> str:
         known = (kind, text.strip().casefold() if kind == "address" else text)
@@ -269,18 +320,19 @@ class Scrubber:
             folded = seen.casefold()
             if any(form in folded for form in forms):
                 yield "a known secret"
-            if any(host.casefold() in folded for host in self.hosts if not EXAMPLE_HOST.fullmatch(host.casefold())):
+            if any(host.casefold() in folded for host in self.hosts if not self._made_up(host)):
                 yield "the name of a server"
-            if any(
-                not EXAMPLE_HOST.fullmatch(one.rpartition("@")[2].strip(".").lower()) for one in ADDRESS.findall(seen)
-            ):
+            if any(not self._made_up(one.rpartition("@")[2].strip(".")) for one in ADDRESS.findall(seen)):
                 yield "an e-mail address"
-            if any(not _is_example(one) for one in WEB.findall(seen)):
+            if any(not self._made_up(_host_of(one)) for one in WEB.findall(seen)):
                 yield "a web address"
             if JWT.search(seen) or any(_looks_random(self._unknown_part(one)) for one in RANDOM.findall(seen)):
                 yield "a long random-looking string"
             if any(not OWN_GUID.fullmatch(one) for one in GUID.findall(seen)):
                 yield "a GUID"
+
+    def _made_up(self, host: str) -> bool:
+        return bool(EXAMPLE_HOST.fullmatch(host.lower())) or host.lower() in self.allowed.made_up
 
     def _unknown_part(self, run: str) -> str:
         """A run without the names that are on the list: paths and long keys are made of them."""
@@ -302,21 +354,21 @@ _KINDS: tuple[tuple[str, Callable[[str], object], Callable[[int], str]], ...] = 
 )
 
 
-def _is_example(address: str) -> bool:
+def _host_of(address: str) -> str:
     try:
-        return bool(EXAMPLE_HOST.fullmatch((urlsplit(address).hostname or "").lower()))
+        return urlsplit(address).hostname or ""
     except ValueError:
-        return False
+        return ""
 
 
 def _looks_random(text: str) -> bool:
     """Long runs that change between small letters, capitals and digits as no word does: keys, tokens, hashes."""
-    for run in re.findall(r"[A-Za-z0-9+/_=~-]{20,}", text):
+    for run in re.findall(r"[A-Za-z0-9+/_~-]{20,}", text):
         if OWN_GUID.fullmatch(run) or MOMENT.fullmatch(run):
             continue
         kinds = ["a" if one.islower() else "A" if one.isupper() else "0" for one in run if one.isalnum()]
         changes = sum(before != after for before, after in itertools.pairwise(kinds))
-        if (len(kinds) >= 16 and changes >= len(kinds) / 5) or re.search("[0-9]{20}", run):
+        if (len(kinds) >= 16 and changes >= len(kinds) / 4) or re.search("[0-9]{20}", run):
             return True
         counts = Counter(run)
         entropy = -sum(n / len(run) * math.log2(n / len(run)) for n in counts.values())

@@ -18,12 +18,12 @@ from vcr.request import Request
 from connector.adapter import Surroundings
 from connector.config import HttpSection, Place
 from connector.errors import ConfigError
-from connector.psa.halopsa import HaloPsa
 from sandbox.server import Addresses, running
 from sandbox.world import World
+from tests.psa.connectwise_desk import CwDesk
 from tests.psa.halopsa_desk import HaloDesk
 from tests.psa.halopsa_make import ROOT, MovableClock
-from tests.psa.recording import HALOPSA, LISTS, record, recorder, secrets_of, tour, words_of
+from tests.psa.recording import LISTS, adapter_of, record, recorder, secrets_of, tour, words_of
 from tests.psa.scrub import AllowList, NotRecorded, Scrubber
 
 LIST = AllowList(
@@ -160,6 +160,17 @@ def test_texts_become_placeholders_of_their_kind_the_same_for_the_same(scrubber:
         "text 2",
     ]
     assert kept(scrubber, {"items": ["dana@contoso.com", "DANA@contoso.com "]})["items"] == ["person1@example.com"] * 2
+
+
+def test_a_sentence_of_the_psa_keeps_its_wording_and_no_name(secret: str) -> None:
+    scrubber = Scrubber(replace(LIST, keys=LIST.keys | {"text", "auditType"}, worded=("text", "auditType")))
+    kept(scrubber, {"items": ["Waiting", "Dana O'Neil"]})
+    said = f'Status has been changed from "Waiting" to "Password Reset" by Dana O\'Neil (Zoë, 2026, {secret}, a@b.de)'
+    after = kept(scrubber, {"text": said, "auditType": "x"})["text"]
+    assert after.startswith('Status has been changed from "word1" to "Password Reset" by text 1 (x, 0, ')
+    for gone in ("Dana", "Neil", "Zoë", "2026", secret, "@"):
+        assert gone not in after
+    assert kept(scrubber, {"text": "changed by Dana"}) == {"text": "text 2"}, "what a person wrote is no such sentence"
 
 
 def test_a_plain_key_keeps_dates_and_versions_only(scrubber: Scrubber, secret: str) -> None:
@@ -319,7 +330,7 @@ def test_every_secret_of_a_section_is_known_beforehand(secret: str) -> None:
         "push": {"token": {"env": "KEY"}},
     }
     found = set(secrets_of(section, Place(folder=Path(), production=False, environ={"KEY": secret})))
-    assert found == {"pub-12345", secret, base64.b64encode(f"msp+pub-12345:{secret}".encode()).decode()}
+    assert found == {"msp", "pub-12345", secret, base64.b64encode(f"msp+pub-12345:{secret}".encode()).decode()}
 
 
 # ---------------------------------------------------------------- a whole tour, against the imitation
@@ -332,27 +343,37 @@ def imitation() -> Iterator[tuple[World, Addresses]]:
         yield world, addresses
 
 
-@pytest.fixture
-def ticket(imitation: tuple[World, Addresses]) -> str:
+Section = dict[str, object]
+
+
+@pytest.fixture(params=["halopsa", "connectwise"])
+def asked(imitation: tuple[World, Addresses], request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Section, str]:
+    """The section of an imitated PSA, and an approved ticket in it."""
     world, addresses = imitation
     world.reset()
-    desk = HaloDesk(world, addresses, MovableClock())
-    made = desk.add_ticket(subject="dana@contoso.com", reason="Dana's phone is +44 20 7946 0001")
-    desk.approve(made, comment="spoke to Dana")
-    return made
-
-
-def section_of(imitation: tuple[World, Addresses], folder: Path) -> dict[str, object]:
-    world, addresses = imitation
-    (folder / "halo.secret").write_text(world.credentials.halo_client_secret)
-    (folder / "mapping.yaml").write_text((ROOT / "mappings" / "halopsa.yaml").read_text(encoding="utf-8"))
-    return {
-        "kind": "halopsa",
-        "url": addresses.halo,
-        "client_id": world.credentials.halo_client_id,
-        "client_secret": {"file": "halo.secret"},
-        "mapping": "mapping.yaml",
-    }
+    known, clock = world.credentials, MovableClock()
+    mapping = (ROOT / "mappings" / f"{request.param}.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mapping.yaml").write_text(mapping, encoding="utf-8")
+    section: Section
+    desk: HaloDesk | CwDesk
+    if request.param == "halopsa":
+        desk = HaloDesk(world, addresses, clock)
+        secret = known.halo_client_secret
+        section = {"url": addresses.halo, "client_id": known.halo_client_id, "client_secret": {"file": "psa.secret"}}
+    else:
+        desk = CwDesk(world, addresses, clock)
+        secret = known.connectwise_private_key
+        section = {
+            "url": addresses.connectwise,
+            "company": known.connectwise_company,
+            "public_key": known.connectwise_public_key,
+            "private_key": {"file": "psa.secret"},
+            "client_id": known.connectwise_client_id,
+        }
+    (tmp_path / "psa.secret").write_text(secret)
+    ticket = desk.add_ticket(subject="dana@contoso.com", reason="Dana's phone is +44 20 7946 0001")
+    desk.approve(ticket, comment="spoke to Dana")
+    return {"kind": request.param, "mapping": "mapping.yaml", **section}, ticket
 
 
 def around(folder: Path) -> Surroundings:
@@ -360,34 +381,32 @@ def around(folder: Path) -> Surroundings:
     return Surroundings(place=place, http=HttpSection(), clock=MovableClock())
 
 
-def test_a_tour_is_recorded_without_a_name_and_can_be_played(
-    imitation: tuple[World, Addresses], ticket: str, tmp_path: Path
-) -> None:
-    _, addresses = imitation
+def test_a_tour_is_recorded_without_a_name_and_can_be_played(asked: tuple[Section, str], tmp_path: Path) -> None:
+    section, ticket = asked
     file = tmp_path / "tour.json"
-    section = section_of(imitation, tmp_path)
-    told = record("halo", section, around(tmp_path), ticket=ticket, file=file)
+    told = record("psa", section, around(tmp_path), ticket=ticket, file=file)
     assert told[-1] == f"read {ticket} again: approved"
     written = file.read_text(encoding="utf-8")
-    for gone in ("contoso", "Dana", "Anna", "7946", addresses.halo, *secrets_of(section, around(tmp_path).place)):
+    secret = set(secrets_of(section, around(tmp_path).place)) - {"msp"}
+    for gone in ("contoso", "Dana", "Anna", "7946", "/msp", str(section["url"]), *secret):
         assert gone not in written
     assert "Password Reset" in written
 
-    scrubber = Scrubber(replace(HALOPSA, words=words_of(tmp_path / "mapping.yaml")))
-    psa = HaloPsa.from_config("halo", {**section, "url": HALOPSA.host}, around(tmp_path))
+    allowed = LISTS[str(section["kind"])]
+    psa = adapter_of("psa", {**section, "url": allowed.host}, around(tmp_path))
+    scrubber = Scrubber(replace(allowed, words=words_of(tmp_path / "mapping.yaml")))
     with recorder(file, scrubber, recording=False) as playing:
         played = list(tour(psa, ticket))
         assert playing.all_played
-    assert played == told
+    assert played == told, "everything that the adapter reads is on the list"
 
 
-def test_what_is_left_in_a_tour_stops_its_recording(
-    imitation: tuple[World, Addresses], ticket: str, tmp_path: Path
-) -> None:
-    section = section_of(imitation, tmp_path)
+def test_what_is_left_in_a_tour_stops_its_recording(asked: tuple[Section, str], tmp_path: Path) -> None:
+    section, ticket = asked
     file = tmp_path / "tour.json"
-    scrubber = Scrubber(replace(HALOPSA, words=frozenset({"dana@contoso.com"})))  # an admin who lets too much through
-    psa = HaloPsa.from_config("halo", section, around(tmp_path))
+    allowed = LISTS[str(section["kind"])]
+    scrubber = Scrubber(replace(allowed, words=frozenset({"dana@contoso.com"})))  # an admin who lets too much through
+    psa = adapter_of("psa", section, around(tmp_path))
     with pytest.raises(NotRecorded, match="e-mail"), recorder(file, scrubber, recording=True):
         list(tour(psa, ticket))
     assert not file.exists()
