@@ -25,7 +25,6 @@ from connector.core.ports import Psa
 from connector.errors import ConfigError, ConnectorError
 from tests.psa.scrub import AllowList, NotRecorded, Scrubber, named
 
-
 HALOPSA = AllowList(
     host="https://halopsa.example",
     # Those that the adapter reads, and the envelopes around them.
