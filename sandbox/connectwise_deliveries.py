@@ -106,7 +106,7 @@ class Deliveries:
         if delivery.fault == "lost":
             delivery.outcome = "lost"
             return delivery
-        body = self._body(callback, delivery, member, key_url)
+        body = self.body_of(callback, delivery, member, key_url)
         headers = {"Content-Type": "application/json"}
         key = secrets.token_urlsafe() if forged == "bad_signature" else callback.signing_key
         if forged != "no_signature":
@@ -142,7 +142,8 @@ class Deliveries:
         at_level = {"owner": 1, "board": ticket.board_id, "status": ticket.status_id, "ticket": ticket.id}
         return at_level.get(callback.level) == callback.object_id
 
-    def _body(self, callback: Callback, delivery: Delivery, member: str, key_url: str) -> bytes:
+    def body_of(self, callback: Callback, delivery: Delivery, member: str, key_url: str = "") -> bytes:
+        """The message as it is sent and signed."""
         if delivery.forged == "not_json":
             return b"<html></html>"
         desk, site = self.desk(), self.site()
