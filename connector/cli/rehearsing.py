@@ -52,7 +52,7 @@ def print_rehearsal(done: Sequence[Rehearsed], *, since: datetime, as_json: bool
         typer.echo(f"No ticket of a mapped type was raised since {since.astimezone():%d %b %Y}.")
         return
     print_table(
-        ("ticket", "decided", "action", "account", "approved by", "would have been", "why"),
+        ("ticket", "at", "action", "account", "approved by", "would have been", "why"),
         [
             (
                 f"{one.psa}:{one.number}",
