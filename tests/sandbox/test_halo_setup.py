@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from sandbox import halo_query
+from sandbox.halo_settings import paged
+from sandbox.world import World
 from tests.sandbox.conftest import ANNA, BEN, DANA, Stage
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "halopsa"
@@ -437,6 +440,36 @@ def test_a_ticket_of_another_type_moves_to_the_other_list(stage: Stage) -> None:
     stage.control("PATCH", f"tickets/{number}", type="MFA Reset")
     assert stage.halo("GET", "Tickets?requesttype_id=25").json()["record_count"] == 0
     assert stage.halo("GET", "Tickets?requesttype_id=26").json()["record_count"] == 1
+
+
+class Unseen(dict[int, Any]):
+    """Tickets that nobody may walk through."""
+
+    def values(self) -> Any:
+        raise AssertionError("every ticket was looked at")
+
+
+def test_a_list_by_type_looks_at_tickets_of_that_type_only() -> None:
+    desk = World(gentle=True).desk
+    wanted = [desk.raise_ticket(type_id=kind, client_id=12, contact_id=102, summary="x").id for kind in (25, 26, 1)]
+    desk.tickets = Unseen(desk.tickets)
+    found = halo_query.tickets(desk, {"requesttype": "25,26", "lastupdatefromdate": "2020-01-01", "order": "id"})
+    assert [ticket.id for ticket in found] == wanted[:2]
+    with pytest.raises(AssertionError, match="every ticket"):
+        halo_query.tickets(desk, {})
+
+
+def test_rows_are_built_for_the_shown_page_only() -> None:
+    built: list[int] = []
+
+    def build(number: int) -> int:
+        built.append(number)
+        return number
+
+    query = {"pageinate": "true", "page_size": "500", "page_no": "3"}
+    page = paged(World(gentle=True), "tickets", range(1000), query, build)
+    assert page == {"record_count": 1000, "page_no": 3, "page_size": 100, "tickets": list(range(200, 300))}
+    assert built == page["tickets"]
 
 
 # ---------------------------------------------------------------- beside real bodies
