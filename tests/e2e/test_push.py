@@ -1,0 +1,151 @@
+"""Pushes, by real processes: HaloPSA's imitation sends its webhooks, and the connector polls every ten minutes only."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import time
+import urllib.error
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sandbox.stage import Stage, call, link_in, wait_for
+from tests.e2e.conftest import SetUp, keep_to_the_contracts
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+REQUESTER, APPROVER = "ben@contoso.com", "anna@contoso.com"
+USERNAME = "halo"
+Pushing = Callable[..., Stage]
+
+
+@pytest.fixture
+def pushing(set_up: SetUp) -> Pushing:
+    """Starts a stage whose connector wants pushes to prove themselves by HTTP Basic."""
+
+    def start(*, poll_every: str = "10m") -> Stage:
+        stage = set_up(all_parts=False, poll_every=poll_every)
+        (stage.folder / "push.secret").write_text(secrets.token_urlsafe(24))
+        path = stage.folder / "connector.yaml"
+        settings = json.loads(path.read_text())
+        settings["psa"]["halo"]["push"] = {"username": USERNAME, "password": {"file": "push.secret"}}
+        path.write_text(json.dumps(settings))
+        stage.start_links()
+        stage.start_connector()
+        # The first poll and the first sweep, after which nothing is asked for ten minutes.
+        for poll in ("psa", "sweep"):
+            line = f'connector_polls_total{{poll="{poll}:halo",result="ok"}}'
+            wait_for(f"the first {poll}", lambda line=line: metric(stage, line))
+        return stage
+
+    return start
+
+
+def nudge_url(stage: Stage) -> str:
+    return f"http://127.0.0.1:{stage.inbound_port}/nudge/halo"
+
+
+def add_webhook(stage: Stage) -> None:
+    password = (stage.folder / "push.secret").read_text()
+    webhook = {"url": nudge_url(stage), "username": USERNAME, "password": password}
+    stage.control("POST", "/halo/webhooks", webhook)
+
+
+def asked_of_halo(stage: Stage) -> list[str]:
+    """Every call to HaloPSA so far, as `GET /api/tickets/1001`."""
+    return [
+        f"{one['method']} {one['path']}".lower().replace("get ", "GET ")
+        for one in stage.control("GET", "/exchanges?system=halo")
+    ]
+
+
+def push(stage: Stage, body: object, *, username: str = USERNAME, password: str) -> int:
+    proof = base64.b64encode(f"{username}:{password}".encode()).decode()
+    try:
+        call("POST", nudge_url(stage), body, headers={"Authorization": f"Basic {proof}"})
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+    return 202
+
+
+def metric(stage: Stage, line: str) -> float:
+    text = str(call("GET", f"http://127.0.0.1:{stage.inbound_port}/metrics"))
+    found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def ready_mails(stage: Stage, number: int) -> list[dict[str, Any]]:
+    return [mail for mail in stage.mails(number) if link_in(mail)]
+
+
+def test_a_request_is_carried_to_its_password_by_webhooks_alone(pushing: Pushing) -> None:
+    stage = pushing()
+    add_webhook(stage)
+    number = stage.raise_ticket("Password Reset", "dana@contoso.com", REQUESTER)
+    wait_for("the confirmation", lambda: stage.mails(number))
+    lists = asked_of_halo(stage).count("GET /api/tickets")
+    approved_at = time.monotonic()
+    stage.control("POST", f"/tickets/{number}/approve", {"approver": APPROVER})
+    wait_for("the link", lambda: ready_mails(stage, number))
+    print(f"from approval to the mail with the link: {time.monotonic() - approved_at:.2f} s")
+    assert asked_of_halo(stage).count("GET /api/tickets") == lists, "a known ticket is read by itself"
+    assert metric(stage, 'connector_pushes_total{psa="halo",result="taken"}') >= 2
+    assert metric(stage, "connector_push_to_pass_seconds_count") >= 1
+    keep_to_the_contracts(stage)
+
+
+def test_a_forged_push_changes_nothing_and_causes_no_call(pushing: Pushing) -> None:
+    stage = pushing()
+    password = (stage.folder / "push.secret").read_text()
+    approved, other = (
+        stage.raise_ticket("Password Reset", f"{name}@contoso.com", REQUESTER) for name in ("dana", "emil")
+    )
+    assert push(stage, {"object_id": approved}, password=password) == 202
+    for number in (approved, other):
+        wait_for("recognition", lambda number=number: has_rest(stage, number))
+    stage.control("POST", f"/tickets/{approved}/approve", {"approver": APPROVER})
+    unknown = stage.raise_ticket("Password Reset", "farid@contoso.com", REQUESTER)
+    before, log = asked_of_halo(stage), stage.log("connector")
+
+    word = secrets.token_urlsafe(24)
+    for body in ({"object_id": approved}, {"object_id": unknown}, {}, [{"object_id": approved}] * 50):
+        assert push(stage, body, password=word) == 401
+        assert push(stage, body, username=word, password=password) == 401
+    assert metric(stage, 'connector_pushes_total{psa="halo",result="refused"}') == 8
+
+    # A true push of another ticket shows that whatever the forged ones had set going would be done by now.
+    assert push(stage, {"object_id": other}, password=password) == 202
+    wait_for("the look at the other one", lambda: len(asked_of_halo(stage)) > len(before))
+    wait_for("the end of that pass", lambda: metric(stage, "connector_push_to_pass_seconds_count") == 1)
+    assert set(asked_of_halo(stage)[len(before) :]) == {f"GET /api/tickets/{other}"}
+    assert stage.case(approved)["case"]["state"] == "waiting"
+    assert stage.connector("show", str(unknown)).returncode == 1, "no case was opened"
+    assert stage.control("GET", "/accounts/dana@contoso.com")["writes"] == 0
+    told = stage.log("connector")[len(log) :]
+    assert word not in told
+    assert password not in told
+    assert told.count("push_not_taken") == 1
+
+
+def has_rest(stage: Stage, number: int) -> bool:
+    """Whether its case waits for the approval and owes nobody anything."""
+    if not stage.mails(number):
+        return False
+    case = stage.case(number)
+    return case["case"]["state"] == "waiting" and not case["undelivered"]
+
+
+def test_a_lost_push_is_caught_up_by_the_next_poll(pushing: Pushing) -> None:
+    stage = pushing(poll_every="2s")
+    add_webhook(stage)
+    stage.control("POST", "/faults", {"system": "webhook", "kind": "lost", "times": 0})
+    number = stage.raise_ticket("Password Reset", "dana@contoso.com", REQUESTER)
+    wait_for("the confirmation", lambda: stage.mails(number))
+    stage.control("POST", f"/tickets/{number}/approve", {"approver": APPROVER})
+    wait_for("the link", lambda: ready_mails(stage, number))
+    assert metric(stage, 'connector_pushes_total{psa="halo",result="taken"}') == 0
