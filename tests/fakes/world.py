@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from connector.core.brake import Limit, Limits
 from connector.core.case import Approval, Case, Person, State
@@ -98,7 +99,8 @@ class World:
     """Everything, at its start: one account, no ticket.
 
     Attributes:
-        tenants: Client ids of the PSA with the tenant of each.
+        tenants: Client ids of each PSA with the tenant of each.
+        more_psas: Names of PSAs beside the first one, `halo`.
         approvers: Who may approve, folded; `None`: whoever the PSA says.
         bugs: What the reconciler reported as defects.
         passes: Every pass of every process, oldest first.
@@ -115,6 +117,7 @@ class World:
     approvers: frozenset[str] | None = None
     pair_rule: PairRule = PairRule.SECOND_APPROVER
     tenants: dict[str, str] = field(default_factory=lambda: {"12": TENANT})
+    more_psas: tuple[str, ...] = ()
     clock: FakeClock = field(default_factory=FakeClock)
     bugs: list[BaseException] = field(default_factory=list)
     passes: list[Pass] = field(default_factory=list)
@@ -125,6 +128,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.psa = FakePsa(clock=self.clock)
+        self.psas = {psa.name: psa for psa in (self.psa, *(FakePsa(name, clock=self.clock) for name in self.more_psas))}
         self.directory = FakeDirectory([FakeAccount(upn=SUBJECT, methods=["phone (mobile)", "fido2"])])
         self.links = FakeLinks(clock=self.clock)
         self.mailer = FakeMailer()
@@ -137,7 +141,7 @@ class World:
         self.polls = Polls(store=self.store, links=self.links, clock=self.clock, every=timedelta(seconds=15))
         self.reconciler = Reconciler(
             store=self.store,
-            psas={self.psa.name: self.psa},
+            psas=self.psas,
             directory=self.directory,
             links=self.links,
             letters=self.letters,
@@ -172,7 +176,8 @@ class World:
     def run(self) -> list[Pass]:
         """Poll everything, then work until nothing is due. Returns the passes made."""
         self.links.expire(self.clock())
-        self._poll(lambda: self.polls.poll_psa(self.psa, early=True))
+        for psa in self.psas.values():
+            self._poll(partial(self.polls.poll_psa, psa, early=True))
         self._poll(lambda: self.polls.poll_links(early=True))
         made: list[Pass] = []
         while len(made) <= MOST_PASSES:
