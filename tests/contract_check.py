@@ -131,12 +131,14 @@ def relax_connectwise(document: dict[str, Any]) -> None:
     """Correct what ConnectWise's description is wrong about, as real answers show.
 
     Values of custom fields and of patch operations are called objects and are text, flags or numbers; nulls occur where
-    none is allowed.
+    none is allowed, though not in what is required.
     """
     for name, schema in document["components"]["schemas"].items():
         for key, described in schema.get("properties", {}).items():
             if name in ("CustomFieldValue", "PatchOperation") and key == "value":
                 schema["properties"][key] = {}
+            elif key in schema.get("required", ()):
+                continue
             elif "$ref" in described:
                 schema["properties"][key] = {"anyOf": [described, {"enum": [None]}]}
             else:
