@@ -34,12 +34,11 @@ def make_venv(folder: Path, *requirements: str) -> Path:
 def unpack_npm(folder: Path, package: str, inside: str) -> Path:
     """What lies under `inside` of a package from npm, without what it depends on; the package's folder.
 
-    Skips, or fails, as `make_venv` does, where npm cannot reach its registry. Node.js is nothing that this project
-    needs, so without it the test is skipped even under `REQUIRE_ALL=1`; clients in Python do the same there.
+    Skips, or fails, as `make_venv` does, without Node.js and where npm cannot reach its registry.
     """
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip("There is no Node.js here (node and npm), so its clients cannot be tried.")
+        not_here("There is no Node.js here (node and npm), so its clients cannot be tried.")
     pack = [str(npm), "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=20000", package]
     done = subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
     if done.returncode != 0:
