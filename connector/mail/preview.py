@@ -44,11 +44,12 @@ _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
         "approval_reminder",
         MailKind.APPROVAL_REMINDER,
         {
-            "action": "both",
+            "action": "password",
             "requester_name": "Megan",
             "reason": _REASON,
             "waiting_since": "2026-11-22T09:12:00+00:00",
             "closes_at": "2026-11-29T09:12:00+00:00",
+            "related": "ticket halo:4239 (MFA reset, done at 08:40 UTC)",
         },
     ),
     (
