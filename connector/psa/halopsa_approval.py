@@ -25,6 +25,7 @@ class ApprovalFacts:
     Attributes:
         process_ids: Of the ticket itself; the rows name theirs.
         process: Gives an approval process by its id; `None` when it cannot be read.
+        counted_processes: The processes that the mapping names; `None`: it names none, and every one counts.
         hand_picked_count: Whether the yes of an approver counts whom an agent picked by hand: who may approve is
             listed by the configuration, or the mapping allows it.
     """
@@ -36,6 +37,7 @@ class ApprovalFacts:
     failed: bool
     process_ids: frozenset[int]
     process: Callable[[int], Process | None]
+    counted_processes: frozenset[int] | None
     allow_override: bool
     allow_automatic: bool
     hand_picked_count: bool
@@ -192,6 +194,17 @@ def nobody_was_overridden(facts: ApprovalFacts) -> str:
     return ""
 
 
+def only_processes_of_the_mapping_approve(facts: ApprovalFacts) -> str:
+    # Whoever may start an approval on a ticket could start one of their own, with a friend for an approver.
+    if facts.counted_processes is None:
+        return ""
+    processes = {vote.process_id for vote in facts.yeses} | facts.process_ids
+    if None in processes:
+        return "HaloPSA does not say which approval process a recorded yes belongs to"
+    strange = sorted(one for one in processes - facts.counted_processes if one is not None)
+    return f"the approval process {strange[0]} is not one of approval.processes" if strange else ""
+
+
 def processes_do_not_approve_by_themselves(facts: ApprovalFacts) -> str:
     if facts.allow_automatic:
         return ""
@@ -216,6 +229,7 @@ RULES: tuple[Callable[[ApprovalFacts], str], ...] = (
     every_answer_is_known,
     nothing_is_in_progress,
     somebody_said_yes,
+    only_processes_of_the_mapping_approve,
     processes_do_not_approve_by_themselves,
     present_step_has_a_yes,
     every_step_of_the_process_has_its_votes,

@@ -56,6 +56,7 @@ class HaloCheck:
         yield from self._users()
         if names:
             yield from self._hand_off(names)
+            yield from self._named_processes(names)
             yield from self._list(names)
             yield from self._types(names, outcome)
 
@@ -103,20 +104,45 @@ class HaloCheck:
             if reply is not None:
                 yield Finding(Level.OK, f"{self._about}.users", "Users can be read for the look-up fields.")
 
+    def _named_processes(self, names: Names) -> Iterator[Finding]:
+        approval = self._mapping.approval
+        if approval.processes:
+            wanted = approval.processes
+            yield from self._look_up(
+                lambda: halopsa_names.with_processes(self._api, names, wanted, self._where),
+                "Approval processes",
+                "approval.processes: every one exists.",
+            )
+        elif approval.approvers.who == "psa":
+            yield Finding(
+                Level.WARNING,
+                f"{self._about}.approval",
+                "Whoever may start an approval on a ticket may start one with approvers of their own choice, and with "
+                "approvers: psa it counts.",
+                "Name the approval processes that count under approval.processes.",
+            )
+
     def _hand_off(self, names: Names) -> Iterator[Finding]:
         wanted = self._mapping.hand_off
-        if not wanted.team and not wanted.owner:
-            return
+        if wanted.team or wanted.owner:
+            yield from self._look_up(
+                lambda: halopsa_names.with_hand_off(self._api, names, wanted, self._where),
+                "Teams or agents",
+                "hand_off: team and owner exist.",
+            )
+
+    def _look_up(self, look: Callable[[], Names], what: str, good: str) -> Iterator[Finding]:
+        """Names of the mapping that are looked up all at once."""
         try:
-            halopsa_names.with_hand_off(self._api, names, wanted, self._where)
+            look()
         except ConfigError as failure:
             for problem in failure.problems:
                 yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
         except ConnectorError as failure:
-            todo = "Give the API application and its agent the right to read it, or write an owner's id (a number)."
-            yield self._refused("rights", f"Teams or agents cannot be read: {failure}", todo, failure)
+            todo = "Give the API application and its agent the right to read them; hand_off.owner may be an id instead."
+            yield self._refused("rights", f"{what} cannot be read: {failure}", todo, failure)
         else:
-            yield Finding(Level.OK, f"{self._about}.mapping", "hand_off: team and owner exist.")
+            yield Finding(Level.OK, f"{self._about}.mapping", good)
 
     def _list(self, names: Names) -> Iterator[Finding]:
         """An agent without the tickets' teams gets empty lists and no error, so the count is shown."""

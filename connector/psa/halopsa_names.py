@@ -7,7 +7,7 @@ HaloPsa.Api, the public Halo swagger; read 2026-11-22.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connector.core.ports import StatusTarget
@@ -30,6 +30,7 @@ class Names:
         targets: Id of the status for each target that the mapping names one for.
         team: Name of the team that a hand-off goes to; empty for none.
         owner: Id of the agent that a hand-off goes to; `None` for none.
+        processes: Ids of the approval processes that count; `None`: every one.
     """
 
     requests: Mapping[int, HaloRequest]
@@ -40,6 +41,7 @@ class Names:
     retry: int | None
     team: str = ""
     owner: int | None = None
+    processes: frozenset[int] | None = None
 
 
 class Catalogue:
@@ -54,7 +56,7 @@ class Catalogue:
         self._outcome: int | None = None
 
     def names(self) -> Names:
-        """Ticket types and statuses: two calls at first use, and one each for the team and the owner of a hand-off.
+        """Ticket types and statuses: two calls at first use, and one each for what else the mapping names.
 
         Raises:
             ConfigError: Every name that is unknown or ambiguous, with the list of what exists.
@@ -66,7 +68,8 @@ class Catalogue:
                 names, problems = resolve_names(types, statuses(self._api), self._mapping, self._where)
                 if names is None or problems:
                     raise ConfigError(problems)
-                self._names = with_hand_off(self._api, names, self._mapping.hand_off, self._where)
+                names = with_hand_off(self._api, names, self._mapping.hand_off, self._where)
+                self._names = with_processes(self._api, names, self._mapping.approval.processes, self._where)
             return self._names
 
     def outcome(self) -> int:
@@ -128,6 +131,18 @@ def with_hand_off(api: HaloApi, names: Names, hand_off: HandOff, where: str) -> 
     if problems:
         raise ConfigError(problems)
     return names
+
+
+def with_processes(api: HaloApi, names: Names, wanted: Sequence[str], where: str) -> Names:
+    """The names with the approval processes that count, looked up where the mapping names any. Raises as above."""
+    if not wanted:
+        return names
+    places = {f"approval.processes.{index}": name for index, name in enumerate(wanted)}
+    known = _named(records(api.get("ApprovalProcess").body, "approvalprocesses"), _name)
+    found, problems = resolve_all(places, known, what="approval process", where=where)
+    if problems:
+        raise ConfigError(problems)
+    return replace(names, processes=frozenset(int(process.id) for process in found.values()))
 
 
 def teams(api: HaloApi) -> list[Named]:

@@ -159,6 +159,7 @@ def approval_facts(
         failed=flag(detail, "faultapprovalfailed"),
         process_ids=frozenset({process_id} if process_id else ()),
         process=process,
+        counted_processes=names.processes,
         allow_override=rules.allow_override,
         allow_automatic=rules.allow_auto_approval,
         hand_picked_count=rules.approvers.who == "listed" or rules.allow_adhoc,

@@ -200,12 +200,14 @@ class HaloApprovalRules(ApprovalRules):
         allow_override: A decision that an agent made in an approver's place counts.
         allow_auto_approval: An approval process may have steps that approve by themselves.
         allow_adhoc: With `approvers: psa`, approvers count whom an agent picked by hand for this one ticket.
+        processes: The approval processes that count; none named: any, also one that an agent starts on a ticket.
     """
 
     approved_statuses: Annotated[tuple[Name, ...], Field(min_length=1)]
     allow_override: bool = False
     allow_auto_approval: bool = False
     allow_adhoc: bool = False
+    processes: tuple[Name, ...] = ()
 
 
 class ApprovalField(Section):

@@ -32,6 +32,7 @@ NAMES = Names(
     targets={},
     retry=RETRY,
 )
+OURS = replace(NAMES, processes=frozenset({5}))
 STRICT = HaloApprovalRules(approved_statuses=("Approved",))
 Body = dict[str, Any]
 
@@ -83,9 +84,10 @@ def read(
     rules: HaloApprovalRules = STRICT,
     process: Callable[[int], Process | None] = lambda _: TWO_STEPS,
     users: Mapping[int, User] = MappingProxyType({}),
+    names: Names = NAMES,
 ) -> ApprovalReading:
     votes = with_people(read_votes(detail, 4242), users.get)
-    return judge(approval_facts(detail, votes, NAMES, rules, process))
+    return judge(approval_facts(detail, votes, names, rules, process))
 
 
 def test_a_yes_in_every_respect_is_a_yes() -> None:
@@ -482,6 +484,30 @@ def test_the_no_of_an_approver_picked_by_hand_counts() -> None:
     detail = a_yes()
     another_row(result=2, adhoc=True)(detail)
     assert read(detail, rules=BY_PSA).stance is Stance.PENDING
+
+
+# ---------------------------------------------------------------- processes of the mapping
+
+
+def test_where_the_mapping_names_processes_only_those_count() -> None:
+    """An agent starts an approval of their own on the ticket, with a friend for an approver."""
+    assert read(a_yes(), names=OURS).stance is Stance.APPROVED
+    detail = a_yes() | {"approval_process_id": 6}
+    for change in (present, earlier):
+        change(approval_process_id=6)(detail)
+    theirs = replace(TWO_STEPS, id=6)
+    assert read(detail, process=lambda _: theirs).stance is Stance.APPROVED
+    reading = read(detail, process=lambda _: theirs, names=OURS)
+    assert reading.stance is Stance.PENDING
+    assert "the approval process 6 is not one of approval.processes" in reading.reason
+
+
+@pytest.mark.parametrize("change", [{"approval_process_id": 6}, {"approval_process_id": None}])
+def test_one_yes_of_another_process_is_one_too_many(change: Body) -> None:
+    detail = a_yes()
+    another_row(**change)(detail)
+    reading = read(detail, process=lambda number: replace(TWO_STEPS, id=number), names=OURS)
+    assert reading.stance is Stance.PENDING
 
 
 # ---------------------------------------------------------------- boards

@@ -95,10 +95,38 @@ def test_approvers_picked_by_hand_are_told_where_they_would_not_count(
 ) -> None:
     shipped = shipped_mapping()
     rules = ApproverRules.model_validate(who)
-    approval = shipped.approval.model_copy(update={"approvers": rules, "allow_adhoc": allowed})
+    approval = shipped.approval.model_copy(update={"approvers": rules, "allow_adhoc": allowed, "processes": ("5",)})
+    halo.get("ApprovalProcess", json=[{"id": 5, "name": "Reset approval"}])
     check_answers(halo, steps=[STEP | {"allowadhocapprovers": True}])
     found = trouble(halo, shipped.model_copy(update={"approval": approval}))
     assert [finding.level for finding in found] == ([WARNING] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("who", "processes", "level", "words"),
+    [
+        ("listed", (), None, ""),
+        ("psa", (), WARNING, "with approvers of their own choice"),
+        ("psa", ("reset approval",), None, ""),
+        (
+            "listed",
+            ("Rest approval",),
+            ERROR,
+            "there is no approval process 'Rest approval'. There is: Reset approval (5)",
+        ),
+    ],
+)
+def test_processes_that_do_not_exist_or_should_be_named_are_told(
+    halo: Server, who: str, processes: tuple[str, ...], level: Level | None, words: str
+) -> None:
+    shipped = shipped_mapping()
+    rules = ApproverRules.model_validate(who)
+    approval = shipped.approval.model_copy(update={"approvers": rules, "processes": processes})
+    halo.get("ApprovalProcess", json=[{"id": 5, "name": "Reset approval"}])
+    check_answers(halo, steps=[STEP])
+    found = trouble(halo, shipped.model_copy(update={"approval": approval}))
+    assert [finding.level for finding in found] == ([level] if level else [])
+    assert all(words in finding.text for finding in found)
 
 
 # ---------------------------------------------------------------- types, workflows, outcomes
@@ -197,7 +225,7 @@ def test_a_list_of_agents_that_may_not_be_read_is_told_with_the_way_round_it(hal
     check_answers(halo, steps=[STEP])
     halo.get("Agent", status=403, body="no")
     (finding,) = trouble(halo, shipped_mapping().model_copy(update={"hand_off": HandOff(owner="Hugo")}))
-    assert "owner's id" in finding.todo
+    assert "hand_off.owner may be an id" in finding.todo
     assert finding.temporary
 
 
