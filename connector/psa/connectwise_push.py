@@ -37,7 +37,7 @@ REFUSAL_REMEMBERED = timedelta(minutes=1)
 MOST_FETCHES_A_MINUTE = 6
 """Whoever knows our address can name any key id; they must not make us ask ConnectWise all day."""
 
-KEY_PATH = re.compile(r"/[A-Za-z0-9_.]{1,60}/{1,2}system/callbackkey/index\.rails", re.ASCII)
+KEY_PATH = re.compile(r"/[A-Za-z0-9_]{1,40}(\.[A-Za-z0-9_]{1,40})*/{1,2}system/callbackkey/index\.rails", re.ASCII)
 KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 DESCRIPTION = "Password and MFA reset connector"
 

@@ -617,9 +617,9 @@ def test_the_published_ticket_gives_the_fields_that_a_person_would_read(server: 
     assert (seen.number, seen.title, seen.status) == ("69", "Schedule and Execute Conversion", "New")
     assert (seen.mapped, seen.action, seen.subject_text) == (True, Action.BOTH, "5")
     assert (seen.client_id, seen.client_name) == ("2", "Contoso")
-    # Not the typed ben@example.com, but the contact's own.
+    # Not the address that somebody typed, but the contact's own.
     assert seen.requester == Person(
-        "Anna Example", "anna@example.com", frozenset({"cw.contact:2", "mail:anna@example.com"})
+        "Anna Approver", "anna@contoso.com", frozenset({"cw.contact:2", "mail:anna@contoso.com"})
     )
     assert seen.reason == "Some Text On This Note"
     assert (seen.closed, seen.approval.stance, seen.approval.decisions) == (False, Stance.PENDING, ())
