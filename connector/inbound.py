@@ -125,14 +125,24 @@ class Door:
     Used by one event loop; only the check of a push runs in threads of its own, because it may call the PSA.
 
     Args:
+        read_seconds: How long a body may take to come.
+        answer_seconds: How long the check is waited for before the answer.
         now: Monotonic seconds.
     """
 
     def __init__(
-        self, psa: str, hear: Callable[[str, Push], None], *, now: Callable[[], float] = time.monotonic
+        self,
+        psa: str,
+        hear: Callable[[str, Push], None],
+        *,
+        read_seconds: float = READ_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._psa = psa
         self._hear = hear
+        self._read_seconds = read_seconds
+        self._answer_seconds = answer_seconds
         self._now = now
         self._checks = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix=f"push-{psa}")
         self._in_hand = 0
@@ -152,7 +162,7 @@ class Door:
             return Heard.TOO_MANY
         self._in_hand += 1
         try:
-            body = await asyncio.wait_for(_read(request), READ_SECONDS)
+            body = await asyncio.wait_for(_read(request), self._read_seconds)
             push = Push(headers=_headers(request), query=dict(request.query_params), body=body)
             check = asyncio.get_running_loop().run_in_executor(self._checks, self._check, push)
         except (TimeoutError, ClientDisconnect):
@@ -165,7 +175,7 @@ class Door:
             self._leave()
             raise
         check.add_done_callback(self._leave)
-        await asyncio.wait({check}, timeout=ANSWER_SECONDS)
+        await asyncio.wait({check}, timeout=self._answer_seconds)
         # A check that takes longer goes on, and the push still counts if it proves itself.
         return check.result() if check.done() else Heard.UNCHECKED
 

@@ -40,6 +40,8 @@ MOST_TRIES: Final = 30
 """Of a poll that another process makes just now, or has just made; then it is left to the regular polls."""
 
 MOST_REMEMBERED: Final = 10_000
+LONGEST_MEASURED: Final = timedelta(minutes=5)
+"""A pass that has not begun by then was made by another process, or was not called for by that push."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ class Nudges:
         """A pass over this case begins: measures how long the push that called for it has waited."""
         with self._news:
             heard_at = self._heard_at.pop(case_id, None)
-            if heard_at is not None:
-                PUSH_TO_PASS_SECONDS.observe(self._now() - heard_at)
+            if heard_at is not None and (waited := self._now() - heard_at) < LONGEST_MEASURED.total_seconds():
+                PUSH_TO_PASS_SECONDS.observe(waited)
 
     # -- inside
 
@@ -129,10 +131,7 @@ class Nudges:
             self._want_polls([wishes])
         wanted = [case for case in cases if case.state not in FINISHED and not self._waits_after_failure(case)]
         for case in wanted:
-            with self._news:
-                if len(self._heard_at) >= MOST_REMEMBERED:
-                    self._heard_at.clear()
-                self._heard_at.setdefault(case.id, heard_at)
+            self._remember(case.id, heard_at)
             self._store.poke(case.id)
         return bool(wanted)
 
@@ -140,6 +139,14 @@ class Nudges:
         """Its wait is what a system asked for; and each try counts, so that pushes would soon make a person of it."""
         failed = case.attempts > 0 or case.failing_since is not None
         return failed and case.due_at is not None and case.due_at > self._clock()
+
+    def _remember(self, case_id: str, heard_at: float) -> None:
+        with self._news:
+            if len(self._heard_at) >= MOST_REMEMBERED:
+                self._heard_at.clear()
+            before = self._heard_at.get(case_id)
+            if before is None or heard_at - before > LONGEST_MEASURED.total_seconds():
+                self._heard_at[case_id] = heard_at
 
     def _want_polls(self, wanted: Iterable[_Wishes]) -> None:
         with self._news:

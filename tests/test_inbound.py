@@ -8,7 +8,7 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 
@@ -230,25 +230,71 @@ def test_a_flood_of_one_psas_pushes_is_turned_away_and_holds_up_nobody_else(daem
     wait_for("room again", lambda: push(address, to="/nudge/cw")[0] == 202)
 
 
+def request_of(body: Callable[[], Awaitable[Message]]) -> Request:
+    return Request({"type": "http", "method": "POST", "headers": [], "query_string": b""}, body)
+
+
+async def empty_body() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
 def test_refused_pushes_are_told_in_one_line_a_minute() -> None:
     clock = [100.0]
 
     def refuse(name: str, push: Push) -> None:
         raise PushRefused("no proof")
 
-    async def nothing() -> Message:
-        return {"type": "http.request", "body": b""}
-
     async def flood() -> None:
         door = Door("halo", refuse, now=lambda: clock[0])
         for moment in [*range(100, 150), 100 + LOG_EVERY_SECONDS]:
             clock[0] = moment
-            scope = {"type": "http", "method": "POST", "headers": [], "query_string": b""}
-            assert await door.take(Request(scope, nothing)) is Heard.REFUSED
+            assert await door.take(request_of(empty_body)) is Heard.REFUSED
 
     with structlog.testing.capture_logs() as logs:
         asyncio.run(flood())
     assert [log["since_last_line"] for log in logs] == [1, 50]
+
+
+def test_bodies_that_never_come_give_their_places_back() -> None:
+    heard: list[Push] = []
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def crowd() -> None:
+        door = Door("halo", lambda _, push: heard.append(push), read_seconds=0.05)
+        slow = await asyncio.gather(*(door.take(request_of(never)) for _ in range(MOST_IN_HAND + 3)))
+        assert slow.count(Heard.TOO_SLOW) == MOST_IN_HAND
+        assert slow.count(Heard.TOO_MANY) == 3
+        for _ in range(MOST_IN_HAND + 1):
+            assert await door.take(request_of(gone)) is Heard.TOO_SLOW
+        assert heard == []
+        assert await door.take(request_of(empty_body)) is Heard.TAKEN
+
+    asyncio.run(crowd())
+    assert len(heard) == 1
+
+
+def test_a_check_that_takes_long_is_answered_meanwhile_and_still_counts() -> None:
+    go_on, done = threading.Event(), threading.Event()
+
+    def slow(name: str, push: Push) -> None:
+        go_on.wait(20)
+        done.set()
+
+    async def ask() -> Heard:
+        return await Door("halo", slow, answer_seconds=0.05).take(request_of(empty_body))
+
+    async def both() -> None:
+        assert await ask() is Heard.UNCHECKED
+        go_on.set()
+        assert await asyncio.to_thread(done.wait, 20)
+
+    asyncio.run(both())
 
 
 def test_a_taken_port_is_a_sentence(daemon: Daemon) -> None:
