@@ -219,6 +219,10 @@ def member_row(member: Member) -> dict[str, Any]:
             "defaultEmail": "Office",
             "defaultPhone": "Office",
             "securityRole": {"id": 63, "name": "Service"},
+            # Demanded of every member by a client that was generated from an older description (pyconnectwise).
+            "agreementInvoicingDisplayOptions": "RemainOnInvoicingScreen",
+            "invoiceScreenDefaultTabFormat": "ShowInvoicingTab",
+            "invoicingDisplayOptions": "RemainOnInvoicingScreen",
             "_info": _made(),
         }
     )
