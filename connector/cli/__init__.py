@@ -1,4 +1,4 @@
-"""The command line: `commands` reads arguments and calls the rest; the others look things over, word and print them."""
+"""The command line: `commands` puts it together; a module for each group of commands, and some that word and print."""
 
 from connector.cli.commands import main
 
