@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from connector.core.ports import Finding, Level
-from connector.errors import AuthenticationError, ConfigError, ConnectorError
+from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.psa.mapping import Named, resolve, resolve_all
 from connector.psa.requesttracker_mapping import SUBJECT_LINE, RtMapping, fields_of
 from connector.psa.requesttracker_rest import APPROVALS, SYSTEM, Rest, fold, in_path, quoted, understood
@@ -23,10 +23,11 @@ def findings(name: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
     try:
         version = understood(lambda body: str(body["Version"]), rest.get("/rt").json(), "its version")
     except AuthenticationError as failure:
-        yield Finding(Level.ERROR, f"{about}.token", str(failure), "Make a new token for the API user in RT.")
+        todo = "Make a new token for the API user in RT."
+        yield Finding(Level.ERROR, f"{about}.token", str(failure), todo, temporary=True)
         return
     except ConnectorError as failure:
-        yield Finding(Level.ERROR, f"{about}.url", str(failure), "Check the address, the network and the server.")
+        yield _refused(f"{about}.url", failure, "Check the address, the network and the server.")
         return
     yield Finding(Level.OK, about, f"{SYSTEM} {version} answers and takes the token.")
     if not version.startswith("5."):
@@ -35,7 +36,13 @@ def findings(name: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
         try:
             yield from part(about, rest, mapping)
         except ConnectorError as failure:
-            yield Finding(Level.ERROR, about, str(failure), "Mend this, then check again.")
+            yield _refused(about, failure, "Mend this, then check again.")
+
+
+def _refused(about: str, failure: ConnectorError, todo: str) -> Finding:
+    """A server that is away, or a token that is refused, stops no start: other PSAs go on, and this one may come back."""
+    for_now = isinstance(failure, TemporaryError | AuthenticationError)
+    return Finding(Level.ERROR, about, str(failure), todo, temporary=for_now)
 
 
 def _queues(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:

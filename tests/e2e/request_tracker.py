@@ -24,7 +24,11 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
+from sandbox.stage import Stage
+
+ROOT = Path(__file__).resolve().parents[2]
 SETUP = Path(__file__).with_name("rt5-setup.sh")
 SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
 MISSING = f"Request Tracker 5 is not installed. On Debian 12, run as root: {SETUP} install"
@@ -65,6 +69,7 @@ class Server:
         tokens: An API token for each user name.
         custom_fields: The id of each custom field.
         home: Its own directory: `var/*.mbox` holds the mails it would have sent.
+        nudge_token: What its scrip shows when it tells of a change; the scrip is only there where an address was given.
     """
 
     base_url: str
@@ -72,6 +77,7 @@ class Server:
     custom_fields: Mapping[str, int]
     home: Path
     port: int
+    nudge_token: str = field(default="", repr=False)
 
     def desk(self) -> Desk:
         return Desk(self.base_url, self.tokens)
@@ -197,6 +203,14 @@ class Desk:
     def status(self, ticket: str) -> str:
         return str(self.done(ADMIN, "GET", f"/ticket/{ticket}")["Status"])
 
+    def owner(self, ticket: str) -> str:
+        """The user name; `Nobody` where nobody has it."""
+        return str(self.done(ADMIN, "GET", f"/ticket/{ticket}")["Owner"]["id"])
+
+    def minutes(self, ticket: str) -> int:
+        """What was booked on it."""
+        return int(self.done(ADMIN, "GET", f"/ticket/{ticket}")["TimeWorked"])
+
     def history(self, ticket: str) -> list[dict[str, Any]]:
         fields = "Type,Field,OldValue,NewValue,Data,Creator,Created"
         query = {"fields": fields, "per_page": "100"}
@@ -218,22 +232,66 @@ class Desk:
 
 
 @contextmanager
-def running_request_tracker(under: Path | None = None, *, workers: int = 4) -> Iterator[Server]:
+def running_request_tracker(under: Path | None = None, *, workers: int = 4, nudge: str = "") -> Iterator[Server]:
     """A fresh server, ready to answer; about four seconds.
 
     Args:
         under: Where its directory is made; default: the system's directory for temporary files. When run as root, the
             user `www-data` must be able to get there, which is not so for pytest's own directories.
+        nudge: Where the scrip of docs/psa/requesttracker.md tells of changes; without it there is no such scrip.
     """
     home = Path(tempfile.mkdtemp(prefix="request-tracker-", dir=under))
     port = _free_port()
     try:
-        _setup("init", home, port, workers)
+        _setup("init", home, port, workers, nudge)
         _setup("start", home, port, workers)
         facts = json.loads((home / "rt5.json").read_text(encoding="utf-8"))
-        yield Server(facts["base_url"], facts["tokens"], facts["custom_fields"], home, port)
+        yield Server(facts["base_url"], facts["tokens"], facts["custom_fields"], home, port,
+                     (home / "nudge.token").read_text(encoding="ascii"))  # fmt: skip
     finally:
         _setup("wipe", home, port)
+
+
+def at_request_tracker(
+    stage: Stage,
+    server: Server,
+    *,
+    queue: str = QUEUE,
+    settings: Mapping[str, Any] | None = None,
+    section: Mapping[str, Any] | None = None,
+    mapping: Mapping[str, Any] | None = None,
+) -> None:
+    """Start a stage's sandbox and write its files so that this server is the only PSA, with the mapping as shipped.
+
+    Args:
+        settings: Put over those of `connector.yaml`.
+        section: Added to the section `psa.rt`; `mapping`: put over the shipped mapping.
+    """
+    stage.start_sandbox()
+    tenant = {
+        "tenant_id": stage.facts["tenants"]["contoso"]["tenant_id"],
+        "clients": {"rt": [queue]},
+        "approvers": [address_of(APPROVER)],
+    }
+    stage.settings = {"poll_every": "1s", **(settings or {})}
+    stage.write_files()
+    shipped = yaml.safe_load((ROOT / "mappings" / "requesttracker.yaml").read_text(encoding="utf-8"))
+    shipped["requests"] = [{**one, "queue": queue, "reason": {"field": "Reason"}} for one in shipped["requests"]]
+    (stage.folder / "requesttracker.yaml").write_text(yaml.safe_dump({**shipped, **(mapping or {})}), encoding="utf-8")
+    (stage.folder / "rt.secret").write_text(server.tokens[CONNECTOR])
+    (stage.folder / "rt-push.secret").write_text(server.nudge_token)
+    config = json.loads((stage.folder / "connector.yaml").read_text(encoding="utf-8"))
+    config["tenants"] = {"contoso": tenant}
+    config["psa"] = {
+        "rt": {
+            "kind": "requesttracker",
+            "url": server.base_url,
+            "token": {"file": "rt.secret"},
+            "mapping": "requesttracker.yaml",
+            **(section or {}),
+        }
+    }
+    (stage.folder / "connector.yaml").write_text(json.dumps(config), encoding="utf-8")
 
 
 def _free_port() -> int:
@@ -243,8 +301,9 @@ def _free_port() -> int:
         return port
 
 
-def _setup(command: str, home: Path, port: int, workers: int = 4) -> None:
-    environment = {**os.environ, "RT5_HOME": str(home), "RT5_PORT": str(port), "RT5_WORKERS": str(workers)}
+def _setup(command: str, home: Path, port: int, workers: int = 4, nudge: str = "") -> None:
+    environment = {**os.environ, "RT5_HOME": str(home), "RT5_PORT": str(port), "RT5_WORKERS": str(workers),
+                   "RT5_NUDGE_URL": nudge}  # fmt: skip
     done = subprocess.run(
         ["bash", str(SETUP), command], env=environment, capture_output=True, text=True, timeout=90, check=False
     )

@@ -12,7 +12,8 @@
 #   status   whether it runs and answers
 #   wipe     stop it and remove $RT5_HOME
 #
-# Environment: RT5_HOME (/var/tmp/rt5), RT5_PORT (8181), RT5_WORKERS (4).
+# Environment: RT5_HOME (/var/tmp/rt5), RT5_PORT (8181), RT5_WORKERS (4). For `init` also RT5_NUDGE_URL: where a scrip
+# tells of changed tickets; its token is then in $RT5_HOME/nudge.token.
 # Results: $RT5_HOME/rt5.json (address, names, a token for each person), server.log, init.log, var/*.mbox (its mails).
 #
 # Only `install` needs root. As root the server runs as www-data, otherwise as whoever calls.
@@ -101,6 +102,8 @@ Set(\$CorrespondAddress, 'rt\@rt.example');
 Set(\$CommentAddress, 'rt-comment\@rt.example');
 Set(\$LogToSyslog, undef);
 Set(\$LogToSTDERR, 'warning');
+Set(\$ConnectorURL, '${RT5_NUDGE_URL:-}');
+Set(\$ConnectorTokenFile, '$RT5_HOME/nudge.token');
 Set(%Lifecycles,
   # The default life cycle with what the connector can use: a place for hand-offs and one for "try again".
   resets => {
@@ -162,13 +165,17 @@ push @CustomFields,
                 { Name => 'Password and MFA reset', SortOrder => 3 }, { Name => 'Other', SortOrder => 4 } ] },
   { Name => 'Target user', Description => 'UPN', Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket',
     ApplyTo => [@ours] },
-  { Name => 'Reason', Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => [@ours] };
+  { Name => 'Reason', Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => [@ours] },
+  # Names that must be escaped in a query, or cannot be written in one at all.
+  { Name => q{What's "it" \\ about}, Type => 'FreeformMultiple', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => [$odd] },
+  { Name => q{Set {of} braces}, Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => [$odd] };
 
 sub grant { my ($queue, $who, @rights) = @_; push @ACL, map { { Right => $_, ($queue ? (Queue => $queue) : ()), %$who } } @rights }
 my $group = sub { +{ GroupDomain => 'UserDefined', GroupId => $_[0] } };
 my @see = qw(SeeQueue ShowTicket ShowTicketComments SeeCustomField);
 for my $queue (@ours) {
-  grant($queue, $group->('Reset Connectors'), @see, qw(CommentOnTicket ReplyToTicket ModifyTicket OwnTicket TakeTicket));
+  grant($queue, $group->('Reset Connectors'), @see,
+        qw(CommentOnTicket ReplyToTicket ModifyTicket OwnTicket TakeTicket StealTicket));
   grant($queue, $group->('Helpdesk'), @see,
         qw(CreateTicket CommentOnTicket ReplyToTicket ModifyTicket OwnTicket TakeTicket ModifyCustomField SetInitialCustomField));
   grant($queue, $group->('Reset Approvers'), @see, qw(CreateTicket SetInitialCustomField));
@@ -199,6 +206,23 @@ ENDOFCONTENT
 END_OF_TEMPLATE
   push @Scrips, { Queue => $queue, Description => 'On create: create approval',
                   ScripCondition => 'On Create', ScripAction => 'Create Tickets', Template => 'create approval' };
+}
+
+# What docs/psa/requesttracker.md has an admin make: RT tells the connector which tickets changed. Global, in the stage
+# "Batch", so that it runs after the change is written down. The code is cut out of that page, so what is tried is what
+# admins are told.
+if ($ENV{RT5_NUDGE_URL}) {
+  open my $file, '<:encoding(UTF-8)', $ENV{RT5_PAGE} or die "$ENV{RT5_PAGE}: $!";
+  my $page = do { local $/; <$file> };
+  my %code;
+  for (['condition', 'Custom condition:'], ['action', 'Custom action commit code:']) {
+    my ($part, $after) = @$_;
+    ($code{$part}) = $page =~ /\Q$after\E.*?```perl\n(.*?)```/s or die "the page has no $part";
+    $code{$part} =~ s/^ +//mg;
+  }
+  push @Scrips, { Description => 'Tell the connector', Stage => 'TransactionBatch', Template => 'Blank',
+                  ScripCondition => 'User Defined', CustomIsApplicableCode => $code{condition},
+                  ScripAction => 'User Defined', CustomPrepareCode => 'return 1;', CustomCommitCode => $code{action} };
 }
 
 push @Final, sub {
@@ -244,13 +268,15 @@ do_init() {
   write_seed
   # Made here and used by nobody.
   head -c 18 /dev/urandom | base64 | tr -d '\n/+=' >"$RT5_HOME/root.pw"
-  chmod 600 "$RT5_HOME/root.pw"
+  head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RT5_HOME/nudge.token"
+  chmod 600 "$RT5_HOME/root.pw" "$RT5_HOME/nudge.token"
+  cp "$(dirname "$0")/../../docs/psa/requesttracker.md" "$RT5_HOME/page.md"
   [ "$(id -u)" != 0 ] || chown -R www-data: "$RT5_HOME"
   local log="$RT5_HOME/init.log"
   : >"$log"
   (cd "$RT5_HOME"; umask 077
    "${RUN_AS[@]}" "$SETUP_DATABASE" --action init --root-password-file "$RT5_HOME/root.pw" &&
-   "${RUN_AS[@]}" "$SETUP_DATABASE" --action insert --datafile "$RT5_HOME/seed.pl" --skip-create) >>"$log" 2>&1 ||
+   RT5_PAGE="$RT5_HOME/page.md" "${RUN_AS[@]}" "$SETUP_DATABASE" --action insert --datafile "$RT5_HOME/seed.pl" --skip-create) >>"$log" 2>&1 ||
     { tail "$log" >&2; die "making the database failed"; }
   # A row that RT rejects (a misspelt right, say) is only logged, with exit code 0.
   if grep -E '\[(error|critical|alert|emergency)\]' "$log" >&2; then die "the seed was not taken as it is: $log"; fi

@@ -6,8 +6,9 @@ against a running server and against its recorded answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,29 @@ MAPPING: dict[str, Any] = {
     "statuses": {"working": "open", "closed": "resolved", "hand_off": "needs technician", "retry": "retry reset"},
 }
 
+ODD_FIELD, ODD_VALUE = 'What\'s "it" \\ about', 'It\'s a "reset" \\ {now}'
+BRACED_FIELD = "Set {of} braces"
+
 Build = Callable[..., RequestTracker]
 
 
 def build_adapter(
-    folder: Path, url: str, token: str, *, around: Callable[..., Surroundings] = Surroundings, **changed: Any
+    folder: Path,
+    url: str,
+    token: str,
+    *,
+    around: Callable[..., Surroundings] = Surroundings,
+    section: Mapping[str, object] | None = None,
+    **changed: Any,
 ) -> RequestTracker:
-    """An adapter with its own mapping; `changed` replaces top-level keys of it."""
+    """An adapter with its own mapping; `changed` replaces top-level keys of it, `section` adds keys to its section."""
     (folder / "mapping.yaml").write_text(yaml.safe_dump({**MAPPING, **changed}), encoding="utf-8")
-    section = {"kind": "requesttracker", "url": url, "token": {"env": "TOKEN"}, "mapping": "mapping.yaml"}
+    kept = {"kind": "requesttracker", "url": url, "token": {"env": "TOKEN"}, "mapping": "mapping.yaml"}
     place = Place(folder=folder, production=False, environ={"TOKEN": token})
     # The clock stands still: the question of a poll is then the same in each recording.
-    return RequestTracker.from_config("rt", section, around(place=place, http=HttpSection(), clock=lambda: NOW))
+    return RequestTracker.from_config(
+        "rt", {**kept, **(section or {})}, around(place=place, http=HttpSection(), clock=lambda: NOW)
+    )
 
 
 def ids(changes: Any) -> list[str]:
@@ -98,6 +110,8 @@ class Oddities:
         assert decision.decided_at.tzinfo is not None
         assert not decision.overridden
         assert decision.evidence.startswith(f"approval {approval}, transaction ")
+        assert re.fullmatch("[0-9a-f]{64}", decision.digest)
+        assert [one.digest for one in psa.read(ticket).approval.decisions] == [decision.digest]
         assert not after.approvers
 
     def test_a_rejection_carries_the_approvers_words_but_not_their_private_comment(
@@ -169,6 +183,7 @@ class Oddities:
         ticket = desk.request()
         (approval,) = desk.approvals_of(ticket)
         desk.approve(approval, words="Yes.")
+        (before,) = psa.read(ticket).approval.decisions
         desk.reopen(approval)
         desk.approve(approval, by=OTHER_APPROVER, words="Yes, after all.")
 
@@ -176,6 +191,7 @@ class Oddities:
         assert psa.read(ticket).approval.stance is Stance.APPROVED
         assert decision.approver.email == address_of(OTHER_APPROVER)
         assert decision.comment == "Yes, after all."
+        assert decision.digest != before.digest
 
     @pytest.mark.parametrize(
         "change",
@@ -283,7 +299,7 @@ class Oddities:
         assert psa.read(ticket).approval.stance is Stance.NONE
 
     def test_a_field_with_line_breaks_cannot_name_another_approver(self, desk: Desk, psa: RequestTracker) -> None:
-        ticket = desk.request(subject=f"wanda@contoso.example\nAdminCc: {address_of(HELPDESK)}\n")
+        ticket = desk.request(subject=f"wanda@contoso.example \nAdminCc: {address_of(HELPDESK)}\n")
 
         asked = {person.email for person in psa.read(ticket).approval.approvers}
         assert asked == {address_of(APPROVER), address_of(OTHER_APPROVER)}
@@ -295,6 +311,7 @@ class Oddities:
         reading = psa.read(ticket).approval
         assert reading.stance is Stance.NONE
         assert "created this ticket" in reading.reason
+        assert address_of(APPROVER) in {person.email for person in psa.read(ticket).also_not_approvers}
 
     def test_a_second_requestor_cannot_approve(self, desk: Desk, psa: RequestTracker) -> None:
         ticket = desk.request(requestor=f"{address_of(REQUESTER)}, {address_of(APPROVER)}")
@@ -303,6 +320,7 @@ class Oddities:
         reading = psa.read(ticket).approval
         assert reading.stance is Stance.NONE
         assert "requestor" in reading.reason
+        assert address_of(APPROVER) in {person.email for person in psa.read(ticket).also_not_approvers}
 
     def test_a_decision_in_the_approvers_place_is_told_apart(self, desk: Desk, build: Build) -> None:
         ticket = desk.request()
@@ -489,6 +507,62 @@ class Oddities:
 
         assert widened["total"] > 0
 
+    def test_names_of_fields_and_values_may_hold_anything(self, desk: Desk, build: Build) -> None:
+        odd = {ODD_FIELD: ODD_VALUE, "Target user": "o'brien@contoso.example", BRACED_FIELD: "password"}
+        ours = str(
+            desk.done(ADMIN, "POST", "/ticket", {"Queue": ODD_QUEUE, "Subject": "odd", "CustomFields": odd})["id"]
+        )
+        plain = {ODD_FIELD: "It", BRACED_FIELD: "other"}
+        other = str(
+            desk.done(ADMIN, "POST", "/ticket", {"Queue": ODD_QUEUE, "Subject": "x", "CustomFields": plain})["id"]
+        )
+        desk.request(queue=QUEUE)
+        for field, value in ((ODD_FIELD, ODD_VALUE), (BRACED_FIELD, "password")):
+            request = {
+                "queue": ODD_QUEUE,
+                "action": {"field": field, "values": {value: "password"}},
+                "subject": {"field": "Target user"},
+            }
+            psa = build(requests=[request])
+            polled = psa.changed(None)
+            assert ids(polled) == [ours]
+            assert psa.read(ours).action is Action.PASSWORD
+            assert not psa.read(other).mapped
+            assert ids(psa.changed(polled.cursor)) == []
+            assert [finding for finding in psa.check() if finding.about.startswith("psa.rt mapping, requests")
+                    and finding.level is Level.ERROR] == []  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param("' OR id > 0 OR Queue = '", id="quotes"),
+            pytest.param('" OR id > 0 OR Queue = "', id="double-quotes"),
+            pytest.param("\\", id="backslash"),
+            pytest.param("\\' OR 1=1 --", id="backslash-and-quote"),
+            pytest.param("{x}", id="braces"),
+        ],
+    )
+    def test_a_hostile_name_in_the_mapping_finds_nothing(self, desk: Desk, build: Build, name: str) -> None:
+        desk.request()
+        fields = {**FIELDS, "action": {"field": name, "values": {name: "password"}}}
+        for requests in ([{**FIELDS, "queue": name}], [{**fields, "queue": QUEUE}]):
+            psa = build(requests=requests)
+            assert ids(psa.changed(None)) == []
+            assert ids(psa.changed(psa.changed(None).cursor)) == []
+            assert psa.raised_since(NOW - timedelta(days=365 * 30)) == ()
+
+    def test_past_requests_are_listed_closed_ones_too_and_oldest_first(self, desk: Desk, psa: RequestTracker) -> None:
+        first, second, closed = desk.request(), desk.request("MFA reset"), desk.request()
+        desk.request("Other")
+        desk.set(closed, Status="resolved")
+        desk.set(first, Owner=HELPDESK)  # a change does not make it younger
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+
+        assert [ticket.id for ticket in psa.raised_since(long_ago)] == [first, second, closed]
+        created = psa.read(second).created_at
+        assert second in {ticket.id for ticket in psa.raised_since(created)}
+        assert psa.raised_since(created + timedelta(days=1)) == ()
+
     # ------------------------------------------------------------ notes
 
     def test_a_private_note_is_found_again_by_its_marker(self, desk: Desk, psa: RequestTracker) -> None:
@@ -534,6 +608,171 @@ class Oddities:
         with pytest.raises(TicketGone):
             build(user=OUTSIDER).add_note(ticket, Note("Cannot see it", "abcd1234"))
         assert all(line["Type"] != "Comment" for line in desk.history(ticket))
+
+    @pytest.mark.parametrize("marker", ["' OR id > 0 OR Data LIKE '", "%", "a b", "a\\", "", "a\nb", "{a}", "ä"])
+    def test_a_marker_that_is_no_word_is_never_sent(self, desk: Desk, psa: RequestTracker, marker: str) -> None:
+        ticket = desk.request()
+        lines = len(desk.history(ticket))
+        with pytest.raises(ValueError, match="no marker"):
+            psa.add_note(ticket, Note("x", marker))
+        with pytest.raises(ValueError, match="no marker"):
+            psa.has_note(ticket, marker)
+        assert len(desk.history(ticket)) == lines
+
+    def test_a_marker_is_no_pattern(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        psa.add_note(ticket, Note("x", "a-b.c"))
+        assert not psa.has_note(ticket, "a_b_c")  # an underline means any letter in LIKE
+        assert not psa.has_note(ticket, "A-B.C")
+        assert psa.has_note(ticket, "a-b.c")
+
+    def test_time_is_booked_with_the_note_once(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        psa.add_note(ticket, Note("Nothing to book.", "c1-none"))
+        assert desk.minutes(ticket) == 0
+        psa.add_note(ticket, Note("Done.", "c1-done", time_spent=timedelta(minutes=5)))
+        assert desk.minutes(ticket) == 5
+        assert psa.has_note(ticket, "c1-done"), "which keeps a repeat from booking it twice"
+        psa.add_note(ticket, Note("Done.", "c1-public", public=True, time_spent=timedelta(seconds=61)))
+        assert desk.minutes(ticket) == 7
+
+    def test_a_public_note_does_not_reopen_a_ticket_that_has_ended(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket = desk.request()
+        desk.approve(desk.approvals_of(ticket)[0])
+        assert psa.move(ticket, StatusTarget.CLOSED)
+        psa.add_note(ticket, Note("The password was shown.", "c1-opened", public=True))
+
+        assert desk.status(ticket) == "resolved"
+        assert psa.has_note(ticket, "c1-opened")
+        # What RT does by itself, and why:
+        desk.done(CONNECTOR, "POST", f"/ticket/{ticket}/correspond", {"Content": "x", "ContentType": "text/plain"})
+        assert desk.status(ticket) == "open"
+
+    # ------------------------------------------------------------ taking
+
+    def test_beginning_to_work_takes_the_ticket_and_a_repeat_changes_nothing(self, desk: Desk, build: Build) -> None:
+        psa = build(claim=True)
+        ticket = desk.request()
+        assert psa.read(ticket).taken_by == ""
+        assert psa.move(ticket, StatusTarget.WORKING)
+        assert (desk.owner(ticket), desk.status(ticket)) == (CONNECTOR, "open")
+        assert psa.read(ticket).taken_by == ""
+        lines = len(desk.history(ticket))
+        assert psa.move(ticket, StatusTarget.WORKING)
+        assert build(claim=True).move(ticket, StatusTarget.WORKING), "after a restart, too"
+        assert len(desk.history(ticket)) == lines
+        assert psa.read(ticket).approval.stance is Stance.PENDING, "taking it is no change of the request"
+
+    def test_without_claim_nobody_takes_anything(self, desk: Desk, psa: RequestTracker) -> None:
+        ticket, taken = desk.request(), desk.request()
+        desk.set(taken, Owner=HELPDESK)
+        assert psa.move(ticket, StatusTarget.WORKING)
+        assert psa.move(ticket, StatusTarget.HAND_OFF)
+        assert desk.owner(ticket) == "Nobody"
+        assert psa.read(taken).taken_by == ""
+
+    def test_a_ticket_that_an_agent_took_is_left_alone_and_told(self, desk: Desk, build: Build) -> None:
+        psa = build(claim=True)
+        ticket = desk.request()
+        desk.set(ticket, Owner=HELPDESK)
+        lines = len(desk.history(ticket))
+
+        assert psa.read(ticket).taken_by == "Hanna Helpdesk"
+        assert not psa.move(ticket, StatusTarget.WORKING)
+        assert (desk.owner(ticket), desk.status(ticket)) == (HELPDESK, "new")
+        assert len(desk.history(ticket)) == lines
+
+    def test_an_agent_who_takes_it_over_is_told_by_the_next_poll(self, desk: Desk, build: Build) -> None:
+        psa = build(claim=True)
+        ticket = desk.request()
+        psa.move(ticket, StatusTarget.WORKING)
+        cursor = psa.changed(psa.changed(None).cursor).cursor
+        desk.set(ticket, by=ADMIN, Owner=HELPDESK)
+
+        assert ids(psa.changed(cursor)) == [ticket]
+        assert psa.read(ticket).taken_by == "Hanna Helpdesk"
+
+    def test_another_api_user_is_another_person(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        assert build(claim=True).move(ticket, StatusTarget.WORKING)
+        other = build(user=CONNECTOR_IN_COPENHAGEN, claim=True)
+        assert not other.move(ticket, StatusTarget.WORKING)
+        assert other.read(ticket).taken_by == "Reset connector (API)"
+        assert desk.owner(ticket) == CONNECTOR
+
+    def test_taking_without_the_right_is_refused_and_reported(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        with pytest.raises(PermanentError, match="TakeTicket"):  # 200 again
+            build(user=APPROVER, claim=True).move(ticket, StatusTarget.WORKING)
+        assert (desk.owner(ticket), desk.status(ticket)) == ("Nobody", "new")
+
+    def test_a_ticket_that_has_ended_is_not_taken_nor_moved(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        desk.set(ticket, Status="rejected")
+        assert not build(claim=True).move(ticket, StatusTarget.WORKING)
+        assert (desk.owner(ticket), desk.status(ticket)) == ("Nobody", "rejected")
+
+    def test_nothing_is_taken_under_the_number_of_a_merged_ticket(self, desk: Desk, build: Build) -> None:
+        # RT would take the other one.
+        old, other = desk.request(), desk.request(subject="paul@contoso.example")
+        desk.set(old, MergeInto=int(other))
+        with pytest.raises(TicketGone):
+            build(claim=True).move(old, StatusTarget.WORKING)
+        assert desk.owner(other) == "Nobody"
+
+    def test_in_the_retry_status_an_agent_has_given_the_ticket_back(self, desk: Desk, build: Build) -> None:
+        psa = build(claim=True)
+        ticket = desk.request()
+        desk.set(ticket, Owner=HELPDESK)
+        desk.set(ticket, Status="retry reset")
+
+        read = psa.read(ticket)
+        assert (read.retry_requested, read.taken_by) == (True, "")
+        assert psa.move(ticket, StatusTarget.WORKING)
+        assert (desk.owner(ticket), desk.status(ticket)) == (CONNECTOR, "open")
+
+    # ------------------------------------------------------------ handing off
+
+    def test_a_hand_off_gives_a_claimed_ticket_back(self, desk: Desk, build: Build) -> None:
+        psa = build(claim=True)
+        ticket = desk.request()
+        psa.move(ticket, StatusTarget.WORKING)
+        assert psa.move(ticket, StatusTarget.HAND_OFF)
+        assert (desk.owner(ticket), desk.status(ticket)) == ("Nobody", "needs technician")
+
+    @pytest.mark.parametrize("claim", [False, True])
+    def test_a_hand_off_names_the_mapped_owner(self, desk: Desk, build: Build, claim: bool) -> None:
+        psa = build(claim=claim, hand_off={"owner": HELPDESK})
+        ticket = desk.request()
+        psa.move(ticket, StatusTarget.WORKING)
+        assert psa.move(ticket, StatusTarget.HAND_OFF)
+        assert (desk.owner(ticket), desk.status(ticket)) == (HELPDESK, "needs technician")
+        lines = len(desk.history(ticket))
+        assert psa.move(ticket, StatusTarget.HAND_OFF)
+        assert len(desk.history(ticket)) == lines
+
+    def test_a_hand_off_takes_the_ticket_from_nobody_who_has_it(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        desk.set(ticket, by=ADMIN, Owner=ADMIN)
+        assert build(claim=True, hand_off={"owner": HELPDESK}).move(ticket, StatusTarget.HAND_OFF)
+        assert (desk.owner(ticket), desk.status(ticket)) == (ADMIN, "needs technician")
+
+    def test_an_owner_without_the_right_is_refused_and_reported(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        with pytest.raises(PermanentError, match="OwnTicket"):
+            build(hand_off={"owner": OUTSIDER}).move(ticket, StatusTarget.HAND_OFF)
+        assert desk.owner(ticket) == "Nobody"
+
+    def test_an_owner_who_does_not_exist_is_found_by_the_check(self, desk: Desk, build: Build) -> None:
+        ticket = desk.request()
+        psa = build(hand_off={"owner": "nobody.of.this.name"})
+        (problem,) = [finding for finding in psa.check() if finding.about.endswith("hand_off.owner")]
+        assert problem.level is Level.ERROR
+        with pytest.raises(PermanentError, match=r"hand_off\.owner"):
+            psa.move(ticket, StatusTarget.HAND_OFF)
+        assert desk.status(ticket) == "new"
+        (fine,) = [one for one in build(hand_off={"owner": HELPDESK}).check() if one.about.endswith("hand_off.owner")]
+        assert fine.level is Level.OK
 
     # ------------------------------------------------------------ moves
 

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Barrier, Thread
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from connector.core.ports import Note, Push, StatusTarget
+from connector.errors import PushRefused, TemporaryError
 from connector.psa.requesttracker import RequestTracker
-from tests.e2e.request_tracker import CONNECTOR, Desk, Server, request_tracker_or_skip, running_request_tracker
+from tests.e2e.request_tracker import (
+    CONNECTOR,
+    CONNECTOR_IN_COPENHAGEN,
+    ODD_QUEUE,
+    Desk,
+    Server,
+    request_tracker_or_skip,
+    running_request_tracker,
+)
 from tests.psa.requesttracker_desk import (
     STATUSES,
     Border,
@@ -21,6 +37,9 @@ from tests.psa.requesttracker_desk import (
 from tests.psa.requesttracker_oddities import Build, Oddities, build_adapter
 
 pytestmark = pytest.mark.e2e
+
+ROUNDS = 15
+"""Of the race for a ticket."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +66,129 @@ class OnARunningServer:
 
 class TestOddities(OnARunningServer, Oddities):
     pass
+
+
+class TestTaking(OnARunningServer):
+    def test_of_two_connectors_that_take_a_ticket_at_once_one_wins(self, desk: Desk, build: Build) -> None:
+        users = (CONNECTOR, CONNECTOR_IN_COPENHAGEN)
+        tries = 2
+        connectors = [(user, build(user=user, claim=True)) for user in users for _ in range(tries)]
+        with ThreadPoolExecutor(len(connectors)) as pool:
+            for _ in range(ROUNDS):
+                ticket = desk.request()
+                start = Barrier(len(connectors))
+                said = list(pool.map(partial(taken, ticket, start), (psa for _, psa in connectors)))
+                owner = desk.owner(ticket)
+                assert owner in users
+                for (user, psa), won in zip(connectors, said, strict=True):
+                    # Whoever came too late to see the ticket as it was asks again, and is then told who has it.
+                    assert (psa.move(ticket, StatusTarget.WORKING) if won is None else won) == (user == owner)
+                    assert bool(psa.read(ticket).taken_by) == (user != owner)
+                assert desk.owner(ticket) == owner
+
+
+def taken(ticket: str, start: Barrier, psa: RequestTracker) -> bool | None:
+    """What taking it said; `None` for "it changed meanwhile, try again"."""
+    start.wait(30)
+    try:
+        return psa.move(ticket, StatusTarget.WORKING)
+    except TemporaryError:
+        return None
+
+
+class Telling(NamedTuple):
+    """A server with the scrip, and what it has posted."""
+
+    server: Server
+    pushes: list[Push]
+
+
+@pytest.fixture(scope="module")
+def telling() -> Iterator[Telling]:
+    request_tracker_or_skip()
+    heard: list[Push] = []
+    with listening(heard) as url, running_request_tracker(workers=2, nudge=url) as server:
+        yield Telling(server, heard)
+
+
+class TestBeingTold:
+    """The scrip of docs/psa/requesttracker.md, in a server of its own."""
+
+    def test_what_people_do_arrives_with_the_token_and_the_ticket_s_id(self, telling: Telling, tmp_path: Path) -> None:
+        server, pushes = telling
+        pushes.clear()
+        desk = server.desk()
+        psa = adapter_with_push(tmp_path, server, server.nudge_token)
+
+        def told() -> set[str]:
+            ids = {one for push in pushes for one in psa.heard(push)}
+            pushes.clear()
+            return ids
+
+        ticket = desk.request()
+        assert told() == {ticket}
+        desk.approve(desk.approvals_of(ticket)[0], words="Fine.")
+        assert told() == {ticket}
+        desk.reopen(desk.approvals_of(ticket)[0])
+        assert told() == {ticket}, "which changes nothing on the ticket itself"
+        desk.fill(ticket, Target_user="paul@contoso.example")
+        assert told() == {ticket}
+        psa.add_note(ticket, Note("Recognised.", "c1-recognised"))
+        assert told() == set(), "what we do ourselves is no news"
+        desk.request("Other", queue=ODD_QUEUE)
+        assert told() == set(), "a queue that the scrip does not name"
+
+    def test_a_push_to_a_connector_with_another_token_is_refused(self, telling: Telling, tmp_path: Path) -> None:
+        server, pushes = telling
+        pushes.clear()
+        server.desk().request()
+        assert pushes
+        psa = adapter_with_push(tmp_path, server, secrets.token_hex(24))
+        for push in pushes:
+            with pytest.raises(PushRefused):
+                psa.heard(push)
+
+    def test_a_connector_that_is_away_holds_nobody_up(self) -> None:
+        with listening([]) as url:
+            pass  # nobody listens there any more
+        with running_request_tracker(workers=1, nudge=url) as server:
+            ticket = server.desk().request()
+            assert server.desk().status(ticket) == "new"
+            assert "The connector was not told" in (server.home / "server.log").read_text(encoding="utf-8")
+
+
+def adapter_with_push(folder: Path, server: Server, token: str) -> RequestTracker:
+    (folder / "push.token").write_text(token)
+    return build_adapter(
+        folder, server.base_url, server.tokens[CONNECTOR], section={"push": {"token": {"file": "push.token"}}}
+    )
+
+
+@contextmanager
+def listening(heard: list[Push]) -> Iterator[str]:
+    """An address that notes what is posted to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            parts = urlsplit(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers["content-length"]))
+            heard.append(Push(headers=headers, query=dict(parse_qsl(parts.query)), body=body))
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/nudge/rt"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class TestContract(RequestTrackerContract):

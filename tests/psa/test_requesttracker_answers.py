@@ -381,6 +381,63 @@ def test_a_ticket_that_is_known_but_not_listed_is_tried_again(
         psa.read("1")
 
 
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+def test_a_server_that_is_away_or_refuses_us_stops_no_start(
+    server: responses.RequestsMock, psa: RequestTracker, status: int
+) -> None:
+    server.get(f"{REST}/rt", status=status, json={"message": "no"})
+    problems = [finding for finding in psa.check() if finding.level is Level.ERROR]
+    assert problems
+    assert all(problem.temporary for problem in problems)
+
+
+@pytest.mark.parametrize("booked", [None, "0", "6", "text"])
+def test_time_that_was_not_booked_is_told(
+    server: responses.RequestsMock, psa: RequestTracker, booked: str | None
+) -> None:
+    answer_ticket(server, "open")
+    server.post(f"{REST}/ticket/1/comment", status=201, json=[], headers={"Location": "/REST/2.0/transaction/70"})
+    server.get(f"{REST}/transaction/70", json={"TimeTaken": booked} if booked else {})
+    with pytest.raises(PermanentError, match="time_entry"):
+        psa.add_note("1", Note("x", "abcd1234", time_spent=timedelta(minutes=5)))
+
+
+@pytest.mark.parametrize("place", ["", "/REST/2.0/transaction/", "/REST/2.0/transaction/1/../2", "https://x.example/"])
+def test_a_note_that_rt_does_not_name_is_looked_for_before_a_repeat(
+    server: responses.RequestsMock, psa: RequestTracker, place: str
+) -> None:
+    answer_ticket(server, "open")
+    sent = server.post(f"{REST}/ticket/1/comment", status=201, json=[], headers={"Location": place})
+    with pytest.raises(TemporaryError, match="form that is not known"):
+        psa.add_note("1", Note("x", "abcd1234", time_spent=timedelta(minutes=5)))
+    assert sent.call_count == 1
+
+
+def test_a_ticket_taken_by_somebody_in_between_is_not_taken_from_them(
+    server: responses.RequestsMock, tmp_path: Path, token: str
+) -> None:
+    psa = build_adapter(tmp_path, RT, token, claim=True)
+    answer_ticket(server, "new")
+    answer_ticket(server, "new", Owner=user("hanna"))
+    take = server.put(f"{REST}/ticket/1/take", json=["You can only take tickets that are unowned"])
+    server.get(f"{REST}/tickets", json=page(total=0, pages=0.0))  # none of the current user's
+
+    assert psa.move("1", StatusTarget.WORKING) is False
+    assert take.call_count == 1
+    assert [call.request.method for call in server.calls].count("PUT") == 1, "no status was set"
+
+
+def test_a_ticket_that_changed_since_the_look_is_not_taken(
+    server: responses.RequestsMock, tmp_path: Path, token: str
+) -> None:
+    psa = build_adapter(tmp_path, RT, token, claim=True)
+    answer_ticket(server, "new")
+    take = server.put(f"{REST}/ticket/1/take", status=412, json={"message": "Precondition Failed"})
+    with pytest.raises(TemporaryError, match="changed while we looked"):
+        psa.move("1", StatusTarget.WORKING)
+    assert [call.request.headers.get("If-Match") for call in take.calls] == ['"62"']
+
+
 # ---------------------------------------------------------------- words of the mapping
 
 

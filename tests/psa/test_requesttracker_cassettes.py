@@ -143,13 +143,19 @@ def test_a_recorded_answer_keeps_only_what_is_named() -> None:
     kept = scrub_response(
         {
             "status": {"code": 200, "message": secret},
-            "headers": {"Set-Cookie": [secret], "X-Request-Id": [secret], "Date": [secret], "ETag": ['"62"']},
+            "headers": {
+                "Set-Cookie": [secret],
+                "X-Request-Id": [secret],
+                "Date": [secret],
+                "ETag": ['"62"'],
+                "Location": [f"https://{secret}.example.com/REST/2.0/transaction/9?token={secret}"],
+            },
             "body": {"string": json.dumps(body).encode()},
         }
     )
 
     assert secret not in repr(kept)
-    assert kept["headers"] == {"ETag": ['"62"']}
+    assert kept["headers"] == {"ETag": ['"62"'], "Location": ["/REST/2.0/transaction/9"]}
     assert json.loads(kept["body"]["string"]) == {
         "items": [{"id": "1", "Creator": {"id": "anna"}}],
         "_hyperlinks": [{"ref": "depends-on", "id": "2"}],
@@ -182,5 +188,5 @@ def test_the_recordings_hold_no_header_but_the_named_ones() -> None:
     for recording in recordings:
         for exchange in json.loads(recording.read_text(encoding="utf-8"))["interactions"]:
             assert {name.lower() for name in exchange["request"]["headers"]} <= {"content-type", "accept", "if-match"}
-            assert {name.lower() for name in exchange["response"]["headers"]} <= {"content-type", "etag"}
+            assert {name.lower() for name in exchange["response"]["headers"]} <= {"content-type", "etag", "location"}
             assert exchange["request"]["uri"].startswith(RECORDED_URL + "/REST/2.0/")
