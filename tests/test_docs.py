@@ -93,7 +93,8 @@ def test_every_link_of_the_papers_leads_somewhere(paper: Path) -> None:
 def cupboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that the examples look for in /run/secrets, made now."""
     folder = tmp_path_factory.mktemp("secrets")
-    for name in ("halo", "rt", "graph", "federated-token", "links", "mail", "sentry", "pepper", "graph-passphrase"):
+    names = ("halo", "connectwise", "rt", "graph", "federated-token", "links", "mail", "sentry", "pepper")
+    for name in (*names, "graph-passphrase"):
         (folder / name).write_text(secrets.token_urlsafe(48))
     passphrase = (folder / "graph-passphrase").read_text().encode()
     sealed = BestAvailableEncryption(passphrase)
