@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from connector.core.ports import Clock, Finding, Level, StatusTarget
-from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
+from connector.errors import AuthenticationError, ConnectorError, TemporaryError
 from connector.psa import connectwise_conditions as conditions
 from connector.psa import connectwise_names
 from connector.psa.connectwise_api import ConnectWiseApi
@@ -33,7 +33,7 @@ from connector.psa.connectwise_people import People
 from connector.psa.connectwise_poll import condition_of
 from connector.psa.connectwise_push import Callbacks
 from connector.psa.connectwise_trail import Change, changes_of, read_entries
-from connector.psa.mapping import ConnectWiseMapping, Named, resolve
+from connector.psa.mapping import ConnectWiseMapping, Named, resolve_all
 
 BUILT_IN_FIELDS = (FIRST_NOTE, *TEXTS, *REFERENCES)
 TRAILS_LOOKED_AT = 5
@@ -159,7 +159,7 @@ class ConnectWiseCheck:
                 "limits of the API member to certain locations or boards.",
             )
             return []
-        yield self._ok("tickets", f"{count} tickets of the mapped types can be seen.")
+        yield self._ok("tickets", f"Tickets of the mapped types that can be seen: {count}.")
         page = {**wanted, "orderBy": "id desc", "page": "1", "pageSize": str(TRAILS_LOOKED_AT)}
         listed = yield from self._try(lambda: self._api.get("service/tickets", page), "Tickets")
         rows = records(listed.body) if listed else []
@@ -182,13 +182,11 @@ class ConnectWiseCheck:
             )
             return
         known = [*defined.values(), *(Named(name, name) for name in BUILT_IN_FIELDS)]
-        for place, field in self._field_names().items():
-            try:
-                found = resolve(field, known, what="field", where=f"{self._where}{place}")
-            except ConfigError as failure:
-                yield Finding(Level.ERROR, f"{self._about}.mapping", str(failure))
-            else:
-                yield self._ok("mapping", f"{place}: {found.name} exists.")
+        _, problems = resolve_all(self._field_names(), known, what="field", where=self._where)
+        for problem in problems:
+            yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
+        if not problems:
+            yield self._ok("mapping", "Every field of the mapping exists.")
 
     def _field_names(self) -> dict[str, str]:
         wanted: dict[str, str] = {}
@@ -243,7 +241,9 @@ class ConnectWiseCheck:
                 "Compare its sentence with docs/psa/connectwise.md, section 5; add it under approval.trail.wordings.",
             )
         elif understood:
-            yield self._ok("approval", f"The audit trail can be read; {understood} changes in it were understood.")
+            yield self._ok(
+                "approval", f"The audit trail can be read. Changes in it that were understood: {understood}."
+            )
         else:
             yield Finding(
                 Level.WARNING,

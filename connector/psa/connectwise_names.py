@@ -183,9 +183,8 @@ def _requests(
         try:
             board = resolve(request.board, lists.boards, what="board", where=f"{place}.board")
             types = next(one.types for one in lists.of_board if one.board.id == board.id)
-            kind = resolve(
-                request.ticket_type, types, what=f"type on the board {board.name}", where=f"{place}.ticket_type"
-            )
+            on_board = f"{place}.ticket_type (board {board.name})"
+            kind = resolve(request.ticket_type, types, what="type", where=on_board)
         except ConfigError as failure:
             if not str(failure).startswith(f"{place}.board"):  # told already
                 problems.extend(failure.problems)
@@ -205,16 +204,16 @@ def _board(one: BoardLists, mapping: ConnectWiseMapping, where: str, problems: l
     before = len(problems)
     for place, name in status_names(mapping).items():
         try:
-            what = f"status on the board {one.board.name}"
-            ids[place] = int(resolve(name, existing, what=what, where=f"{where}{place}").id)
+            on_board = f"{where}{place} (board {one.board.name})"
+            ids[place] = int(resolve(name, existing, what="status", where=on_board).id)
         except ConfigError as failure:
             if not _is_id(name):  # an id is of one board only: `_ids_of_no_board` looks at those
                 problems.extend(failure.problems)
     team: int | None = None
     if mapping.hand_off.team:
         try:
-            what = f"team of the board {one.board.name}"
-            team = int(resolve(mapping.hand_off.team, one.teams, what=what, where=f"{where}hand_off.team").id)
+            on_board = f"{where}hand_off.team (board {one.board.name})"
+            team = int(resolve(mapping.hand_off.team, one.teams, what="team", where=on_board).id)
         except ConfigError as failure:
             problems.extend(failure.problems)
     if len(problems) > before:

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from connector.core.ports import Finding, Level
 from connector.errors import AuthenticationError
-from connector.psa.connectwise import ConnectWise
+from connector.psa.connectwise import CallbackSection, ConnectWise, ConnectWiseSection
 from tests.psa.connectwise_desk import CwDesk, House, open_desk
 from tests.psa.connectwise_desk import house as make_house
 from tests.psa.connectwise_make import changed_mapping, make_api, make_psa
+from tests.psa.halopsa_make import ROOT
 
 PASSWORD = {"board": "Service Desk", "ticket_type": "Password Reset", "action": "password"}
 SUBJECT = {"subject": {"field": "Reset account"}}
@@ -51,7 +52,7 @@ def test_a_right_configuration_with_a_decided_ticket_leaves_only_the_callback_to
     desk.psa.register_callback("http://127.0.0.1:9/nudge/cw")
     assert said(desk.psa, Level.WARNING) == []
     good = texts(said(desk.psa, Level.OK))
-    for words in ("hosted by ConnectWise", "accepts the keys", "ResetConnector", "1 tickets", "were understood"):
+    for words in ("hosted by ConnectWise", "accepts the keys", "ResetConnector", "can be seen: 1.", "understood: 1."):
         assert words in good
 
 
@@ -130,7 +131,7 @@ def test_every_wrong_name_is_told_at_once_with_what_exists(desk: CwDesk) -> None
         assert name in everything
     assert len(errors) == 8
     for existing in ("Password Reset (11)", "Reset account (41)", "Closed (508)", "Approver (2)", "AnnaA (153)",
-                     "Escalations (32)", "board Service Desk"):  # fmt: skip
+                     "Escalations (32)", "(board Service Desk)"):  # fmt: skip
         assert existing in everything
     # At run time the same mistake pauses this PSA and no other.
     with pytest.raises(AuthenticationError, match="'Shut'") as caught:
@@ -155,7 +156,9 @@ def test_a_status_must_exist_on_every_mapped_board_and_an_id_on_one(desk: CwDesk
     assert "none of them is a status on the board Professional Services" in errors
     assert "no status with the id 999" in errors
     desk.desk.statuses.pop(605)
-    assert "status on the board Professional Services 'Denied'" in texts(said(desk.again(mapping=good), Level.ERROR))
+    assert "(board Professional Services): there is no status 'Denied'" in texts(
+        said(desk.again(mapping=good), Level.ERROR)
+    )
 
 
 @pytest.mark.parametrize(
@@ -262,3 +265,38 @@ def test_a_contact_type_that_nobody_has_is_told(desk: CwDesk) -> None:
 def test_a_contradictory_approval_is_refused(approval: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         changed_mapping(approval=approval)
+
+
+# ---------------------------------------------------------------- the guide
+
+
+def flat(words: str) -> str:
+    return " ".join(words.split())
+
+
+def test_the_guide_shows_what_check_really_says_about_three_typical_mistakes(desk: CwDesk) -> None:
+    guide = flat((ROOT / "docs" / "psa" / "connectwise.md").read_text(encoding="utf-8"))
+    desk.approve(desk.add_ticket())
+    known = desk.world.credentials
+    api = make_api(
+        desk.addresses.connectwise,
+        company="mps",
+        public_key=known.connectwise_public_key,
+        private_key=known.connectwise_private_key,
+        client_id=known.connectwise_client_id,
+    )
+    found = said(make_psa(api, clock=desk.clock), Level.ERROR)
+    approval = {"approved_statuses": ["Aproved"], "rejected_statuses": ["Denied"], "contact_types": ["Approver"]}
+    found += said(desk.again(mapping=changed_mapping(approval=approval)), Level.ERROR)
+    desk.desk.habits.forbidden = ["GET /system/audittrail"]
+    found += said(desk.psa, Level.ERROR)
+    assert len(found) == 3
+    for finding in found:
+        shown = f"ERROR {finding.about}: {finding.text}" + (f" -> {finding.todo}" if finding.todo else "")
+        assert flat(shown.replace(desk.addresses.connectwise, "https://api-eu.myconnectwise.net")) in guide
+
+
+def test_the_guide_names_every_key_of_the_section() -> None:
+    guide = (ROOT / "docs" / "psa" / "connectwise.md").read_text(encoding="utf-8")
+    for key in (*ConnectWiseSection.model_fields, *CallbackSection.model_fields):
+        assert f"{key}:" in guide or f"`{key}`" in guide, key
