@@ -22,7 +22,7 @@ def bad_subject(problem: str) -> Refusal:
     return Refusal(
         "bad_subject",
         f"It is not clear whose account is meant: {problem}.",
-        f"Put exactly one address into the subject field, {THEN_RETRY}",
+        f"Put exactly one address, or the right person, into the subject field, {THEN_RETRY}",
         f"It is not clear whose account is meant. {WILL_ASK}",
     )
 
