@@ -25,6 +25,8 @@ from typing import Any, Self
 
 START_SECONDS = 20.0
 STOP_SECONDS = 30.0
+CUSTOMERS = {"halo": "clients", "connectwise": "companies"}
+"""By PSA, the key of a tenant's customers there in the sandbox's ready file."""
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -108,6 +110,7 @@ class Stage:
         sandbox_options: More words for `python -m sandbox`.
         settings, links_settings: What is put over the defaults of `connector.yaml` and `links.yaml` (top-level keys).
         environ: More environment for the connector's processes.
+        psas: Which of the imitated PSAs the connector works for: `halo`, `connectwise` or both.
     """
 
     folder: Path
@@ -116,6 +119,7 @@ class Stage:
     settings: dict[str, Any] = field(default_factory=dict)
     links_settings: dict[str, Any] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
+    psas: tuple[str, ...] = ("halo",)
     facts: dict[str, Any] = field(default_factory=dict)
     links_port: int = field(default_factory=free_port)
     inbound_port: int = field(default_factory=free_port)
@@ -234,6 +238,7 @@ class Stage:
         folder, facts = self.folder, self.facts
         for name, value in {
             "halo": facts["halo_client_secret"],
+            "connectwise": facts["connectwise_private_key"],
             "graph": facts["graph_client_secret"],
             "graph-mfa": facts["graph_mfa_client_secret"],
             "smtp": facts["smtp"]["password"],
@@ -257,16 +262,13 @@ class Stage:
             "poll_every": "1s",
             "inbound": {"listen": f"127.0.0.1:{self.inbound_port}"},
             "http": {"ca_bundle": facts["ca_bundle"]},
-            "psa": {"halo": {"kind": "halopsa", "url": facts["halo"], "client_id": facts["halo_client_id"],
-                             "client_secret": {"file": "halo.secret"}, "mapping": "halopsa.yaml",
-                             # The sandbox is ours alone and polled every second; a real HaloPSA allows far less.
-                             "budget": {"share": "100%", "calls": 100_000, "per": "1m"}}},
+            "psa": {name: section for name, section in psa_sections(facts).items() if name in self.psas},
             "graph": {"client_id": facts["graph_client_id"], "client_secret": {"file": "graph.secret"},
                       "authority": facts["authority"], "url": facts["graph"]},
             "tenants": {
                 name: {
                     "tenant_id": tenant["tenant_id"],
-                    "clients": {"halo": tenant["clients"]},
+                    "clients": {name: tenant[CUSTOMERS[name]] for name in self.psas},
                     "approvers": tenant["approvers"],
                     "protected": {"groups": [i for n, i in tenant["groups"].items() if n == "Do not reset"]},
                 }
@@ -295,9 +297,10 @@ class Stage:
         (folder / "links.yaml").write_text(json.dumps(links, indent=2))
 
     def write_mapping(self) -> None:
-        """The project's own mapping for HaloPSA, unchanged."""
-        mapping = Path(__file__).parent.parent / "mappings" / "halopsa.yaml"
-        (self.folder / "halopsa.yaml").write_text(mapping.read_text(encoding="utf-8"), encoding="utf-8")
+        """The project's own mappings, unchanged."""
+        for name in ("halopsa.yaml", "connectwise.yaml"):
+            mapping = Path(__file__).parent.parent / "mappings" / name
+            (self.folder / name).write_text(mapping.read_text(encoding="utf-8"), encoding="utf-8")
 
     # -- inside
 
@@ -330,6 +333,32 @@ class Stage:
             return True
 
         wait_for(f"the start of {name}", answers)
+
+
+def psa_sections(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `connector.yaml` says of each imitated PSA; secrets lie in files beside it."""
+    # The sandbox is ours alone and polled every second; real ones allow far less.
+    budget = {"share": "100%", "calls": 100_000, "per": "1m"}
+    return {
+        "halo": {
+            "kind": "halopsa",
+            "url": facts["halo"],
+            "client_id": facts["halo_client_id"],
+            "client_secret": {"file": "halo.secret"},
+            "mapping": "halopsa.yaml",
+            "budget": budget,
+        },
+        "connectwise": {
+            "kind": "connectwise",
+            "url": facts["connectwise"],
+            "company": facts["connectwise_company"],
+            "public_key": facts["connectwise_public_key"],
+            "private_key": {"file": "connectwise.secret"},
+            "client_id": facts["connectwise_client_id"],
+            "mapping": "connectwise.yaml",
+            "budget": budget,
+        },
+    }
 
 
 def _found(pattern: str, text: str) -> str:
