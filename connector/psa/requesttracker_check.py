@@ -40,7 +40,7 @@ def findings(name: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
 
 
 def _refused(about: str, failure: ConnectorError, todo: str) -> Finding:
-    """A server that is away, or a token that is refused, stops no start: other PSAs go on, and this one may come back."""
+    """A server that is away, or a refused token, stops no start: other PSAs go on, and this one may come back."""
     for_now = isinstance(failure, TemporaryError | AuthenticationError)
     return Finding(Level.ERROR, about, str(failure), todo, temporary=for_now)
 
