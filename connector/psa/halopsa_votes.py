@@ -17,6 +17,7 @@ from connector.core.evidence import digest_of
 from connector.psa.halopsa_json import Record, flag, identifier, moment, number, records, text
 from connector.psa.halopsa_people import Look, User
 
+LONGEST_NAME = 100
 EVIDENCE = (
     *("ticket_id", "seq", "actionnumber", "result", "dateapproved", "approver_note", "note"),
     *("approval_process_id", "step_id", "step_name", "cab_id", "role_id", "type"),
@@ -148,6 +149,11 @@ def _with_people(vote: Vote, look: Look) -> Vote:
     return vote
 
 
+def _name(row: Record, key: str) -> str:
+    """A name on one line, cut where it is no name any more: it stands in notes and reasons."""
+    return " ".join(text(row, key).split())[:LONGEST_NAME]
+
+
 def _same_name(user: User, person: Person) -> bool:
     return " ".join(user.name.split()).casefold() == " ".join(person.name.split()).casefold()
 
@@ -175,13 +181,13 @@ def _approver(row: Record) -> Person:
     # requester nor subject. An id more only serves to refuse; who may approve goes by the address.
     if override := identifier(row, "admin_override_id"):
         ids.add(f"halo.agent:{override}")
-    name = text(row, "name") or text(row, "agent_name")
+    name = _name(row, "name") or _name(row, "agent_name")
     email = text(row, "emailaddress").strip()
     return Person(name=name or email or "an approver without a name", email=email or None, ids=frozenset(ids))
 
 
 def _delegator(row: Record) -> Person | None:
-    uid, name = identifier(row, "delegated_by_uid"), text(row, "delegated_by_username")
+    uid, name = identifier(row, "delegated_by_uid"), _name(row, "delegated_by_username")
     if not uid and not name:
         return None
     # Whether the number is one of a user or of an agent is UNVERIFIED. Both are named: they only serve to refuse.
@@ -196,4 +202,4 @@ def _asked_by(row: Record) -> Person | None:
     ids = {f"halo.user:{user}"} if user else set[str]()
     if agent:
         ids.add(f"halo.agent:{agent}")
-    return Person(name=text(row, "requestor_name") or "who asked for the approval", ids=frozenset(ids))
+    return Person(name=_name(row, "requestor_name") or "who asked for the approval", ids=frozenset(ids))

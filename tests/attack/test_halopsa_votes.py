@@ -12,8 +12,9 @@ from connector.core.guard import ApprovalFacts, judge_approval
 from connector.core.ports import ApprovalReading, Stance
 from connector.psa.halopsa_approval import judge
 from connector.psa.halopsa_names import Names
+from connector.psa.halopsa_people import Subject
 from connector.psa.halopsa_process import Process, Step
-from connector.psa.halopsa_ticket import approval_facts
+from connector.psa.halopsa_ticket import approval_facts, logged_by, who_else_had_a_part
 from connector.psa.halopsa_votes import read_votes
 from connector.psa.mapping import HaloApprovalRules
 
@@ -60,7 +61,7 @@ def read(
     **rules: bool | str,
 ) -> ApprovalReading:
     detail = {"id": 4242, "status_id": APPROVED, "approvers": list(rows), "approvers_history": list(history)}
-    settings = HaloApprovalRules(approved_statuses=("Approved",), **rules)  # type: ignore[arg-type]
+    settings = HaloApprovalRules.model_validate({"approved_statuses": ("Approved",), **rules})
     return judge(approval_facts(detail, read_votes(detail, 4242), NAMES, settings, lambda _: process))
 
 
@@ -133,3 +134,69 @@ def test_an_override_makes_nobody_allowed_who_was_not() -> None:
     )
     assert refusal is not None
     assert refusal.code == "approver_not_allowed"
+
+
+# Somebody who may edit tickets, users or processes tries each of the doors around the approver.
+
+
+def judged(reading: ApprovalReading, *others: Person, listed: frozenset[str] | None = None) -> str:
+    refusal = judge_approval(
+        ApprovalFacts(
+            reading=reading,
+            subject=Person("Lea", "lea@contoso.com", frozenset({"entra:6f0e105e-7000-4000-8000-80c238063b07"})),
+            requester=Person("Rita", "rita@contoso.com", frozenset({"halo.user:90"})),
+            also_not_approvers=others,
+            created_at=CREATED,
+            listed=listed,
+            since=CREATED,
+            valid=timedelta(hours=24),
+            now=CREATED + timedelta(hours=2),
+        )
+    )
+    return refusal.code if refusal else ""
+
+
+def test_the_agent_who_logged_the_ticket_for_somebody_does_not_approve_it() -> None:
+    agent = row(user_id=0, agent_id=9, name="Al", emailaddress="al@msp.example.com")
+    reading = read(agent, approvers="psa")
+    assert judged(reading) == ""
+    logger = logged_by([{"id": 1, "who": "Al", "who_agentid": 9}])
+    assert logger is not None
+    assert judged(reading, logger) != ""
+
+
+def test_whoever_started_the_approval_does_not_give_it() -> None:
+    votes = read_votes({"approvers": [row(user_id=0, agent_id=9, requestor_agent_id=9)]}, 4242)
+    others = who_else_had_a_part({}, votes, Subject(""), None)
+    assert judged(read(row(user_id=0, agent_id=9), approvers="psa"), *others) != ""
+
+
+def test_a_friend_picked_by_hand_does_not_count_where_the_process_names_the_approvers() -> None:
+    friend = row(seq=2, name="Eve", emailaddress="eve@contoso.com", user_id=66, adhoc=True)
+    assert read(friend, approvers="psa").stance is Stance.PENDING
+    assert judged(read(friend, approvers="listed"), listed=frozenset({"anna@contoso.com"})) == "approver_not_allowed"
+
+
+def test_a_step_taken_out_of_the_process_takes_its_yes_along() -> None:
+    """The rows of a step that the process does not have (any more) stand for none of those that it has."""
+    other = Process(id=5, name="Reset", steps=(Step(id=7, name="Board"),))
+    assert read(row(step_id=1), process=other).stance is Stance.PENDING
+
+
+def test_a_step_put_into_the_process_after_the_approval_wants_its_own_yes() -> None:
+    longer = Process(id=5, name="Reset", steps=(*ONE_STEP.steps, Step(id=2, name="Board")))
+    assert read(row(step_id=1), process=ONE_STEP).stance is Stance.APPROVED
+    assert read(row(step_id=1), process=longer).stance is Stance.PENDING
+
+
+@pytest.mark.parametrize("name", ["Manager", " manager", "MANAGER\t"])
+def test_a_row_that_names_another_process_is_of_none_of_the_steps(name: str) -> None:
+    assert read(row(step_name=name)).stance is Stance.APPROVED
+    reading = read(row(step_name=name, approval_process_id=6), process=ONE_STEP)
+    assert reading.stance is Stance.PENDING
+
+
+def test_two_rows_of_one_person_are_one_vote_however_the_address_is_written() -> None:
+    twice = [row(votes_required_to_accept=2), row(seq=2, user_id=24, votes_required_to_accept=2,
+                                                  emailaddress="Anna+two@Contoso.com")]  # fmt: skip
+    assert read(*twice).stance is Stance.PENDING

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from connector.core.case import Person
@@ -202,6 +202,70 @@ def test_a_status_that_says_approved_without_a_clear_yes_is_explained(broken: st
     reading = read(detail)
     assert reading.stance is Stance.PENDING
     assert reading.reason
+
+
+def test_a_name_that_is_a_story_stays_on_one_short_line() -> None:
+    detail = a_yes()
+    present(result=2, name="Anna\n\n" + "is very kind " * 100)(detail)
+    reason = read(detail).reason
+    assert "\n" not in reason
+    assert len(reason) < 150
+
+
+def mostly(draw: st.DrawFn, good: Any, *bad: Any) -> Any:
+    return draw(st.sampled_from(bad)) if draw(st.integers(0, 24)) == 0 else good
+
+
+@st.composite
+def rows(draw: st.DrawFn, step: tuple[int, str], hour: int) -> Body:
+    """A row of a step, well-formed in most respects."""
+    who = draw(st.integers(1, 3))
+    id_, name = mostly(draw, step, (51, "Manager"), (52, "Security"), (0, "Security"), (53, "?"))
+    return row(
+        seq=draw(st.integers(1, 99)),
+        name=f"P{who}",
+        emailaddress=mostly(draw, f"p{who}@contoso.com", ""),
+        user_id=who,
+        step_id=id_,
+        step_name=name,
+        result=mostly(draw, 1, 2, 0, 3, None),
+        dateapproved=mostly(draw, f"2026-11-22T{draw(st.integers(hour - 1, hour + 1)):02}:00:00Z", ""),
+        is_mandatory=mostly(draw, False, True),
+        adhoc=mostly(draw, False, None, True),
+    )
+
+
+@st.composite
+def tickets(draw: st.DrawFn) -> Body:
+    """Mostly approved, and bent here and there."""
+    return {
+        "id": 4242,
+        "status_id": mostly(draw, APPROVED, AWAITING),
+        "approval_process_id": mostly(draw, 5, 0),
+        "approvers": draw(st.lists(rows((52, "Security"), 11), min_size=0, max_size=3)),
+        "approvers_history": draw(st.lists(rows((51, "Manager"), 9), min_size=0, max_size=3)),
+    }
+
+
+@settings(max_examples=400)
+@given(detail=tickets())
+def test_whatever_the_rows_a_yes_has_the_status_and_a_yes_of_a_person_in_every_step(detail: Body) -> None:
+    reading = read(detail, rules=BY_PSA)
+    event(reading.stance)
+    if reading.stance is not Stance.APPROVED:
+        return
+    rows = detail["approvers"] + detail["approvers_history"]
+    yeses = [one for one in rows if one["result"] == 1 and one["adhoc"] is not True]
+    assert detail["status_id"] == APPROVED
+    assert all(one["result"] in (0, 1, None) for one in rows)
+    assert all(one["result"] == 1 for one in rows if one["is_mandatory"])
+    assert all(one["dateapproved"] and one["emailaddress"] for one in yeses)
+    manager = [one["dateapproved"] for one in yeses if one["step_name"] == "Manager"]
+    security = [one["dateapproved"] for one in yeses if one["step_name"] == "Security"]
+    assert manager
+    assert security
+    assert max(security) >= max(manager)
+    assert all(decision.approved for decision in reading.decisions)
 
 
 @given(result=st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.booleans(), st.lists(st.integers())))
