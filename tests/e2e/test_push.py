@@ -9,6 +9,7 @@ import secrets
 import time
 import urllib.error
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.e2e.conftest import SetUp, keep_to_the_contracts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+ROOT = Path(__file__).parent.parent.parent
 REQUESTER, APPROVER = "ben@contoso.com", "anna@contoso.com"
 USERNAME = "halo"
 Pushing = Callable[..., Stage]
@@ -27,26 +29,46 @@ Pushing = Callable[..., Stage]
 def pushing(set_up: SetUp) -> Pushing:
     """Starts a stage whose connector wants pushes to prove themselves by HTTP Basic."""
 
-    def start(*, poll_every: str = "10m") -> Stage:
+    def start(*, poll_every: str = "10m", psas: tuple[str, ...] = ("halo",)) -> Stage:
         stage = set_up(all_parts=False, poll_every=poll_every)
         (stage.folder / "push.secret").write_text(secrets.token_urlsafe(24))
         path = stage.folder / "connector.yaml"
         settings = json.loads(path.read_text())
         settings["psa"]["halo"]["push"] = {"username": USERNAME, "password": {"file": "push.secret"}}
+        if "cw" in psas:
+            add_connectwise(stage, settings)
         path.write_text(json.dumps(settings))
         stage.start_links()
         stage.start_connector()
         # The first poll and the first sweep, after which nothing is asked for ten minutes.
-        for poll in ("psa", "sweep"):
-            line = f'connector_polls_total{{poll="{poll}:halo",result="ok"}}'
+        for poll in [f"{what}:{psa}" for what in ("psa", "sweep") for psa in psas]:
+            line = f'connector_polls_total{{poll="{poll}",result="ok"}}'
             wait_for(f"the first {poll}", lambda line=line: metric(stage, line))
         return stage
 
     return start
 
 
-def nudge_url(stage: Stage) -> str:
-    return f"http://127.0.0.1:{stage.inbound_port}/nudge/halo"
+def add_connectwise(stage: Stage, settings: dict[str, Any]) -> None:
+    facts = stage.facts
+    (stage.folder / "cw.secret").write_text(facts["connectwise_private_key"])
+    mapping = (ROOT / "mappings" / "connectwise.yaml").read_text(encoding="utf-8")
+    (stage.folder / "connectwise.yaml").write_text(mapping, encoding="utf-8")
+    settings["psa"]["cw"] = {
+        "kind": "connectwise",
+        "url": facts["connectwise"],
+        "company": facts["connectwise_company"],
+        "public_key": facts["connectwise_public_key"],
+        "private_key": {"file": "cw.secret"},
+        "client_id": facts["connectwise_client_id"],
+        "mapping": "connectwise.yaml",
+    }
+    for name, tenant in facts["tenants"].items():
+        settings["tenants"][name]["clients"]["cw"] = tenant["companies"]
+
+
+def nudge_url(stage: Stage, psa: str = "halo") -> str:
+    return f"http://127.0.0.1:{stage.inbound_port}/nudge/{psa}"
 
 
 def add_webhook(stage: Stage) -> None:
@@ -55,12 +77,15 @@ def add_webhook(stage: Stage) -> None:
     stage.control("POST", "/halo/webhooks", webhook)
 
 
-def asked_of_halo(stage: Stage) -> list[str]:
-    """Every call to HaloPSA so far, as `GET /api/tickets/1001`."""
-    return [
-        f"{one['method']} {one['path']}".lower().replace("get ", "GET ")
-        for one in stage.control("GET", "/exchanges?system=halo")
-    ]
+def asked(stage: Stage, system: str) -> list[str]:
+    """Every call to a system so far, as `get /api/tickets/1001`."""
+    return [f"{one['method']} {one['path']}".lower() for one in stage.control("GET", f"/exchanges?system={system}")]
+
+
+def lists(stage: Stage, system: str) -> int:
+    """How often a system's list of tickets was asked for."""
+    endings = {"halo": "/api/tickets", "connectwise": "/service/tickets"}
+    return sum(one.startswith("get ") and one.endswith(endings[system]) for one in asked(stage, system))
 
 
 def push(stage: Stage, body: object, *, username: str = USERNAME, password: str) -> int:
@@ -88,12 +113,12 @@ def test_a_request_is_carried_to_its_password_by_webhooks_alone(pushing: Pushing
     add_webhook(stage)
     number = stage.raise_ticket("Password Reset", "dana@contoso.com", REQUESTER)
     wait_for("the confirmation", lambda: stage.mails(number))
-    lists = asked_of_halo(stage).count("GET /api/tickets")
+    before = lists(stage, "halo")
     approved_at = time.monotonic()
     stage.control("POST", f"/tickets/{number}/approve", {"approver": APPROVER})
     wait_for("the link", lambda: ready_mails(stage, number))
     print(f"from approval to the mail with the link: {time.monotonic() - approved_at:.2f} s")
-    assert asked_of_halo(stage).count("GET /api/tickets") == lists, "a known ticket is read by itself"
+    assert lists(stage, "halo") == before, "a known ticket is read by itself"
     assert metric(stage, 'connector_pushes_total{psa="halo",result="taken"}') >= 2
     assert metric(stage, "connector_push_to_pass_seconds_count") >= 1
     keep_to_the_contracts(stage)
@@ -110,7 +135,7 @@ def test_a_forged_push_changes_nothing_and_causes_no_call(pushing: Pushing) -> N
         wait_for("recognition", lambda number=number: has_rest(stage, number))
     stage.control("POST", f"/tickets/{approved}/approve", {"approver": APPROVER})
     unknown = stage.raise_ticket("Password Reset", "farid@contoso.com", REQUESTER)
-    before, log = asked_of_halo(stage), stage.log("connector")
+    before, log = asked(stage, "halo"), stage.log("connector")
 
     word = secrets.token_urlsafe(24)
     for body in ({"object_id": approved}, {"object_id": unknown}, {}, [{"object_id": approved}] * 50):
@@ -120,9 +145,9 @@ def test_a_forged_push_changes_nothing_and_causes_no_call(pushing: Pushing) -> N
 
     # A true push of another ticket shows that whatever the forged ones had set going would be done by now.
     assert push(stage, {"object_id": other}, password=password) == 202
-    wait_for("the look at the other one", lambda: len(asked_of_halo(stage)) > len(before))
+    wait_for("the look at the other one", lambda: len(asked(stage, "halo")) > len(before))
     wait_for("the end of that pass", lambda: metric(stage, "connector_push_to_pass_seconds_count") == 1)
-    assert set(asked_of_halo(stage)[len(before) :]) == {f"GET /api/tickets/{other}"}
+    assert set(asked(stage, "halo")[len(before) :]) == {f"get /api/tickets/{other}"}
     assert stage.case(approved)["case"]["state"] == "waiting"
     assert stage.connector("show", str(unknown)).returncode == 1, "no case was opened"
     assert stage.control("GET", "/accounts/dana@contoso.com")["writes"] == 0
@@ -149,3 +174,34 @@ def test_a_lost_push_is_caught_up_by_the_next_poll(pushing: Pushing) -> None:
     stage.control("POST", f"/tickets/{number}/approve", {"approver": APPROVER})
     wait_for("the link", lambda: ready_mails(stage, number))
     assert metric(stage, 'connector_pushes_total{psa="halo",result="taken"}') == 0
+
+
+def test_connectwises_signed_callbacks_carry_a_request_and_forged_ones_do_nothing(pushing: Pushing) -> None:
+    stage = pushing(psas=("halo", "cw"))
+    for words in ("is registered", "is registered already"):
+        done = stage.connector("psa", "register-callback", "cw", "--url", nudge_url(stage, "cw"))
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout
+    assert len(stage.control("GET", "/connectwise/callbacks")) == 1
+
+    wish = {"type": "Password Reset", "requester": REQUESTER, "subject": "dana@contoso.com"}
+    number = stage.control("POST", "/connectwise/tickets", wish)["id"]
+    wait_for("the confirmation", lambda: stage.mails(number))
+    wait_for("the end of that pass", lambda: has_rest(stage, number))
+    calls, looks = asked(stage, "connectwise"), metric(stage, "connector_push_to_pass_seconds_count")
+    for forged in ("bad_signature", "no_signature", "foreign_key", "other_company", "not_json"):
+        # Well signed, but with a key of somebody else's server: the sandbox's console, where such a path leads nowhere.
+        key = f"{stage.facts['control']}/v2025_1/system/callbackkey/index.rails?companyName=x&id=1"
+        body = {"ticket": number, "forged": forged, "key_url": key if forged == "foreign_key" else ""}
+        stage.control("POST", "/connectwise/deliveries", body)
+    refused = 'connector_pushes_total{psa="cw",result="refused"}'
+    wait_for("the answers to the forged ones", lambda: metric(stage, refused) >= 5)
+    caused = asked(stage, "connectwise")[len(calls) :]
+    assert all("/system/callbackkey/" in call for call in caused), "to check a signature needs its key, and no more"
+    assert metric(stage, "connector_push_to_pass_seconds_count") == looks
+
+    before = lists(stage, "connectwise")
+    stage.control("POST", f"/connectwise/tickets/{number}/approve", {"actor": APPROVER})
+    wait_for("the link", lambda: ready_mails(stage, number))
+    assert metric(stage, "connector_push_to_pass_seconds_count") > looks
+    assert lists(stage, "connectwise") == before, "a known ticket is read by itself"
