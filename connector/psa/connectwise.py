@@ -21,7 +21,8 @@ from connector.config import Budget, BudgetSection, SecretValue, Section, Url, v
 from connector.core.ports import ChangedTicket, Changes, Clock, Finding, Note, Push, Rules, StatusTarget, Ticket
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TicketGone
 from connector.psa import connectwise_poll
-from connector.psa.connectwise_api import VERSION, ConnectWiseApi, NotThere, is_login_company
+from connector.psa.connectwise_answers import NotThere
+from connector.psa.connectwise_api import VERSION, ConnectWiseApi, is_login_company
 from connector.psa.connectwise_check import ConnectWiseCheck
 from connector.psa.connectwise_json import Record, records, text
 from connector.psa.connectwise_names import Catalogue, Names
@@ -46,7 +47,7 @@ class CallbackSection(Section):
         make
             us look at a ticket; nothing more.
         key_url: Where signing keys are fetched, without a query. Default: what the message says, if that is on `url` or
-            `site_url` and has the known path.
+            `site_url` and has the known path. Elsewhere our own keys are not sent along.
     """
 
     signed: bool = True
@@ -247,7 +248,7 @@ class ConnectWise:
         return self._callbacks.register(url, sorted(self._catalogue.names().boards))
 
     def callbacks(self) -> list[str]:
-        """The callbacks for tickets that we may see, one sentence each."""
+        """Our own callbacks, one sentence each."""
         return self._callbacks.described()
 
     # -- inside

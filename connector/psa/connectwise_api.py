@@ -14,13 +14,11 @@ import base64
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, PermanentError, TemporaryError
+from connector.errors import AuthenticationError, TemporaryError
 from connector.http import Answer, Http
+from connector.psa.connectwise_answers import CompanyInfo, Reply, date_of, header, is_missing_record, refuse
 from connector.psa.connectwise_json import Record, as_record, flag, identifier, records, text
 
 VERSION = "2026.4"
@@ -33,64 +31,7 @@ MOST_ROWS = 1000
 MOST_PAGES = 500
 
 _CODEBASE = re.compile(r"[A-Za-z0-9_]{1,40}(\.[A-Za-z0-9_]{1,40})*/?", re.ASCII)
-_WORD = re.compile(r"[A-Za-z][A-Za-z/_, ]{0,60}", re.ASCII)
 _LOGIN_COMPANY = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
-
-
-class NotThere(PermanentError):
-    """404 with ConnectWise's own words for it: no such record."""
-
-
-class Forbidden(AuthenticationError):
-    """403: the security role of the API member is too weak for this call."""
-
-
-class Refused(PermanentError):
-    """400: ConnectWise does not take this.
-
-    Attributes:
-        fields: The properties that it names in its complaint.
-    """
-
-    def __init__(self, message: str, *, fields: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.fields = fields
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A JSON answer.
-
-    Attributes:
-        sent_at: ConnectWise's clock when it answered, from the `Date` header; `None` without one.
-        link: The `Link` header; `None` where there was none at all.
-    """
-
-    body: object
-    sent_at: datetime | None
-    link: str | None
-
-    @property
-    def says_more(self) -> bool | None:
-        """Whether another page follows; `None` where the answer does not say.
-
-        With forward-only paging the header is there and empty on the last page.
-        """
-        return None if self.link is None else 'rel="next"' in self.link.replace("'", '"')
-
-
-@dataclass(frozen=True)
-class CompanyInfo:
-    """What a site says about a login company before anybody has signed in.
-
-    Attributes:
-        codebase: First part of every path, such as `v4_6_release`.
-        cloud: Hosted by ConnectWise; comes as a truth value or as the text "True".
-    """
-
-    codebase: str
-    version: str
-    cloud: bool
 
 
 class ConnectWiseApi:
@@ -147,7 +88,7 @@ class ConnectWiseApi:
         """
         extra = {"pagination-type": "forward-only"} if forward_only else None
         answer = self._call("GET", path, params=params, extra=extra, background=background)
-        return Reply(answer.json(), _date_of(answer), _header(answer, "Link"))
+        return Reply(answer.json(), date_of(answer), header(answer, "Link"))
 
     def pages(self, path: str, params: Mapping[str, str] | None = None, *, background: bool = False) -> Iterator[Reply]:
         """Every page of a list, by forward-only paging: ordered by id, so a row that changes meanwhile skips nothing.
@@ -246,13 +187,15 @@ class ConnectWiseApi:
             known = self._info
         return (known or self.company_info()).codebase
 
-    def fetch_key(self, url: str, params: Mapping[str, str]) -> object:
-        """A callback's signing key, from an address that the caller has pinned to the configured site.
+    def fetch_key(self, url: str, params: Mapping[str, str], *, signed_in: bool) -> object:
+        """A callback's signing key, from an address that the caller has pinned to the configuration.
 
-        Sent with our credentials: whether they are needed is told in two ways. Source: amp-labs/connectors against
-        covenanttechnologysolutions/connectwise-rest, read 2026-11-22.
+        Args:
+            signed_in: Send our credentials. Whether they are needed is told in two ways (amp-labs/connectors against
+                covenanttechnologysolutions/connectwise-rest, read 2026-11-22), and no other host must see them.
         """
-        answer = self._http.call("GET", url, headers=self._headers(), params=params, expect=(200, 400, 401, 403, 404))
+        headers = self._headers() if signed_in else None
+        answer = self._http.call("GET", url, headers=headers, params=params, expect=(200, 400, 401, 403, 404))
         return answer.json() if answer.status == 200 else None
 
     # -- inside
@@ -269,12 +212,12 @@ class ConnectWiseApi:
     ) -> Answer:
         codebase = self.codebase()
         answer = self._send(codebase, method, path, params, json, extra, background)
-        if answer.status == 404 and not _is_missing_record(answer):
+        if answer.status == 404 and not is_missing_record(answer):
             # A cloud upgrade gives the API another path. A 404 wrote nothing, so a write may be sent again.
             moved = self.company_info().codebase
             if moved != codebase:
                 answer = self._send(moved, method, path, params, json, extra, background)
-        self._refuse(answer)
+        refuse(answer, self.scope)
         return answer
 
     def _send(
@@ -305,38 +248,6 @@ class ConnectWiseApi:
             "Accept": f"application/vnd.connectwise.com+json; version={self._version}",
         }
 
-    def _refuse(self, answer: Answer) -> None:
-        """Raise what a refusal means. ConnectWise's own sentences are not repeated: they hold parts of the request."""
-        status = answer.status
-        if status == 401:
-            raise AuthenticationError(
-                f"ConnectWise refused the keys for {answer.where} (401). Check {self.scope}.company, public_key, "
-                "private_key and client_id (a missing one is answered alike), then run: connector check",
-                scope=self.scope,
-            )
-        if status == 403:
-            raise Forbidden(
-                f"ConnectWise refused {answer.where} (403): the security role of the API member is too weak. Give it "
-                f"the right for this (see docs/psa/connectwise.md), then run: connector check",
-                scope=self.scope,
-            )
-        if status == 404 and _is_missing_record(answer):
-            raise NotThere(f"ConnectWise has nothing at {answer.where} (404). It may have been deleted.")
-        if status == 404:
-            raise AuthenticationError(
-                f"ConnectWise has no such address: {answer.where} (404). Check {self.scope}.url, company and the keys: "
-                "the cloud answers wrong keys like this, too. Then run: connector check",
-                scope=self.scope,
-            )
-        if status in (400, 409):
-            codes, fields = _complaint(answer)
-            about = f" about {', '.join(fields)}" if fields else ""
-            raise Refused(
-                f"ConnectWise refused {answer.where} ({status}): {', '.join(codes) or 'without a reason'}{about}. "
-                "Try the same by hand in ConnectWise to see which rule or required field is in the way.",
-                fields=fields,
-            )
-
     def _stored(self, answer: Answer) -> Record:
         stored = as_record(answer.json())
         if stored is None:
@@ -349,36 +260,3 @@ class ConnectWiseApi:
 def is_login_company(company: str) -> bool:
     """Whether it may be a login company: it becomes part of an address and of the credentials."""
     return _LOGIN_COMPANY.fullmatch(company) is not None
-
-
-def _body(answer: Answer) -> Record:
-    try:
-        return as_record(answer.json()) or {}
-    except TemporaryError:
-        return {}  # a gateway's page
-
-
-def _is_missing_record(answer: Answer) -> bool:
-    """`{"code":"NotFound"}` is a missing record; a missing path is worded otherwise or comes as a page."""
-    return text(_body(answer), "code") == "NotFound"
-
-
-def _complaint(answer: Answer) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Codes and properties of a refusal, and nothing else of it."""
-    body = _body(answer)
-    lines = [body, *records(body.get("errors"))]
-    codes = [code for line in lines if _WORD.fullmatch(code := text(line, "code"))]
-    fields = [field for line in lines if _WORD.fullmatch(field := text(line, "field"))]
-    return tuple(dict.fromkeys(codes)), tuple(dict.fromkeys(fields))
-
-
-def _header(answer: Answer, name: str) -> str | None:
-    return next((value for key, value in answer.headers.items() if key.lower() == name.lower()), None)
-
-
-def _date_of(answer: Answer) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(_header(answer, "Date") or "")
-    except ValueError:
-        return None
-    return found if found.tzinfo else None

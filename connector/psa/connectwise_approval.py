@@ -19,9 +19,10 @@ from enum import Enum
 from connector.core.case import Approval, Person
 from connector.core.evidence import digest_of
 from connector.core.ports import ApprovalReading, Stance, StatusTarget
-from connector.psa.connectwise_json import Record, custom_field, field_text, identifier, reference, text
+from connector.psa.connectwise_json import Record, custom_field, field_text, flag, identifier, records, reference, text
 from connector.psa.connectwise_names import BoardNames
-from connector.psa.connectwise_trail import EMPTY, Change, Doubt, Entry, changes_of, plain
+from connector.psa.connectwise_trail import Change, Doubt, Entry, changes_of
+from connector.psa.connectwise_wordings import EMPTY, plain
 from connector.psa.mapping import ConnectWiseApprovalRules
 
 STATUS = "Status"
@@ -47,6 +48,7 @@ class Carrier:
     Attributes:
         label: What the trail calls it.
         shown: What it says now, for people.
+        others: What the trail calls the ticket's custom fields, this one left out.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Carrier:
     no: frozenset[str]
     passing: frozenset[str]
     values: frozenset[str]
+    others: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def _status_carrier(ticket: Record, board: BoardNames) -> Carrier:
         no=called(board.rejected),
         passing=called(frozenset(id_ for id_ in ours if id_ is not None)),
         values=called(frozenset(board.statuses)),
+        others=_captions(ticket) - {plain(STATUS)},
     )
 
 
@@ -115,8 +119,9 @@ def _field_carrier(ticket: Record, rules: ConnectWiseApprovalRules) -> Carrier:
     yes = frozenset(plain(value) for value in rules.field.approved)
     no = frozenset(plain(value) for value in rules.field.rejected)
     present = plain(shown)
+    label = text(entry, "caption") if entry is not None else rules.field.field
     return Carrier(
-        label=text(entry, "caption") if entry is not None else rules.field.field,
+        label=label,
         shown=shown,
         present="" if present in EMPTY else present,
         sign=Sign.YES if present in yes else Sign.NO if present in no else Sign.NONE,
@@ -124,6 +129,7 @@ def _field_carrier(ticket: Record, rules: ConnectWiseApprovalRules) -> Carrier:
         no=no,
         passing=frozenset(),
         values=yes | no | frozenset(plain(value) for value in rules.field.pending),
+        others=_captions(ticket) - {plain(label)},
     )
 
 
@@ -144,7 +150,7 @@ def find_decision(
     """
     rows = [
         row
-        for row in changes_of(carrier.label, carrier.values, entries, wordings=wordings)
+        for row in changes_of(carrier.label, carrier.values, entries, wordings=wordings, others=carrier.others)
         if not (isinstance(row, Doubt) and ours(row.entry.entered_by))
     ]
     if any(row.entry.entered_at is None for row in rows):
@@ -258,13 +264,23 @@ status."""
 
 def words_of(notes: Sequence[Record], person: Person, when: datetime, written_at: Callable[[Record], datetime | None],
              author: Callable[[Record], frozenset[str]]) -> str:  # fmt: skip
-    """The note of this person that is nearest to the decision; empty where there is none."""
+    """The note of this person that is nearest to the decision; empty where there is none.
+
+    Of the Discussion tab only: the requester may be told these words, and internal notes are not for them.
+    """
     near = [
         (abs(at - when), identifier(note) or 0, text(note, "text"))
         for note in notes
-        if (at := written_at(note)) is not None and abs(at - when) <= WORDS_WITHIN and author(note) & person.ids
+        if flag(note, "detailDescriptionFlag")
+        and (at := written_at(note)) is not None
+        and abs(at - when) <= WORDS_WITHIN
+        and author(note) & person.ids
     ]
     return min(near)[2].strip() if near else ""
+
+
+def _captions(ticket: Record) -> frozenset[str]:
+    return frozenset(plain(text(entry, "caption")) for entry in records(ticket.get("customFields")))
 
 
 def _value(value: str) -> str:

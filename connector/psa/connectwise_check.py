@@ -226,7 +226,9 @@ class ConnectWiseCheck:
             board = names.boards[reference(ticket, "board") or 0]
             carrier = find_carrier(ticket, board, self._mapping.approval)
             rules = self._mapping.approval.trail
-            for row in changes_of(carrier.label, carrier.values, read_entries(reply.body), wordings=rules.wordings):
+            entries = read_entries(reply.body)
+            rows = changes_of(carrier.label, carrier.values, entries, wordings=rules.wordings, others=carrier.others)
+            for row in rows:
                 if isinstance(row, Change):
                     understood += 1
                 else:

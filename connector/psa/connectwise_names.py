@@ -15,7 +15,7 @@ from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
 from connector.psa.connectwise_api import ConnectWiseApi
 from connector.psa.connectwise_json import Record, flag, fold, identifier, text
-from connector.psa.connectwise_trail import plain
+from connector.psa.connectwise_wordings import plain
 from connector.psa.mapping import ConnectWiseMapping, ConnectWiseRequest, Named, resolve, resolve_all
 
 

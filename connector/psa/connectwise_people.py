@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from connector.core.case import Person, fold
 from connector.core.ports import Clock
 from connector.psa import connectwise_conditions as conditions
-from connector.psa.connectwise_api import ConnectWiseApi, NotThere, Refused
+from connector.psa.connectwise_answers import NotThere, Refused
+from connector.psa.connectwise_api import ConnectWiseApi
 from connector.psa.connectwise_json import Record, as_record, flag, identifier, inner, records, reference, text
 
 REMEMBERED = timedelta(minutes=5)

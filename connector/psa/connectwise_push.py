@@ -27,7 +27,8 @@ from urllib.parse import parse_qsl, urlsplit
 from connector.core.ports import Clock, Push
 from connector.core.secret import Secret
 from connector.errors import ConfigError, PermanentError, PushRefused
-from connector.psa.connectwise_api import ConnectWiseApi, Refused
+from connector.psa.connectwise_answers import Refused
+from connector.psa.connectwise_api import ConnectWiseApi
 from connector.psa.connectwise_json import Record, as_record, flag, identifier, number, text
 
 SIGNATURE = "x-content-signature"
@@ -129,7 +130,9 @@ class Callbacks:
             if len(self._fetches) >= MOST_FETCHES_A_MINUTE:
                 _refuse("too many signing keys are being asked for")
             self._fetches.append(now)
-        answer = as_record(self._api.fetch_key(address, {"companyName": self._api.company, "id": key_id})) or {}
+        signed_in = any(_same_origin(site, address) for site in self._sites)
+        wanted = {"companyName": self._api.company, "id": key_id}
+        answer = as_record(self._api.fetch_key(address, wanted, signed_in=signed_in)) or {}
         key = text(answer, "signing_key")
         until = now + (KEY_REMEMBERED if key else REFUSAL_REMEMBERED)
         with self._lock:
@@ -183,11 +186,12 @@ class Callbacks:
         return f"The callback {identifier(stored)} to {_shown(wanted)} is registered (level {level})."
 
     def described(self) -> list[str]:
-        """The callbacks for tickets that we may see, one sentence each."""
+        """Our own callbacks, one sentence each. Those of others are not told: their addresses may hold secrets."""
         return [
             f"The callback {identifier(entry)} for tickets (level {text(entry, 'level')}) leads to "
             f"{_shown(text(entry, 'url'))}{' and is off' if flag(entry, 'inactiveFlag') else ''}."
             for entry in self.entries()
+            if text(entry, "description") == DESCRIPTION
         ]
 
     def entries(self) -> list[Record]:
@@ -237,8 +241,9 @@ def _port(parts: object) -> int | None:
 
 
 def _shown(url: str) -> str:
+    """An address without its path, which may hold a secret."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}/…"
 
 
 def _refuse(why: str) -> NoReturn:

@@ -10,7 +10,8 @@ from connector.core.case import Approval, Person, fold
 from connector.core.ports import ApprovalReading, Clock, Stance, Ticket
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.psa import connectwise_conditions as conditions
-from connector.psa.connectwise_api import ConnectWiseApi, Forbidden, NotThere, Reply
+from connector.psa.connectwise_answers import Forbidden, NotThere, Reply
+from connector.psa.connectwise_api import ConnectWiseApi
 from connector.psa.connectwise_approval import (
     Carrier,
     Decider,
@@ -38,7 +39,7 @@ from connector.psa.connectwise_ticket import (
     whole,
     written_at,
 )
-from connector.psa.connectwise_trail import Entry, changes_something_of, read_entries
+from connector.psa.connectwise_trail import Entry, read_entries, touching
 from connector.psa.mapping import ConnectWiseMapping, ConnectWiseRequest
 
 TRAIL_PAGE = 1000
@@ -187,12 +188,8 @@ class _Look:
         )
 
     def _changed_at(self, decision: Approval | None, entries: tuple[Entry, ...] | None) -> datetime | None:
-        watched = watched_fields(self._request)
-        moments = [
-            entry.entered_at
-            for entry in entries or ()
-            if entry.entered_at is not None and changes_something_of(entry, watched)
-        ]
+        rows = touching(watched_fields(self._request), entries or ())
+        moments = [entry.entered_at for entry in rows if entry.entered_at is not None]
         return changed_at(decision, moments)
 
     # -- calls

@@ -2,8 +2,9 @@
 
 `GET /system/audittrail` answers rows of six texts: `text`, `enteredDate`, `enteredBy`, `auditType`, `auditSubType`,
 `auditSource`; there are no old and new values, only prose. How a change of status or of a custom field is worded is
-**UNVERIFIED**: no published source shows one, only that of an owner (`Resource` / `Owner`). So the wordings below are
-guesses, one table of them, and the reading is tolerant about words and strict about meaning:
+**UNVERIFIED**: no published source shows one, only that of an owner (`Resource` / `Owner`). So the wordings
+(`connectwise_wordings`) are guesses, one table of them, and the reading is tolerant about words and strict about
+meaning:
 
 - a sentence is understood only as a whole: nothing may stand before or after it, so a summary or a note that quotes one
   is not taken for one;
@@ -23,36 +24,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connector.psa.connectwise_json import Record, fold, moment, records, text
-
-VERBS = ("changed", "updated", "modified", "was changed", "was updated", "was modified",
-         "has been changed", "has been updated", "has been modified")  # fmt: skip
-THINGS = ("{field}", "the {field}", "ticket {field}", "the ticket {field}", "service ticket {field}",
-          "the service ticket {field}", "the {field} of this ticket", "custom field {field}",
-          "the custom field {field}", "field {field}")  # fmt: skip
-
-WORDINGS: tuple[str, ...] = (
-    *(f"{thing} {verb} from {{old}} to {{new}}" for thing in THINGS for verb in VERBS),
-    *(f"{thing} {verb} to {{new}} (previously {{old}})" for thing in THINGS for verb in VERBS),
-    *(f"{verb} {thing} from {{old}} to {{new}}" for thing in THINGS for verb in ("changed", "updated", "modified")),
-    *(f"{{field}}{colon} {{old}} {arrow} {{new}}" for colon in (":", "") for arrow in ("->", "=>", "→", ">", ">>")),
-    "{field}: changed from {old} to {new}",
-    "{field}: {old} to {new}",
-    "{field} from {old} to {new}",
-)
-"""Every sentence that is understood. All of them are UNVERIFIED; a test reads each."""
-
-BARE_WORDINGS = (
-    "{old} -> {new}",
-    "{old} => {new}",
-    "{old} → {new}",
-    "from {old} to {new}",
-    "changed from {old} to {new}",
-)
-"""Understood besides where `auditSubType` names what changed."""
+from connector.psa.connectwise_json import Record, moment, records, text
+from connector.psa.connectwise_wordings import BARE, EMPTY, KNOWN, Wording, beginnings, plain
 
 NOT_A_PERSON = re.compile(
-    r"workflow|\brule|e-?mail|connector|automat|\bsystem\b|\bservice\b|integrat|script|import|\bapi\b|schedul",
+    r"workflow|\brule|e-?mail|connector|automat|\bsystem\b|integrat|script|import|\bapi\b|schedul",
     re.IGNORECASE,
 )
 """In `auditSource`: nobody sat there. Its real values are UNVERIFIED; one that is not known is taken for a person's,
@@ -60,13 +36,6 @@ and the name in `enteredBy` has to be a person's besides."""
 
 OTHER_KINDS = frozenset({"note", "notes", "owner"})
 """In `auditType` or `auditSubType`, folded: surely not about a status or a field, whatever a note's words are."""
-
-OTHER_BEGINNINGS = ("{field} set to {new}", "{field} cleared", "{field} removed", "{field} replaced")
-
-EMPTY = frozenset({"", "none", "null", "(none)", "(empty)", "empty", "blank", "(blank)"})
-"""How a value that was not set may be written."""
-
-_QUOTES = re.compile("[\"'`“”„‘’«»]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +95,12 @@ def read_entries(body: object) -> tuple[Entry, ...]:
 
 
 def changes_of(
-    field: str, values: Collection[str], entries: Sequence[Entry], *, wordings: Collection[str] = ()
+    field: str,
+    values: Collection[str],
+    entries: Sequence[Entry],
+    *,
+    wordings: Collection[str] = (),
+    others: Collection[str] = (),
 ) -> Iterator[Change | Doubt]:
     """The rows about one field, in the order in which they came.
 
@@ -134,44 +108,38 @@ def changes_of(
         field: As the trail names it: `Status`, or a custom field's caption.
         values: Every value that it can have; that it was never set is always one of them.
         wordings: Of the mapping, besides those that are known.
+        others: Other fields of the ticket. A row that begins like one about a change of those is no doubt, though it
+            names this one: `Approval date changed …` is not about `Approval`.
     """
     known = {plain(value) for value in values} | EMPTY
     named = plain(field)
-    sentences = [_Wording.read(wording, named) for wording in (*WORDINGS, *wordings)]
-    bare = [_Wording.read(wording, named) for wording in BARE_WORDINGS]
+    sentences = [wording.of(named) for wording in (*KNOWN, *map(Wording.read, wordings))]
+    elsewhere = beginnings(others)
     for entry in entries:
-        if {plain(entry.kind), plain(entry.sub_kind)} & OTHER_KINDS:
+        kinds = {plain(entry.kind), plain(entry.sub_kind)}
+        if kinds & OTHER_KINDS:
             continue
-        says_what = named in (plain(entry.kind), plain(entry.sub_kind))
+        says_what = named in kinds
         read = {
-            pair for wording in (*sentences, *(bare if says_what else ())) for pair in wording.readings(entry, known)
+            pair
+            for wording in (*sentences, *(BARE if says_what else ()))
+            for pair in wording.readings(entry.sentence, known)
         }
         if len(read) == 1 and entry.entered_at is not None:
             old, new = read.pop()
             yield Change(old, new, entry)
-        elif read or says_what or _may_be_about(entry, named, known):
+        elif read or says_what or (_may_be_about(entry, named, known) and not entry.sentence.startswith(elsewhere)):
             yield Doubt(entry)
 
 
-def changes_something_of(entry: Entry, fields: Collection[str]) -> bool:
-    """Whether a row may be about a change of one of these fields, whatever its values are.
+def touching(fields: Collection[str], entries: Sequence[Entry]) -> Iterator[Entry]:
+    """The rows that may be about a change of one of these fields, whatever its values are.
 
-    Only ever a reason to take an approval for older than the request, so it is read widely: the kind of the row, or a
-    sentence that begins like one about a change.
+    Only ever a reason to take an approval for older than the request, so they are read widely: the kind of the row,
+    or a sentence that begins like one about a change.
     """
-    for named in {plain(field) for field in fields} - {""}:
-        if plain(entry.sub_kind) == named:
-            return True
-        for wording in (*WORDINGS, *OTHER_BEGINNINGS):
-            start = re.split(r"\{(?:old|new)\}", plain(wording))[0].replace("{field}", named).rstrip()
-            if start != named and entry.sentence.startswith(start):
-                return True
-    return False
-
-
-def plain(words: str) -> str:
-    """A text without what wordings differ in: capitals, blanks, quotes, a full stop at the end."""
-    return fold(_QUOTES.sub("", words)).rstrip(".").rstrip()
+    kinds, starts = {plain(field) for field in fields} - {""}, beginnings(fields)
+    yield from (one for one in entries if plain(one.sub_kind) in kinds or one.sentence.startswith(starts))
 
 
 def _read(row: Record) -> Entry:
@@ -194,32 +162,3 @@ def _may_be_about(entry: Entry, named: str, known: Collection[str]) -> bool:
 
 def _has_word(sentence: str, word: str) -> bool:
     return word in sentence and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sentence) is not None
-
-
-@dataclass(frozen=True)
-class _Wording:
-    """A sentence around two values: `before`, one value, `between`, the other, `after`."""
-
-    before: str
-    between: str
-    after: str
-    new_first: bool
-
-    @classmethod
-    def read(cls, wording: str, named: str) -> _Wording:
-        plainly = plain(wording)
-        parts = re.split(r"\{(?:old|new)\}", plainly)
-        before, between, after = (part.replace("{field}", named) for part in parts)
-        return cls(before, between, after, plainly.index("{new}") < plainly.index("{old}"))
-
-    def readings(self, entry: Entry, known: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Every pair (old, new) of known values with which the wording is exactly the entry's sentence."""
-        sentence = entry.sentence
-        if not sentence.startswith(self.before.rstrip()) or not sentence.endswith(self.after.lstrip()):
-            return
-        for first in known:
-            if not sentence.startswith(fold(f"{self.before}{first}{self.between}")):
-                continue
-            for second in known:
-                if sentence == fold(f"{self.before}{first}{self.between}{second}{self.after}"):
-                    yield (second, first) if self.new_first else (first, second)

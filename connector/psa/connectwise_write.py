@@ -8,7 +8,8 @@ from datetime import UTC, timedelta
 from connector.core.ports import Clock, Note, StatusTarget
 from connector.errors import PermanentError
 from connector.psa import connectwise_conditions as conditions
-from connector.psa.connectwise_api import ConnectWiseApi, Forbidden, NotThere, Refused
+from connector.psa.connectwise_answers import Forbidden, NotThere, Refused
+from connector.psa.connectwise_api import ConnectWiseApi
 from connector.psa.connectwise_json import Record, flag, reference, text
 from connector.psa.connectwise_names import BoardNames, Names
 from connector.psa.connectwise_read import fetch_ticket

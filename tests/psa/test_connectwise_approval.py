@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,20 @@ def test_a_no_after_a_yes_is_a_no(desk: CwDesk) -> None:
     assert [(one.approved, one.comment) for one in reading.decisions] == [(False, "I know nothing of this")]
 
 
+def test_the_approvers_words_are_those_of_the_discussion_and_of_that_time(desk: CwDesk) -> None:
+    """The requester may be told them."""
+    ticket, anna = desk.add_ticket(), desk.actor("AnnaA")
+    desk.desk.add_note(desk.raw(ticket), anna, "much earlier", discussion=True)
+    desk.clock.forward(minutes=10)
+    desk.desk.add_note(desk.raw(ticket), anna, "between us: he is leaving", internal=True)
+    desk.desk.add_note(desk.raw(ticket), desk.actor("TinaT"), "somebody else's", discussion=True)
+    desk.reject(ticket, by="AnnaA")
+    assert desk.psa.read(ticket).approval.decisions[0].comment == ""
+    desk.clock.forward(seconds=20)
+    desk.desk.add_note(desk.raw(ticket), anna, "ask me first", discussion=True)
+    assert desk.psa.read(ticket).approval.decisions[0].comment == "ask me first"
+
+
 # ---------------------------------------------------------------- after a hand-off
 
 
@@ -412,6 +427,15 @@ def test_a_custom_fields_yes_needs_the_trail_just_so(by_field: CwDesk) -> None:
     refused(by_field.psa.read(ticket).approval, "Approval says 'Approved'", "does not say who")
     by_field.desk.habits.audit_wording = "missing"
     refused(by_field.psa.read(ticket).approval, "does not show")
+
+
+def test_another_field_with_the_same_word_in_its_name_casts_no_doubt(by_field: CwDesk) -> None:
+    by_field.desk.fields[45] = replace(by_field.desk.fields[41], id=45, caption="Approval date")
+    ticket = by_field.add_ticket()
+    by_field.set_field(ticket, APPROVAL, "Approved", by="AnnaA")
+    by_field.tick()
+    by_field.set_field(ticket, 45, "today", by="workflow")
+    assert by_field.psa.read(ticket).approval.stance is Stance.APPROVED
 
 
 def test_an_approved_status_is_nothing_where_a_field_carries_the_yes(by_field: CwDesk) -> None:

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -195,7 +196,10 @@ def test_the_keys_address_may_be_set_in_the_configuration(site: Site) -> None:
     site.server.mock.get(own, json={"signing_key": site.signing_key})
     psa = site.server.psa(callback=CallbackSection(key_url=own))
     assert psa.heard(site.push(Metadata={"key_url": f"https://evil.example/?id={KEY_ID}"})) == ("4242",)
-    assert [url.partition("?")[0] for url in site.calls()] == [own]
+    (request,) = [call.request for call in site.server.mock.calls]
+    assert (request.url or "").partition("?")[0] == own
+    # A host that is not ConnectWise's is shown no keys of ours.
+    assert {"Authorization", "clientId"} & set(request.headers) == set()
 
 
 def test_where_no_proof_is_demanded_a_push_is_an_id_and_nothing_more(site: Site) -> None:
@@ -239,7 +243,7 @@ def test_a_callback_is_registered_once_for_the_mapped_board(desk: CwDesk) -> Non
     )
     assert psa_says(desk, "registered already")
     assert len(desk.desk.callbacks) == 1
-    assert "127.0.0.1:9/nudge/cw" in described(desk.psa)
+    assert "http://127.0.0.1:9/…" in described(desk.psa)
 
 
 def psa_says(desk: CwDesk, words: str) -> bool:
@@ -251,6 +255,15 @@ def test_with_several_boards_every_ticket_is_told(desk: CwDesk) -> None:
     wanted = [{"board": board, **request} for board in ("Service Desk", "Professional Services")]
     desk.again(mapping=changed_mapping(requests=wanted)).register_callback(URL)
     assert [(one.level, one.object_id) for one in desk.desk.callbacks.values()] == [("owner", 1)]
+
+
+def test_the_callbacks_of_others_are_not_told(desk: CwDesk) -> None:
+    desk.psa.register_callback(URL)
+    (ours,) = desk.desk.callbacks.values()
+    secret = secrets.token_urlsafe(16)
+    desk.desk.callbacks[999] = replace(ours, id=999, description="Bot", url=f"https://hooks.example/{secret}?recordId=")
+    assert len(desk.psa.callbacks()) == 1
+    assert secret not in described(desk.psa)
 
 
 @pytest.mark.parametrize("status", [200, 201])

@@ -65,7 +65,7 @@ class FieldDesk(CwDesk):
     def decide(self, ticket_id: str, status: str, comment: str, by: str | None = None) -> None:
         who = by or self.approver
         if comment:
-            self.desk.add_note(self.raw(ticket_id), self.actor(who), comment, internal=True)
+            self.desk.add_note(self.raw(ticket_id), self.actor(who), comment, discussion=True)
         self.set_field(ticket_id, 43, status, by=who)
 
 
