@@ -30,6 +30,13 @@ from connector.psa.mapping import HaloApprovalRules, HaloRequest
 _TAG = re.compile(r"<[^<>]*>")
 _BLANKS = re.compile(r"\s+")
 
+PARTS = {
+    "created_by": "who logged the ticket",
+    "loggedonbehalfby": "who logged the ticket for somebody",
+    "reportedby": "who reported the ticket",
+}
+"""Properties of a ticket that tell who had a part in raising it. Named in the public Halo swagger, read 2026-11-22."""
+
 
 def read_ticket(
     psa: str,
@@ -90,20 +97,25 @@ def request_of(detail: Record, names: Names) -> HaloRequest | None:
 def who_else_had_a_part(
     detail: Record, votes: tuple[Vote, ...], subject: Subject, logged_by: Person | None
 ) -> tuple[Person, ...]:
-    """Who must not approve besides the requester: whoever logged the ticket, or asked for its approval, and the user
-    to be reset by the numbers of HaloPSA.
+    """Who must not approve besides the requester: whoever logged or reported the ticket or asked for its approval, and
+    the user to be reset by the numbers of HaloPSA.
 
-    `created_by` is a text in the vendor's description and holds a number, an address or a name (UNVERIFIED); a name
-    alone cannot be compared and is left out.
+    The texts hold a number, an address or a name (UNVERIFIED); a name alone cannot be compared and is left out. They
+    only serve to refuse, so it does not matter that anybody may have typed them.
     """
     people = [vote.asked_by for vote in votes]
-    creator = text(detail, "created_by").strip()
-    if creator.isascii() and creator.isdigit() and int(creator) > 0:
-        people.append(Person(name="the agent who logged the ticket", ids=frozenset({f"halo.agent:{int(creator)}"})))
-    elif "@" in creator:
-        people.append(Person(name="the person who logged the ticket", email=creator))
+    people += [_named_in(detail, key, words) for key, words in PARTS.items()]
     people += [logged_by, subject.person]
-    return tuple(dict.fromkeys(person for person in people if person is not None))
+    requester = read_requester(detail)
+    known = requester.identities if requester else frozenset[str]()
+    return tuple(dict.fromkeys(person for person in people if person is not None and not person.identities <= known))
+
+
+def _named_in(detail: Record, key: str, words: str) -> Person | None:
+    said = text(detail, key).strip()
+    if said.isascii() and said.isdigit() and int(said) > 0:
+        return Person(name=words, ids=frozenset({f"halo.agent:{int(said)}"}))
+    return Person(name=words, email=said) if "@" in said else None
 
 
 def logged_by(actions: list[Record]) -> Person | None:
@@ -123,7 +135,8 @@ def read_requester(detail: Record) -> Person | None:
     """Who raised the ticket, with every identity that HaloPSA knows of them.
 
     A contact may be an agent, too (`linked_agent_id`), and may come from Entra (`azureoid`): both tell that requester
-    and approver, or requester and subject, are the same person. `reportedby` is typed by anybody and not used.
+    and approver, or requester and subject, are the same person. `reportedby` is typed by anybody and does not make a
+    requester.
     """
     user = as_record(detail.get("user")) or {}
     user_id = identifier(detail, "user_id") or identifier(user, "id")

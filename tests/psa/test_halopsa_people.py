@@ -169,8 +169,10 @@ def test_whoever_passed_the_decision_on_and_cannot_be_looked_up_makes_it_no_yes(
     [
         ({"created_by": "9"}, {"halo.agent:9"}),
         ({"created_by": "al@msp.example.com"}, {"mail:al@msp.example.com"}),
+        ({"loggedonbehalfby": "9"}, {"halo.agent:9"}),
+        ({"reportedby": "anna@contoso.com"}, {"mail:anna@contoso.com"}),
         ({"approvers": [vote(requestor_agent_id=9)]}, {"halo.agent:9"}),
-        ({"approvers": [vote(requestor_user_id=38)]}, {"halo.user:38"}),
+        ({"approvers": [vote(requestor_user_id=39)]}, {"halo.user:39"}),
     ],
 )
 def test_whoever_logged_the_ticket_or_asked_for_its_approval_must_not_give_it(
@@ -179,6 +181,12 @@ def test_whoever_logged_the_ticket_or_asked_for_its_approval_must_not_give_it(
     with_process(halo)
     halo.get("Tickets/4242", json=detail(**changes))
     assert [one.identities for one in halo.psa().read("4242").also_not_approvers] == [person]
+
+
+def test_the_requester_is_not_named_twice(halo: Server) -> None:
+    halo.get("Tickets/4242", json=detail(reportedby="ben@contoso.com", approvers=[vote(requestor_user_id=38)]))
+    with_process(halo)
+    assert halo.psa().read("4242").also_not_approvers == ()
 
 
 @pytest.mark.parametrize("creator", [None, "", "0", "Al Agent", "-3", "²"])
