@@ -8,7 +8,9 @@ import re
 import secrets
 import time
 import urllib.error
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parent.parent.parent
 REQUESTER, APPROVER = "ben@contoso.com", "anna@contoso.com"
 USERNAME = "halo"
+FLOOD_SECONDS = 5.0
 Pushing = Callable[..., Stage]
 
 
@@ -205,3 +208,35 @@ def test_connectwises_signed_callbacks_carry_a_request_and_forged_ones_do_nothin
     wait_for("the link", lambda: ready_mails(stage, number))
     assert metric(stage, "connector_push_to_pass_seconds_count") > looks
     assert lists(stage, "connectwise") == before, "a known ticket is read by itself"
+
+
+def test_a_flood_of_true_pushes_makes_no_flood_of_calls(pushing: Pushing) -> None:
+    stage = pushing()
+    password = (stage.folder / "push.secret").read_text()
+    number = stage.raise_ticket("Password Reset", "dana@contoso.com", REQUESTER)
+    assert push(stage, {"object_id": number}, password=password) == 202
+    wait_for("recognition", lambda: has_rest(stage, number))
+    before = asked(stage, "halo")
+
+    started = time.monotonic()
+
+    def flood(worker: int) -> Counter[int]:
+        answers: Counter[int] = Counter()
+        while time.monotonic() < started + FLOOD_SECONDS:
+            turn = sum(answers.values())
+            body = {"object_id": number if turn % 2 else 900_000 + 1000 * worker + turn % 1000}
+            answers[push(stage, body, password=password)] += 1
+        return answers
+
+    with ThreadPoolExecutor(4) as crowd:
+        answers = sum(crowd.map(flood, range(4)), Counter())
+    assert set(answers) <= {202, 429}
+    assert answers[202] > 100
+    seconds = time.monotonic() - started
+    caused = Counter(asked(stage, "halo")[len(before) :])
+    print(f"{answers} in {seconds:.1f} s caused {caused}")
+    # One a second each, and what the poll finds changed is looked at once more.
+    assert caused[f"get /api/tickets/{number}"] <= 2 * (seconds + 2)
+    assert caused["get /api/tickets"] <= seconds + 2
+    assert sum(caused.values()) <= 3 * (seconds + 2)
+    assert call("GET", f"http://127.0.0.1:{stage.inbound_port}/healthz")["status"] == "ok"
