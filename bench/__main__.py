@@ -1,4 +1,4 @@
-"""`python -m bench` measures everything in about nine minutes, `python -m bench NAME …` some of it."""
+"""`python -m bench` measures everything in about fifteen minutes, `python -m bench NAME …` some of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import calls, graph, idle, latency, memory, startup
+from bench import calls, graph, idle, latency, memory, psa, startup
 from bench.figures import Figure, Result, machine, say, show
 
 Measure = Callable[[Path], Sequence[Figure]]
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "latency": latency.measure,
     "graph": graph.measure,
     "memory": memory.measure,
+    "psa": psa.measure,
     "startup": startup.measure,
     "idle": idle.measure,
 }
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="drive all 1,000 cases for the memory, however long it takes"
     )
+    parser.add_argument("--short", action="store_true", help="fewer tickets and approvals for the PSAs' figures")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
     unknown = set(options.names) - set(MEASUREMENTS)
@@ -46,7 +48,7 @@ def main() -> int:
     if not options.json:
         console.print(machine(), style="dim")
     results = []
-    for result in _results(options.names or list(MEASUREMENTS), full=options.full):
+    for result in _results(options.names or list(MEASUREMENTS), full=options.full, short=options.short):
         results.append(result)
         if not options.json:
             show(result, console)
@@ -55,7 +57,7 @@ def main() -> int:
     return 1 if any(result.failure for result in results) else 0
 
 
-def _results(names: Sequence[str], *, full: bool) -> Iterator[Result]:
+def _results(names: Sequence[str], *, full: bool, short: bool) -> Iterator[Result]:
     with (
         tempfile.TemporaryDirectory(prefix="connector-bench-", ignore_cleanup_errors=True) as folder,
         ExitStack() as stack,
@@ -64,6 +66,8 @@ def _results(names: Sequence[str], *, full: bool) -> Iterator[Result]:
         measurements = {name: measure for name, measure in MEASUREMENTS.items() if name in names}
         if "memory" in measurements:
             measurements["memory"] = partial(memory.measure, full=full)
+        if "psa" in measurements:
+            measurements["psa"] = partial(psa.measure, short=short)
         if "idle" in names and len(names) > 1:
             # Its crowd must be left alone for five minutes: the rest is measured meanwhile.
             crowd = idle.Crowd(place / "idle")
