@@ -60,6 +60,9 @@ class Call:
         else:
             number = max(whole_in(query, "page", 1), 1)
             shown = records[(number - 1) * size : number * size]
+            # A ticket that comes between two pages pushes the rest down, so a row comes again on the last one.
+            if 0 < len(shown) < size and number > 1 and self.world.faults.chance("twice on two pages", 0.3):
+                shown = [records[(number - 1) * size - 1], *shown]
             last = max(1, -(-len(records) // size))
             rels = {"prev": number - 1, "first": 1} if number > 1 else {}
             rels |= {"next": number + 1, "last": last} if number < last else {}

@@ -6,29 +6,21 @@ announced to the registered callbacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
 
+from sandbox.connectwise_catalogue import Catalogue
 from sandbox.connectwise_habits import Habits
 from sandbox.connectwise_index import Index
 from sandbox.connectwise_records import (
     Actor,
     AuditEntry,
-    Board,
-    BoardStatus,
-    BoardType,
     Callback,
-    Company,
     Contact,
-    CustomField,
     Member,
-    Named,
     NoRecord,
     Note,
-    SubType,
-    Team,
     Ticket,
     TimeEntry,
     invalid,
@@ -37,26 +29,14 @@ from sandbox.connectwise_records import (
 Announce = Callable[[Ticket, str, Actor], None]
 
 
-@dataclass
-class ConnectWiseDesk:
+@dataclass(kw_only=True)
+class ConnectWiseDesk(Catalogue):
     """The whole PSA. `announce` is told every change of a ticket: `added`, `updated` or `deleted`."""
 
     now: Callable[[], datetime]
     announce: Announce = lambda _ticket, _action, _actor: None
     habits: Habits = field(default_factory=Habits)
     codebase: str = "v2026_1"
-    boards: dict[int, Board] = field(default_factory=dict)
-    statuses: dict[int, BoardStatus] = field(default_factory=dict)
-    types: dict[int, BoardType] = field(default_factory=dict)
-    subtypes: dict[int, SubType] = field(default_factory=dict)
-    teams: dict[int, Team] = field(default_factory=dict)
-    priorities: dict[int, Named] = field(default_factory=dict)
-    sources: dict[int, Named] = field(default_factory=dict)
-    contact_types: dict[int, Named] = field(default_factory=dict)
-    fields: dict[int, CustomField] = field(default_factory=dict)
-    companies: dict[int, Company] = field(default_factory=dict)
-    contacts: dict[int, Contact] = field(default_factory=dict)
-    members: dict[int, Member] = field(default_factory=dict)
     tickets: Index = field(default_factory=Index)
     time_entries: dict[int, TimeEntry] = field(default_factory=dict)
     callbacks: dict[int, Callback] = field(default_factory=dict)
@@ -66,54 +46,17 @@ class ConnectWiseDesk:
     next_time_entry: int = 5000
     next_callback: int = 260
 
-    # -- looking up ---------------------------------------------------------------------------------------------
-
     def ticket(self, ticket_id: int) -> Ticket:
         ticket = self.tickets.get(ticket_id)
         if ticket is None:
             raise NoRecord("Service Ticket", ticket_id)
         return ticket
 
-    def board_named(self, name: str | int) -> Board:
-        return _named(self.boards.values(), name)
-
-    def status_named(self, board_id: int, name: str | int) -> BoardStatus:
-        return _named((one for one in self.statuses.values() if one.board_id == board_id), name)
-
-    def type_named(self, board_id: int, name: str | int) -> BoardType:
-        return _named((one for one in self.types.values() if one.board_id == board_id), name)
-
-    def company_named(self, name: str | int) -> Company:
-        for company in self.companies.values():
-            if str(name).lower() in (str(company.id), company.identifier.lower(), company.name.lower()):
-                return company
-        raise NoRecord("Company", name)
-
-    def contact_with(self, email: str) -> Contact | None:
-        return next((one for one in self.contacts.values() if (one.email or "").lower() == email.lower()), None)
-
-    def member_with(self, name: str) -> Member | None:
-        """By identifier or address."""
-        wanted = name.lower()
-        return next(
-            (one for one in self.members.values() if wanted in (one.identifier.lower(), (one.email or "").lower())),
-            None,
-        )
-
-    def default_status(self, board_id: int) -> BoardStatus:
-        mine = [one for one in self.statuses.values() if one.board_id == board_id]
-        return next((one for one in mine if one.default), mine[0])
-
     def is_closed(self, ticket: Ticket) -> bool:
         return self.statuses[ticket.status_id].closed
 
     def api_actor(self) -> Actor:
         return member_actor(self.members[self.api_member])
-
-    def approvers_of(self, company_id: int) -> list[Contact]:
-        """The contacts of a company that have the type Approver."""
-        approver = {one.id for one in self.contact_types.values() if one.name == "Approver"}
-        return [one for one in self.contacts.values() if one.company_id == company_id and approver & set(one.types)]
 
     # -- changing -----------------------------------------------------------------------------------------------
 
@@ -131,6 +74,7 @@ class ConnectWiseDesk:
         details: str = "",
         custom: dict[int, str] | None = None,
         source_id: int = 2,
+        announced: bool = True,
     ) -> Ticket:
         """Log a ticket; its first note is the description, and belongs to the contact where there is one."""
         now = self.now()
@@ -160,7 +104,8 @@ class ConnectWiseDesk:
         if details:
             # A customer's words carry the contact and no member: a heuristic that no source confirms.
             self._append_note(ticket, actor, details, discussion=True, issue=True, contact=contact)
-        self.announce(ticket, "added", actor)
+        if announced:
+            self.announce(ticket, "added", actor)
         return ticket
 
     def touch(self, ticket: Ticket, actor: Actor) -> None:
@@ -288,7 +233,12 @@ class ConnectWiseDesk:
             member_id=member_id,
         )
         note.process_notifications = process_notifications
-        # Whether a note moves the ticket's date is UNVERIFIED.
+        # Whether the trail tells of notes, and whether a note moves the ticket's date, is UNVERIFIED.
+        if self.habits.audit_notes != "none":
+            said = (
+                "A note has been added." if self.habits.audit_notes == "mention" else f"A note has been added: {text}"
+            )
+            ticket.audit.append(AuditEntry("Note", "", said, self.now(), actor))
         if self.habits.note_moves_ticket:
             self.touch(ticket, actor)
         return note
@@ -348,21 +298,3 @@ def member_actor(member: Member) -> Actor:
 def contact_actor(contact: Contact) -> Actor:
     """A contact in the customer portal. That the trail shows the address is UNVERIFIED."""
     return Actor("contact", contact.email or contact.name, contact.name, contact_id=contact.id)
-
-
-class _Named(Protocol):
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-
-
-_Record = TypeVar("_Record", bound=_Named)
-
-
-def _named(records: Iterable[_Record], name_or_id: str | int) -> _Record:
-    known = list(records)
-    for record in known:
-        if str(name_or_id).lower() in (record.name.lower(), str(record.id)):
-            return record
-    raise NoRecord("record named", f"{name_or_id!r}; there is: {', '.join(record.name for record in known)}")

@@ -125,7 +125,10 @@ class Company:
 
 @dataclass
 class Contact:
-    """A customer's person. Without `email` its communication items are null, as has been seen in real answers."""
+    """A customer's person. Without an address its communication items are null, as has been seen in real answers.
+
+    `email` is the default one; `other_emails` may be somebody else's, too.
+    """
 
     id: int
     company_id: int
@@ -135,6 +138,7 @@ class Contact:
     manager_id: int | None = None
     phone: str | None = None
     inactive: bool = False
+    other_emails: tuple[str, ...] = ()
 
 
 @dataclass

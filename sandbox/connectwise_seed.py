@@ -124,7 +124,7 @@ def _people(desk: ConnectWiseDesk, company_id: int, tenant: Tenant, *, approver:
         mail = account.properties["mail"]
         if mail is None:
             continue
-        by_account[account.id] = add_contact(
+        contact = by_account[account.id] = add_contact(
             desk,
             company_id,
             str(account.properties["displayName"]),
@@ -132,6 +132,7 @@ def _people(desk: ConnectWiseDesk, company_id: int, tenant: Tenant, *, approver:
             approver=mail == approver,
             phone="5550100" if account.methods[1:] else None,
         )
+        contact.other_emails = tuple(account.properties["otherMails"])
     for account in tenant.accounts.values():
         if account.manager in by_account and account.id in by_account:
             by_account[account.id].manager_id = by_account[account.manager].id

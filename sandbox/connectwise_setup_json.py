@@ -188,17 +188,19 @@ def _communication(contact: Contact) -> list[dict[str, Any]]:
                 "communicationType": "Phone",
             }
         )
-    if contact.email:
-        items.append(
-            {
-                "id": contact.id * 10,
-                "type": {"id": 1, "name": "Email"},
-                "value": contact.email,
-                "defaultFlag": True,
-                "domain": f"@{contact.email.partition('@')[2]}",
-                "communicationType": "Email",
-            }
-        )
+    # The default one comes last, so that the first is not taken for it.
+    addresses = [*contact.other_emails, *filter(None, [contact.email])]
+    items += [
+        {
+            "id": contact.id * 10 + place,
+            "type": {"id": 1, "name": "Email"},
+            "value": address,
+            "defaultFlag": address == contact.email,
+            "domain": f"@{address.partition('@')[2]}",
+            "communicationType": "Email",
+        }
+        for place, address in enumerate(addresses, start=2)
+    ]
     return items
 
 

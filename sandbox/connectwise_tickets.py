@@ -85,6 +85,7 @@ class Tickets(Call):
             company_id=company_id,
             summary=str(body["summary"]),
             details=str(body.get("initialDescription") or ""),
+            announced=False,
         )
         wanted = [
             {"op": "replace", "path": name, "value": body[name]}
@@ -94,8 +95,9 @@ class Tickets(Call):
         try:
             apply(desk, ticket, operations_in(wanted), actor)
         except Rejected:
-            desk.delete(ticket, actor)
+            desk.tickets.remove(ticket)
             raise
+        desk.announce(ticket, "added", actor)
         return self.answer(spell.ticket_row(desk, ticket), 201)
 
     async def patch_ticket(self, request: Request) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from sandbox.__main__ import ready_document
 from tests.sandbox.conftest import ANNA, BEN, DANA, Stage
 
 WHOLE_SECONDS = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
@@ -217,6 +218,16 @@ def test_a_wrong_new_ticket_is_refused_and_leaves_nothing(
     assert (answer.status_code, answer.json()["code"]) == (400, "InvalidObject")
     assert (answer.json()["errors"][0]["code"], answer.json()["errors"][0]["field"]) == (code, field)
     assert stage.connectwise("GET", "service/tickets/count").json() == {"count": 0}
+
+
+def test_a_refused_new_ticket_is_told_to_nobody(stage: Stage) -> None:
+    callback = {"url": "https://connector.example.com/?r=", "objectId": 1, "type": "ticket", "level": "owner"}
+    assert stage.connectwise("POST", "system/callbacks", json=callback).ok
+    body: dict[str, Any] = {"summary": "x", "company": {"id": 250}}
+    assert stage.connectwise("POST", "service/tickets", json=body | {"type": {"id": 22}}).status_code == 400
+    assert stage.control("GET", "connectwise/deliveries") == []
+    assert stage.connectwise("POST", "service/tickets", json=body).status_code == 201
+    assert [one["action"] for one in stage.control("GET", "connectwise/deliveries")] == ["added"]
 
 
 # -- patching ---------------------------------------------------------------------------------------------------
@@ -503,6 +514,18 @@ def test_people_are_found_by_address_type_and_company(stage: Stage) -> None:
     assert [one["description"] for one in types] == ["End User", "Approver", "VIP"]
 
 
+def test_an_address_that_is_not_the_default_one_comes_first_and_may_be_two_people_s(stage: Stage) -> None:
+    child = 'communicationItems/value="twin@home.example"'
+    twins = stage.connectwise("GET", "company/contacts", params={"childConditions": child}).json()
+    assert [one["company"]["identifier"] for one in twins] == ["Contoso", "Fabrikam"]
+    addresses = [item for item in twins[0]["communicationItems"] if item["communicationType"] == "Email"]
+    assert [(item["value"], item["defaultFlag"]) for item in addresses] == [
+        ("twin@home.example", False),
+        ("twin@fabrikam.com", False),
+        ("twin@contoso.com", True),
+    ]
+
+
 def test_members_companies_and_unknown_ones(stage: Stage) -> None:
     rows = stage.connectwise("GET", "system/members", params={"conditions": 'identifier="AnnaA"'}).json()
     assert rows[0]["officeEmail"] == ANNA
@@ -521,6 +544,18 @@ def test_customers_that_come_later_are_companies_here_too(stage: Stage) -> None:
     assert shown(stage, number)["company_id"] == company["id"]
     approved = stage.control("POST", f"connectwise/tickets/{number}/approve")
     assert approved["audit"][-1]["enteredBy"] == "approver@customer01.example"
+
+
+def test_the_ready_document_tells_how_to_use_it(stage: Stage) -> None:
+    ready = ready_document(stage.world, stage.addresses)
+    login = f"{ready['connectwise_company']}+{ready['connectwise_public_key']}", ready["connectwise_private_key"]
+    url = (
+        f"{ready['connectwise']}/v4_6_release/apis/3.0/company/companies/{ready['tenants']['contoso']['companies'][0]}"
+    )
+    answer = stage.http.get(url, auth=login, headers={"clientId": ready["connectwise_client_id"]}, timeout=10)
+    assert answer.json()["name"] == "Contoso"
+    assert ready["tenants"]["contoso"]["companies"] == ["250", "251"]
+    assert ready["connectwise_private_key"] not in repr(stage.world.credentials)
 
 
 def test_the_media_type_can_be_the_vendor_s(stage: Stage) -> None:

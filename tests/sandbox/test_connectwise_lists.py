@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,10 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
+from sandbox.connectwise_call import Call
 from sandbox.connectwise_conditions import compiled, parse
 from sandbox.connectwise_index import Index
 from sandbox.connectwise_records import Rejected, Ticket
+from sandbox.world import World
 from tests.sandbox.conftest import Stage
 
 FORWARD = {"pagination-type": "forward-only"}
@@ -264,6 +269,29 @@ def test_a_page_has_a_thousand_at_most(stage: Stage) -> None:
     stage.control("POST", "connectwise/bulk-tickets", count=1005)
     assert len(stage.connectwise("GET", "service/tickets", params={"pageSize": 5000}).json()) == 1000
     assert stage.connectwise("GET", "service/tickets", params={"pageSize": "many"}).status_code == 400
+
+
+def test_an_unkind_world_shows_a_ticket_on_two_pages_and_loses_none() -> None:
+    world = World(seed=3, gentle=False)
+    records = [_Record(number) for number in range(10)]
+    call, repeated = Call(world), 0
+    for _ in range(30):
+        pages = [call.page(_asking(page), records, lambda record: {"id": record.id}) for page in (1, 2, 3)]
+        seen = [row["id"] for page in pages for row in json.loads(bytes(page.body))]
+        assert set(seen) == set(range(10))
+        repeated += len(seen) > 10
+    assert repeated
+
+
+@dataclass
+class _Record:
+    id: int
+
+
+def _asking(page: int) -> Request:
+    query = f"page={page}&pageSize=4".encode()
+    scope = {"type": "http", "method": "GET", "path": "/x", "outer_path": "/x", "query_string": query}
+    return Request(scope | {"headers": [], "scheme": "http", "server": ("127.0.0.1", 80)})
 
 
 # -- a full desk ------------------------------------------------------------------------------------------------

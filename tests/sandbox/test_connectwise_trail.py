@@ -109,6 +109,19 @@ def test_the_actor_can_be_shown_in_any_way(stage: Stage, habit: str, who: str | 
     assert trail(stage, number)[0].get("enteredBy") == who
 
 
+@pytest.mark.parametrize(
+    ("habit", "texts"),
+    [("none", []), ("mention", ["A note has been added."]), ("text", ["A note has been added: hello"])],
+)
+def test_the_trail_may_quote_notes(stage: Stage, habit: str, texts: list[str]) -> None:
+    stage.control("POST", "connectwise/habits", audit_notes=habit)
+    number = stage.connectwise_ticket()
+    stage.control("POST", f"{PATH}/{number}/notes", text="hello", actor=BEN, by="contact")
+    rows = [row for row in trail(stage, number) if row["auditType"] == "Notes"]
+    assert [row["text"] for row in rows] == texts
+    assert {row["enteredBy"] for row in rows} <= {BEN}
+
+
 def test_the_trail_can_be_late_and_in_either_order(stage: Stage) -> None:
     stage.control("POST", "connectwise/habits", audit_late_seconds=10, audit_order="oldest_first")
     number = stage.connectwise_ticket()
