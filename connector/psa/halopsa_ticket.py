@@ -9,7 +9,6 @@ from collections.abc import Callable
 from connector.core.case import Action, Person
 from connector.core.ports import ApprovalReading, Note, StatusTarget, Ticket
 from connector.errors import TemporaryError
-from connector.psa.halopsa_approval import ApprovalFacts
 from connector.psa.halopsa_json import (
     Record,
     as_record,
@@ -24,6 +23,7 @@ from connector.psa.halopsa_json import (
 from connector.psa.halopsa_names import Names
 from connector.psa.halopsa_people import Subject, object_id
 from connector.psa.halopsa_process import Process
+from connector.psa.halopsa_rules import ApprovalFacts
 from connector.psa.halopsa_votes import Vote
 from connector.psa.mapping import HaloApprovalRules, HaloRequest
 
