@@ -95,5 +95,9 @@ class LostClaim(ConnectorError):
     """Another worker has taken the case since; what this worker was about to write was not written."""
 
 
+class Overtaken(TemporaryError):
+    """Another case wrote to the same account since this write was judged; it has to be judged anew."""
+
+
 class DatabaseError(TemporaryError):
     """Our own database is locked, full or gone; nothing was written."""

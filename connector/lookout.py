@@ -108,10 +108,13 @@ class Lookout:
         return replace(seen, related=related)
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
-        """What was written to the account of this case for other tickets within a day."""
-        return self._written(case, case.subject_id, now)
+        """What was written to the account of this case within a day.
 
-    def _written(self, case: Case, account_id: str, now: datetime) -> tuple[pair.Earlier, ...]:
+        Its own writes too: its ticket may have asked for the other half before somebody changed it.
+        """
+        return self._written(case.subject_id, now)
+
+    def _written(self, account_id: str, now: datetime) -> tuple[pair.Earlier, ...]:
         if not account_id:
             return ()
         resets = self._store.resets_since(now - pair.WINDOW, subject=account_id)
@@ -121,9 +124,9 @@ class Lookout:
                 action=reset.action,
                 at=reset.at,
                 approvers=reset.approvers,
+                case_id=reset.case_id,
             )
             for reset in resets
-            if reset.case_id != case.id
             for other in [self._store.get(reset.case_id)]
         )
 
@@ -140,7 +143,7 @@ class Lookout:
         others = [other for other in self._store.cases_about(tenant, account_id) if other.id != case.id]
         asked = {f"{other.psa}:{other.number}": other.action.words if other.action else "reset" for other in others}
         done = {one.ticket: f"{one.action.words}, done at {one.at:%H:%M} UTC"
-                for one in self._written(case, account_id, now)}  # fmt: skip
+                for one in self._written(account_id, now) if one.case_id != case.id}  # fmt: skip
         return tuple(f"ticket {ticket} ({what})" for ticket, what in {**asked, **done}.items())
 
 

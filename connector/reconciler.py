@@ -26,6 +26,7 @@ import structlog
 from connector.core import brake, link_story, messages, notes, plan, proof, records, refusals, request, steps
 from connector.core.case import Action, Case, Proof, State, mailbox
 from connector.core.machine import Event, advance
+from connector.core.pair import Earlier
 from connector.core.ports import (
     Account,
     AuditEntry,
@@ -364,11 +365,13 @@ class Reconciler:
             held.case = self._store.save(replace(held.case, due_at=now + WHILE_PAUSED), now=now)
         return bool(reason)
 
-    def _fresh_yes(self, held: Held, action: Action) -> tuple[Account, steps.Policy, Reset] | None:
+    def _fresh_yes(self, held: Held, action: Action) -> _Yes | None:
         """Ticket, approval and account, read now and judged as a whole, the brake included.
 
         Returns:
             `None` when it is not a yes; what to do instead has been written down.
+
+        Leaves the approval as it stands now in the case that is held, to be saved with what comes next.
         """
         case = held.case
         try:
@@ -395,20 +398,24 @@ class Reconciler:
             self._record(held, records.void(case, ticket, refusal) if refusal.void else records.hand_off(case, refusal))
             return None
         assert seen.account is not None  # noqa: S101 - judged
-        return self._ask_brake(held, seen.account, policy, action, now)
+        believed = request.believed_approval(case, ticket).decisions
+        anew = []
+        if believed != case.approvals:  # given while the case waited for its turn: named is who said this very yes
+            held.case = replace(case, approvals=believed)
+            anew = [AuditEntry(at=now, case_id=case.id, event=Event.APPROVED.value,
+                               facts=messages.approval_facts(believed))]  # fmt: skip
+        return self._ask_brake(held, _Yes(seen.account, policy, seen.earlier, anew), action, now)
 
-    def _ask_brake(
-        self, held: Held, account: Account, policy: steps.Policy, action: Action, now: datetime
-    ) -> tuple[Account, steps.Policy, Reset] | None:
+    def _ask_brake(self, held: Held, yes: _Yes, action: Action, now: datetime) -> _Yes | None:
         case = held.case
         if self._store.paused():  # since this pass began: a pause counts from the moment it was said
             return None
         wanted = Reset(
             at=now,
             case_id=case.id,
-            tenant=policy.tenant,
+            tenant=yes.policy.tenant,
             action=action,
-            subject=account.id,
+            subject=yes.account.id,
             requester=mailbox(case.requester.email or "") if case.requester else "",
             approvers=frozenset(
                 # on one line, whatever it is called: the database keeps one a line
@@ -419,7 +426,7 @@ class Reconciler:
         )
         stop = brake.check(wanted, self._store.resets_since(now - self._limits.longest), self._limits, now=now)
         if stop is None:
-            return account, policy, wanted
+            return replace(yes, reset=wanted)
         log.error("brake", case=case.id, ticket=case.number, reason=stop.reason, everything=stop.everything)
         if stop.everything:
             self._store.pause(stop.reason, now=now)
@@ -437,15 +444,16 @@ class Reconciler:
         yes = self._fresh_yes(held, Action.MFA)
         if yes is None:
             return
-        account, policy, reset = yes
+        account, policy = yes.account, yes.policy
         now = self._clock()
         interrupted = self._died_here(held.case)
         # The intention is on record before the first write: a killed process has counted and is found out.
         held.case = self._store.save(
             replace(held.case, written_at=held.case.written_at or now),
             now=now,
-            audit=[_about_to(held.case, "removing_methods", account, now)],
-            reset=reset,
+            audit=[*yes.approved_anew, _about_to(held.case, "removing_methods", yes.account, now)],
+            reset=yes.reset,
+            beside=yes.beside,
             lease=self._lease,
         )
         report = None
@@ -533,13 +541,14 @@ class Reconciler:
             yes = self._fresh_yes(held, Action.PASSWORD)
             if yes is None:
                 return None
-            account, policy, reset = yes
+            account, policy = yes.account, yes.policy
             now = self._clock()
             held.case = self._store.save(
                 replace(held.case, written_at=held.case.written_at or now),
                 now=now,
-                audit=[_about_to(held.case, "setting_password", account, now)],
-                reset=reset,
+                audit=[*yes.approved_anew, _about_to(held.case, "setting_password", yes.account, now)],
+                reset=yes.reset,
+                beside=yes.beside,
                 lease=self._lease,
             )
             # 5. The write. An unclear answer starts all of this again with a new password.
@@ -573,6 +582,23 @@ class Reconciler:
         link_id = _new_link_id()
         held.case = self._store.save(replace(held.case, link_id=link_id), now=self._clock(), lease=self._lease)
         return link_id
+
+
+@dataclass(frozen=True)
+class _Yes:
+    """What was judged to be a yes just now.
+
+    Attributes:
+        beside: The writes to the account of the last day that were taken into account.
+        approved_anew: The approval for the audit, where it is not the one that is on record already.
+        reset: What the brake counts; `None` before it was asked.
+    """
+
+    account: Account
+    policy: steps.Policy
+    beside: Sequence[Earlier]
+    approved_anew: Sequence[AuditEntry]
+    reset: Reset | None = None
 
 
 @dataclass(frozen=True)

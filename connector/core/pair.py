@@ -7,7 +7,7 @@ held to a stricter rule.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,10 +28,11 @@ class PairRule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """A write to the same account for another ticket.
+    """A write to the same account, for another ticket or for this one when it asked for something else.
 
     Attributes:
         ticket: `halo:4242`, for messages.
+        case_id: Of the case that wrote.
         action: The half that was written: `password` or `mfa`.
         approvers: Mailboxes (`case.mailbox`) of those who approved it.
     """
@@ -40,6 +41,7 @@ class Earlier:
     action: Action
     at: datetime
     approvers: frozenset[str]
+    case_id: str = ""
 
 
 def partners(action: Action, earlier: Sequence[Earlier], *, now: datetime) -> tuple[Earlier, ...]:
@@ -49,10 +51,18 @@ def partners(action: Action, earlier: Sequence[Earlier], *, now: datetime) -> tu
     return tuple(one for one in earlier if one.action is not action and one.at > now - WINDOW)
 
 
+def is_overtaken(case_id: str, action: Action, at: datetime, known: Collection[Earlier], *, now: datetime) -> bool:
+    """Whether this write of another case is one of the last day that was not known when ours was judged."""
+    return at > now - WINDOW and not any((one.case_id, one.action) == (case_id, action) for one in known)
+
+
 def somebody_else_approves(yeses: Sequence[Approval], first: Sequence[Earlier]) -> bool:
     """Whether one of the yeses is of a person who did not approve the first half.
 
-    A person without an address cannot be told from the others, and counts for nobody.
+    A person without an address cannot be told from the others: among the yeses they count for nobody, and where one
+    of them approved the first half, one more person has to say yes, for one of these may be that one.
     """
-    known = frozenset().union(*(one.approvers for one in first))
-    return any(yes.approver.email and mailbox(yes.approver.email) not in known for yes in yeses)
+    known = frozenset[str]().union(*(one.approvers for one in first))
+    nameless = sum("@" not in one for one in known)
+    others = {mailbox(yes.approver.email) for yes in yeses if yes.approver.email} - known
+    return len(others) > nameless

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 from sqlalchemy import case as when
 
 from connector.core.case import Action, Case, State
+from connector.core.pair import Earlier, is_overtaken
 from connector.core.ports import (
     AuditEntry,
     AuditLine,
@@ -20,7 +21,7 @@ from connector.core.ports import (
     OutboxRow,
     Reset,
 )
-from connector.errors import LostClaim
+from connector.errors import LostClaim, Overtaken
 from connector.store import audit as audit_chain
 from connector.store import intake, outbox, tables
 from connector.store.audit import AuditReport, Head
@@ -104,6 +105,7 @@ class SqlCaseStore:
         messages: Sequence[Message] = (),
         audit: Sequence[AuditEntry] = (),
         reset: Reset | None = None,
+        beside: Collection[Earlier] | None = None,
         lease: timedelta | None = None,
     ) -> Case:
         c = tables.cases.c
@@ -138,7 +140,11 @@ class SqlCaseStore:
                 connection.execute(link.values(link_id=case.link_id, case_id=case.id))
             if reset is not None:
                 _remember_reset(connection, reset)
-            audit_chain.append(connection, audit)  # last: from here on, other processes' saves wait for ours
+            audit_chain.append(connection, audit)  # late: from here on, other processes' saves wait for ours
+            if reset is not None and beside is not None:
+                if not audit:
+                    audit_chain.read_head(connection, lock=True)  # what is looked at now must not change under us
+                _refuse_if_overtaken(connection, reset, beside)
         return replace(case, version=case.version + 1)
 
     def poke(self, case_id: str) -> None:
@@ -321,3 +327,14 @@ def _remember_reset(connection: Connection, reset: Reset) -> None:
     same = (r.case_id == reset.case_id) & (r.action == reset.action.value)
     if connection.execute(update(tables.reset).where(same).values(values)).rowcount == 0:
         connection.execute(insert(tables.reset).values(case_id=reset.case_id, action=reset.action.value, **values))
+
+
+def _refuse_if_overtaken(connection: Connection, reset: Reset, beside: Collection[Earlier]) -> None:
+    r = tables.reset.c
+    same = (r.subject == reset.subject) & (r.case_id != reset.case_id)
+    rows = connection.execute(select(r.case_id, r.action, r.at).where(same)).all()
+    if any(is_overtaken(row.case_id, Action(row.action), row.at, beside, now=reset.at) for row in rows):
+        raise Overtaken(
+            f"Another case wrote to the account of case {reset.case_id} a moment ago, so nothing was written for this "
+            "one. It is judged again by itself."
+        )

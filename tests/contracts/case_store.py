@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import pytest
 
 from connector.core.case import Action, Approval, Case, Outcome, Person, State
+from connector.core.pair import Earlier
 from connector.core.ports import (
     AuditEntry,
     AuditLine,
@@ -30,7 +31,7 @@ from connector.core.ports import (
     Reset,
     StatusTarget,
 )
-from connector.errors import LostClaim
+from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -672,6 +673,44 @@ class CaseStoreContract:
         half = reset_of(case, Action.MFA, at=NOW + SECOND)
         store.save(case, now=NOW, reset=half)
         assert store.resets_since(NOW - HOUR) == [half, again]
+
+    def test_a_reset_beside_one_that_was_not_known_is_not_saved(self, store: Store) -> None:
+        first, second = (hold(store, open_case(store, number).id) for number in (1, 2))
+        store.save(first, now=NOW, reset=reset_of(first))
+        entry = AuditEntry(at=NOW, case_id=second.id, event="setting_password")
+        mine = reset_of(second, Action.MFA)
+        for audit in ((), (entry,)):
+            with pytest.raises(Overtaken):
+                store.save(replace(second, reason="lost"), now=NOW, reset=mine, beside=(), audit=audit)
+        assert store.get(second.id) == second
+        assert store.audit_of(second.id) == []
+        assert store.resets_since(NOW - HOUR) == [reset_of(first)]
+        known = Earlier(ticket="", action=Action.PASSWORD, at=NOW, approvers=frozenset(), case_id=first.id)
+        store.save(second, now=NOW, reset=mine, beside=(known,), audit=(entry,))
+        assert len(store.resets_since(NOW - HOUR)) == 2
+
+    def test_of_resets_at_the_same_moment_that_know_of_none_one_is_saved(self, store: Store) -> None:
+        cases = [hold(store, open_case(store, number).id) for number in range(THREADS)]
+
+        def write(number: int) -> bool:
+            case = cases[number]
+            entry = AuditEntry(at=NOW, case_id=case.id, event="setting_password")
+            try:
+                store.save(case, now=NOW, reset=reset_of(case), beside=(), audit=(entry,) if number % 2 else ())
+            except Overtaken:
+                return False
+            return True
+
+        assert sorted(in_threads(write)) == [False] * (THREADS - 1) + [True]
+        assert len(store.resets_since(NOW - HOUR)) == 1
+
+    def test_a_reset_is_not_held_up_by_old_ones_its_own_and_those_of_other_accounts(self, store: Store) -> None:
+        first, second = (hold(store, open_case(store, number).id) for number in (1, 2))
+        store.save(first, now=NOW, reset=reset_of(first, at=NOW - 24 * HOUR), lease=LEASE)
+        second = store.save(second, now=NOW, reset=reset_of(second), lease=LEASE)
+        second = store.save(second, now=NOW, reset=reset_of(second, Action.MFA), beside=(), lease=LEASE)
+        other = replace(reset_of(second), subject="77aa")
+        store.save(second, now=NOW, reset=other, beside=())
 
     def test_old_resets_are_left_out(self, store: Store) -> None:
         case = hold(store, open_case(store).id)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,9 @@ from itertools import count
 from typing import Literal
 
 from connector.core.case import Action, Case, State
+from connector.core.pair import Earlier, is_overtaken
 from connector.core.ports import AuditEntry, AuditLine, ChangedTicket, LinkEvent, Message, OutboxRow, Reset
-from connector.errors import LostClaim
+from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head, chain, verify
 from connector.store.due import FINISHED, next_look
 from connector.store.intake import new_case
@@ -151,12 +152,21 @@ class MemoryCaseStore:
         messages: Sequence[Message] = (),
         audit: Sequence[AuditEntry] = (),
         reset: Reset | None = None,
+        beside: Collection[Earlier] | None = None,
         lease: timedelta | None = None,
     ) -> Case:
         with self._call("save"):
             kept = self._kept.get(case.id)
             if kept is None or kept.case.version != case.version:
                 raise LostClaim(f"Case {case.id} was claimed or saved by somebody else; nothing was written.")
+            if reset is not None and beside is not None:
+                others = [
+                    one
+                    for one in self._resets.values()
+                    if one.subject == reset.subject and one.case_id != reset.case_id
+                ]
+                if any(is_overtaken(one.case_id, one.action, one.at, beside, now=reset.at) for one in others):
+                    raise Overtaken(f"Another case wrote to the account of {case.id}; nothing was written.")
             known = {sent.row.message.key for sent in self.messages if sent.row.case_id == case.id}
             news = False
             for message in messages:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from connector.core.case import Action, Case
+from connector.core.pair import Earlier
 from connector.core.ports.links import LinkEvent
 from connector.core.ports.mail import Letter
 from connector.core.ports.psa import ChangedTicket, Note, StatusTarget
@@ -143,14 +144,19 @@ class CaseStore(Protocol):
         messages: Sequence[Message] = (),
         audit: Sequence[AuditEntry] = (),
         reset: Reset | None = None,
+        beside: Collection[Earlier] | None = None,
         lease: timedelta | None = None,
     ) -> Case:
         """Write the case with everything that belongs to the change. Returns it with its new version.
 
-        `lease`: keep the claim for so much longer; `None` gives the claim back.
+        Args:
+            beside: The writes to the account of `reset` of the last day that it was judged by. Of two cases that are
+                judged at the same moment, one is refused here and has to be judged again.
+            lease: Keep the claim for so much longer; `None` gives the claim back.
 
         Raises:
             LostClaim: Somebody else has claimed or saved it since; nothing was written.
+            Overtaken: Another case has written to the account since; nothing was written.
         """
 
     def poke(self, case_id: str) -> None:

@@ -1,0 +1,116 @@
+"""Both halves of a take-over by one approver: at one moment, on one ticket, by a nameless one, with a stale yes."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.core.case import Action, Approval, Person, State
+from connector.core.pair import Earlier, somebody_else_approves
+from connector.reconciler import LEASE
+from tests.fakes.psa import APPROVER, RETRY, FakeTicket
+from tests.fakes.world import START, World
+
+BO = Person(name="Bo", email="bo@contoso.example.com", ids=frozenset({"fake.user:9"}))
+CLEO = Person(name="Cleo", email="cleo@contoso.example.com", ids=frozenset({"fake.user:11"}))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def at_the_same_moment(world: World, first: FakeTicket, second: FakeTicket) -> None:
+    """Another worker carries the second case out after the first one was judged, right before its write."""
+    done: list[bool] = []
+
+    def on_call(call: str, moment: str) -> None:
+        if (call, moment) == ("read", "after") and not done:
+            done.append(True)
+            other = world.store.claim(world.case_of(second).id, now=world.clock(), lease=LEASE)
+            assert other is not None
+            world.reconciler.work_on(other)
+
+    case = world.store.claim(world.case_of(first).id, now=world.clock(), lease=LEASE)
+    assert case is not None
+    world.directory.on_call = on_call
+    world.reconciler.work_on(case)
+    world.directory.on_call = None
+    assert done
+
+
+@pytest.mark.parametrize("first", [Action.MFA, Action.PASSWORD])
+def test_two_halves_at_the_same_moment_do_not_pass_each_other(world: World, first: Action) -> None:
+    other = Action.PASSWORD if first is Action.MFA else Action.MFA
+    one, two = world.ticket(action=first), world.ticket(action=other)
+    world.run()
+    world.approve(one)
+    world.approve(two)
+    at_the_same_moment(world, one, two)
+    writes = list(world.writes)
+    assert {reset.action for reset in world.store.resets_since(START)} == {other}
+    assert world.links.alive() == world.links.made()[-1:] if other is Action.PASSWORD else not world.links.alive()
+    world.run_for(minutes=5)
+    assert world.writes == writes, "judged again, it needs a second person"
+    assert world.state_of(one) is State.WAITING
+    assert "A second person has to approve" in world.note_with(one, "does not count")
+
+
+def test_two_cases_of_one_half_at_the_same_moment_are_both_done(world: World) -> None:
+    one, two = world.ticket(), world.ticket()
+    world.run()
+    world.approve(one)
+    world.approve(two)
+    at_the_same_moment(world, one, two)
+    world.run_for(minutes=5)
+    assert [world.state_of(ticket) for ticket in (one, two)] == [State.LINK_OUT, State.LINK_OUT]
+
+
+def test_a_ticket_that_asked_for_the_other_half_before_needs_a_second_person_too(world: World) -> None:
+    world.directory.accounts[0].stubborn = {"fido2": "Microsoft does not let it go"}
+    ticket = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    written = len(world.writes)
+    world.psa.change_action(ticket.id, Action.PASSWORD)
+    world.psa.set_status(ticket.id, RETRY)
+    world.run()
+    world.approve(ticket)
+    world.run_for(minutes=5)
+    assert len(world.writes) == written
+    assert world.state_of(ticket) is State.WAITING
+    world.approve(ticket, BO)
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def yes(person: Person) -> Approval:
+    return Approval(approver=person, approved=True, decided_at=START)
+
+
+def test_a_nameless_first_approver_may_be_any_one_of_the_next() -> None:
+    first = [Earlier(ticket="halo:1", action=Action.MFA, at=START, approvers=frozenset({"halo manager"}))]
+    assert not somebody_else_approves([yes(BO)], first)
+    assert somebody_else_approves([yes(BO), yes(CLEO)], first)
+
+
+def test_whoever_is_named_said_the_yes_that_was_acted_upon(world: World) -> None:
+    """While writing is paused one approval is taken back and another person gives one."""
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.store.pause("a look", now=world.clock())
+    world.run()
+    assert world.state_of(ticket) is State.APPROVED
+    ticket.decisions.clear()
+    ticket.approvers = ()
+    world.approve(ticket, BO)
+    world.store.resume(now=world.clock())
+    world.clock.advance(seconds=30)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert "Approved by Bo" in world.note_with(ticket, "was reset")
+    assert [reset.approvers for reset in world.store.resets_since(START)] == [frozenset({BO.email})]
+    said = [line.entry.facts["approver"] for line in world.audit_of(ticket) if line.entry.event == "approved"]
+    assert [APPROVER.name in said[0], BO.name in said[-1]] == [True, True]
