@@ -7,27 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.stage import Stage, link_in, wait_for
+from sandbox.stage import Stage, free_port, link_in, wait_for
 from tests.e2e.request_tracker import (
+    ADMIN,
     APPROVER,
+    CONNECTOR,
+    HELPDESK,
+    OTHER_APPROVER,
     OUTSIDER,
-    QUEUE,
+    REQUESTER,
     Desk,
     Server,
     address_of,
+    at_request_tracker,
     request_tracker_or_skip,
     running_request_tracker,
 )
 from tests.e2e.test_link_page import CHROMIUM, require
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -37,38 +39,20 @@ def server() -> Iterator[Server]:
         yield running
 
 
+MAPPING = {
+    "statuses": {"working": "open", "closed": "resolved", "hand_off": "needs technician", "retry": "retry reset"},
+    "claim": True,
+    "hand_off": {"owner": HELPDESK},
+    "time_entry": {"minutes": 5},
+    "notes": {"public": ["recognised"]},
+}
+
+
 @pytest.fixture(scope="module")
 def stage(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Everything as users have it, with Request Tracker as the only PSA."""
-    folder = tmp_path_factory.mktemp("rt")
-    mapping = (ROOT / "mappings" / "requesttracker.yaml").read_text(encoding="utf-8")
-    (folder / "requesttracker.yaml").write_text(mapping, encoding="utf-8")
-    (folder / "rt.secret").write_text(server.tokens["svc-reset"])
-    with Stage(folder) as stage:
-        stage.start_sandbox()
-        tenant = stage.facts["tenants"]["contoso"]
-        stage.settings = {
-            "poll_every": "1s",
-            "tenants": {
-                "contoso": {
-                    "tenant_id": tenant["tenant_id"],
-                    "clients": {"rt": [QUEUE]},
-                    "approvers": [address_of(APPROVER)],
-                }
-            },
-        }
-        stage.write_files()
-        config = json.loads((folder / "connector.yaml").read_text())
-        config["tenants"].pop("fabrikam", None)
-        config["psa"] = {
-            "rt": {
-                "kind": "requesttracker",
-                "url": server.base_url,
-                "token": {"file": "rt.secret"},
-                "mapping": "requesttracker.yaml",
-            }
-        }
-        (folder / "connector.yaml").write_text(json.dumps(config))
+    with Stage(tmp_path_factory.mktemp("rt")) as stage:
+        at_request_tracker(stage, server, mapping=MAPPING)
         stage.start_links()
         stage.start_connector()
         yield stage
@@ -126,6 +110,12 @@ def test_a_password_request_ends_resolved_with_the_password_in_the_requesters_ha
     case = stage.case(int(ticket))["case"]
     assert (case["state"], case["outcome"], case["approver"]) == ("closed", "opened", address_of(APPROVER))
     assert ready["recipients"] == ["rita.requester@contoso.example"]
+    assert desk.owner(ticket) == CONNECTOR, "claimed when the work began"
+    assert desk.minutes(ticket) == MAPPING["time_entry"]["minutes"]
+    public = [
+        line for line in desk.history(ticket) if line["Type"] == "Correspond" and line["Creator"]["id"] == CONNECTOR
+    ]
+    assert len(public) == 1, "the one note that the mapping shows to the requester"
 
 
 def test_an_mfa_request_ends_resolved_without_any_method(stage: Stage, desk: Desk) -> None:
@@ -168,6 +158,116 @@ def test_a_subject_changed_after_the_approval_voids_it(stage: Stage, desk: Desk)
         assert stage.control("GET", f"/accounts/{name}@contoso.com")["writes"] == 0
 
 
+def writes(stage: Stage, name: str) -> int:
+    return int(stage.control("GET", f"/accounts/{name}")["writes"])
+
+
+def states(stage: Stage) -> dict[str, str]:
+    """The state of each case, by its ticket."""
+    cases = json.loads(stage.connector("cases", "--json").stdout)["cases"]
+    return {case["ticket"]: case["state"] for case in cases}
+
+
+def reset_of(stage: Stage, desk: Desk, name: str) -> None:
+    """A true request, to its end: the connector has looked at everything else meanwhile."""
+    ticket = desk.request("MFA reset", name)
+    wait_for("the confirmation", lambda: mails_about(stage, ticket), seconds=60)
+    desk.approve(desk.approvals_of(ticket)[0])
+    wait_for("the end", lambda: desk.status(ticket) == "resolved", seconds=60)
+
+
+def test_no_forged_borrowed_or_withdrawn_approval_changes_an_account(stage: Stage, desk: Desk) -> None:
+    name = "self.service@contoso.com"
+    other = desk.request("MFA reset", "farid@contoso.com")
+    borrowed = desk.approvals_of(other)[0]
+
+    forged = desk.request("MFA reset", name)  # an approval of the helpdesk's own, in its own queue
+    fake = desk.request("Other", title="Approval", Type="approval", DependedOnBy=int(forged))
+    opened = desk.request("MFA reset", name)  # what RT does when a ticket is approved
+    unlisted = desk.request("MFA reset", name)  # an approver of RT's, and not of this customer's
+    own = desk.request("MFA reset", name, by=APPROVER)  # the approver is who logged it
+    asked_by_approver = desk.request("MFA reset", name, requestor=address_of(APPROVER))
+    turned = desk.request("Other", name)  # nobody was ever asked about this one
+    handmade = desk.request("Other", name)
+    merged_into = desk.request("Other", name)
+    every = [forged, opened, unlisted, own, asked_by_approver]
+    for ticket in every:
+        wait_for("the confirmation", lambda ticket=ticket: mails_about(stage, ticket), seconds=60)
+
+    desk.set(fake, Status="resolved")
+    desk.set(opened, Status="open")
+    desk.approve(desk.approvals_of(unlisted)[0], by=OTHER_APPROVER)
+    desk.approve(desk.approvals_of(own)[0])
+    desk.approve(desk.approvals_of(asked_by_approver)[0])
+    desk.fill(turned, Request_type="MFA reset")
+    desk.set(turned, by=ADMIN, DependsOn=int(borrowed))
+    desk.fill(handmade, Request_type="MFA reset")
+    body = {"Queue": "___Approvals", "Subject": "Fine", "Type": "approval", "DependedOnBy": int(handmade)}
+    desk.approve(str(desk.done(ADMIN, "POST", "/ticket", body)["id"]), by=ADMIN)
+    desk.fill(merged_into, Request_type="MFA reset")
+    desk.approve(borrowed)  # a true yes, about somebody else
+    wait_for("the end of the true one", lambda: desk.status(other) == "resolved", seconds=60)
+    desk.set(other, MergeInto=int(merged_into))
+
+    doubtful = {*every, turned, handmade, merged_into}
+    wait_for("all to be seen", lambda: doubtful <= states(stage).keys(), seconds=60)
+    reset_of(stage, desk, "sam@contoso.com")
+    assert writes(stage, name) == 0
+    assert {states(stage)[ticket] for ticket in doubtful} <= {"waiting", "needs_person"}
+
+
+def test_an_approval_withdrawn_before_the_reset_stops_it(stage: Stage, desk: Desk) -> None:
+    assert stage.connector("pause").returncode == 0
+    try:
+        ticket = desk.request("MFA reset", "quinn@contoso.com")
+        wait_for("the confirmation", lambda: mails_about(stage, ticket), seconds=30)
+        (approval,) = desk.approvals_of(ticket)
+        desk.approve(approval)
+        wait_for("the approval", lambda: stage.case(int(ticket))["case"]["state"] == "approved", seconds=30)
+        desk.reopen(approval)  # which the ticket itself does not show
+    finally:
+        assert stage.connector("resume").returncode == 0
+    wait_for("the verdict", lambda: stage.case(int(ticket))["case"]["state"] != "approved", seconds=60)
+    assert writes(stage, "quinn@contoso.com") == 0
+
+
+def test_an_agent_who_takes_the_ticket_gets_it_and_nothing_is_written(stage: Stage, desk: Desk) -> None:
+    assert stage.connector("pause").returncode == 0
+    try:
+        ticket = desk.request("MFA reset", "every.kind@contoso.com")
+        wait_for("the claim", lambda: desk.owner(ticket) == CONNECTOR, seconds=30)
+        desk.approve(desk.approvals_of(ticket)[0])
+        wait_for("the approval", lambda: stage.case(int(ticket))["case"]["state"] == "approved", seconds=30)
+        desk.set(ticket, by=ADMIN, Owner=HELPDESK)  # the last moment
+    finally:
+        assert stage.connector("resume").returncode == 0
+    wait_for("the hand-off", lambda: desk.status(ticket) == "needs technician", seconds=60)
+    assert desk.owner(ticket) == HELPDESK
+    assert any("Hanna Helpdesk has taken this ticket over" in text for text in desk.texts(ticket))
+    assert writes(stage, "every.kind@contoso.com") == 0
+
+
+def test_what_is_handed_off_lands_at_its_owner_and_goes_on_from_the_retry_status(stage: Stage, desk: Desk) -> None:
+    ticket = desk.request("MFA reset", "nobody@contoso.com")
+    wait_for("the hand-off", lambda: desk.status(ticket) == "needs technician", seconds=60)
+    assert desk.owner(ticket) == HELPDESK
+    assert any("A person must take over" in text for text in desk.texts(ticket))
+    assert desk.minutes(ticket) == 0, "a person's time is a person's to book"
+
+    desk.fill(ticket, Target_user="oona.o'neil@contoso.com")
+    desk.set(ticket, Status="retry reset")  # hanna still owns it: the status says that she gave it back
+    wait_for("the new round", lambda: stage.case(int(ticket))["case"]["state"] == "waiting", seconds=60)
+    wait_for("the claim", lambda: desk.owner(ticket) == CONNECTOR, seconds=30)
+    (approval,) = desk.approvals_of(ticket)
+    desk.approve(approval)  # the approval's text still shows the old name
+    wait_for("the doubt", lambda: any("saw another one" in text for text in desk.texts(ticket)), seconds=60)
+    assert writes(stage, "oona.o'neil@contoso.com") == 0
+    desk.reopen(approval)
+    desk.approve(approval)
+    wait_for("the end", lambda: desk.status(ticket) == "resolved", seconds=60)
+    assert stage.control("GET", "/accounts/oona.o'neil@contoso.com")["methods"] == []
+
+
 def test_an_outage_of_the_psa_loses_nothing(stage: Stage, desk: Desk, server: Server) -> None:
     ticket = desk.request("Password reset", "paul+sales@contoso.com")
     server.stop()
@@ -176,3 +276,24 @@ def test_an_outage_of_the_psa_loses_nothing(stage: Stage, desk: Desk, server: Se
     wait_for("the confirmation", lambda: mails_about(stage, ticket), seconds=60)
     wait_for("the recovery to be told", lambda: "system_up" in stage.log("connector"))
     assert OUTSIDER not in "".join(desk.texts(ticket))
+
+
+def test_a_push_from_rt_is_heard_at_once_though_polls_are_far_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    request_tracker_or_skip()
+    port = free_port()
+    with (
+        running_request_tracker(nudge=f"http://127.0.0.1:{port}/nudge/rt") as server,
+        Stage(tmp_path_factory.mktemp("push"), inbound_port=port) as stage,
+    ):
+        push = {"push": {"token": {"file": "rt-push.secret"}}}
+        at_request_tracker(stage, server, settings={"poll_every": "10m"}, section=push)
+        stage.start_links()
+        stage.start_connector()
+        desk = server.desk()
+        ticket = desk.request("MFA reset", "sam@contoso.com")
+        wait_for("the confirmation", lambda: mails_about(stage, ticket), seconds=15)
+        desk.approve(desk.approvals_of(ticket)[0])
+        wait_for("the end", lambda: desk.status(ticket) == "resolved", seconds=15)
+        assert stage.control("GET", "/accounts/sam@contoso.com")["methods"] == []
+        assert server.nudge_token not in stage.log("connector")
+        assert stage.mails(int(ticket))[-1]["recipients"] == [address_of(REQUESTER)]
