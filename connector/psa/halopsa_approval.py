@@ -31,6 +31,8 @@ def judge(facts: ApprovalFacts) -> ApprovalReading:
         return reading(Stance.PENDING if reason else Stance.APPROVED, reason)
     if waiting:
         return reading(Stance.PENDING)
+    if facts.is_under_way:
+        return reading(Stance.PENDING)  # between two steps, when the next one has not asked anybody yet
     # Everybody has answered, yet the status does not say so: either it follows in a moment, or somebody (perhaps we)
     # moved the ticket on. The rows have to stand up by themselves all the same.
     return reading(Stance.PENDING, _first_reason(facts))

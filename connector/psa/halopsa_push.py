@@ -13,6 +13,8 @@ import hmac
 import json
 from collections.abc import Iterator
 
+from pydantic import field_validator
+
 from connector.config import SecretValue, Section
 from connector.core.ports import Push
 from connector.errors import PushRefused
@@ -29,6 +31,14 @@ class PushSection(Section):
 
     username: str
     password: SecretValue
+
+    @field_validator("username", mode="after")
+    @classmethod
+    def _one_word(cls, username: str) -> str:
+        # With a colon in it, HTTP Basic could not tell where the password begins.
+        if not username or ":" in username:
+            raise ValueError("write a user name without a colon")
+        return username
 
 
 def heard(proof: PushSection | None, push: Push, *, where: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ class ApprovalFacts:
     """Everything that decides.
 
     Attributes:
+        status: Of the ticket, where it is one that nobody of us moved it to; else `None`.
         process_ids: Of the ticket itself; the rows name theirs.
         process: Gives an approval process by its id; `None` when it cannot be read.
         counted_processes: The processes that the mapping names; `None`: it names none, and every one counts.
@@ -29,6 +30,7 @@ class ApprovalFacts:
 
     ticket_id: int
     votes: tuple[Vote, ...]
+    status: int | None
     status_approved: bool
     status_rejected: bool
     failed: bool
@@ -50,6 +52,15 @@ class ApprovalFacts:
         present = {vote.process_id for vote in self.votes if vote.current and vote.process_id}
         found = (self.process(process_id) for process_id in sorted(self.process_ids | present))
         return tuple(process for process in found if process is not None)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the ticket stands in a status that a step sets before the process is through."""
+        return self.status is not None and any(
+            self.status in (step.awaiting, step.accepted if step is not process.steps[-1] else None)
+            for process in self.present_processes
+            for step in process.steps
+        )
 
     def is_hand_picked(self, vote: Vote) -> bool:
         """Whether this approver was picked by hand, or may have been, and so does not count.

@@ -164,9 +164,11 @@ def approval_facts(
     """What decides about the approval of this ticket."""
     status = number(detail.get("status_id"))
     process_id = identifier(detail, "approval_process_id")
+    ours = {names.retry, *names.targets.values()}
     return ApprovalFacts(
         ticket_id=identifier(detail, "id") or 0,
         votes=votes,
+        status=None if status in ours else status,
         status_approved=status in names.approved,
         status_rejected=status in names.rejected,
         failed=flag(detail, "faultapprovalfailed"),

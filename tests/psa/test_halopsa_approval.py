@@ -440,6 +440,25 @@ def test_after_the_ticket_was_moved_on_the_yes_stays_readable_but_pending() -> N
     assert reading.decisions == read(a_yes()).decisions
 
 
+@pytest.mark.parametrize(("status", "doubted"), [(40, False), (41, False), (18, True), (RETRY, True)])
+def test_between_two_steps_nothing_is_doubted(status: int, doubted: bool) -> None:
+    """The first step has its yes, and the second has not asked anybody yet."""
+    steps = (replace(TWO_STEPS.steps[0], awaiting=41, accepted=40), TWO_STEPS.steps[1])
+    detail = a_yes() | {"status_id": status}
+    detail["approvers"] = detail.pop("approvers_history")
+    reading = read(detail, process=lambda _: replace(TWO_STEPS, steps=steps))
+    assert (reading.stance, bool(reading.reason)) == (Stance.PENDING, doubted)
+
+
+@pytest.mark.parametrize("awaiting", [RETRY, 41])
+def test_a_status_of_ours_is_never_taken_for_one_of_a_step(awaiting: int) -> None:
+    """Else a process whose step waits in the retry status would switch the doubts off."""
+    steps = (replace(TWO_STEPS.steps[0], awaiting=awaiting), TWO_STEPS.steps[1])
+    detail = a_yes() | {"status_id": RETRY}
+    detail["approvers"] = detail.pop("approvers_history")
+    assert read(detail, process=lambda _: replace(TWO_STEPS, steps=steps)).reason
+
+
 def test_after_the_ticket_was_moved_on_doubtful_rows_are_told() -> None:
     detail = a_yes() | {"status_id": RETRY}
     present(admin_overridden=True)(detail)

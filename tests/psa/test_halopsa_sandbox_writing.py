@@ -199,6 +199,13 @@ def test_a_webhook_of_every_kind_names_its_tickets(tmp_path: Path, desk: HaloDes
     assert configured(tmp_path, desk, push=None, secret=secret).heard(push) == ()
 
 
+@pytest.mark.parametrize("username", ["", "ha:lo"])
+def test_a_user_name_that_http_basic_cannot_carry_is_refused(tmp_path: Path, desk: HaloDesk, username: str) -> None:
+    push: dict[str, object] = {"username": username, "password": {"env": "HALO_PUSH"}}
+    with pytest.raises(ConfigError, match="without a colon"):
+        configured(tmp_path, desk, push=push, secret=secrets.token_urlsafe(24))
+
+
 def test_a_push_section_wants_a_secret_that_is_not_in_the_file(tmp_path: Path, desk: HaloDesk) -> None:
     secret = secrets.token_urlsafe(24)
     with pytest.raises(ConfigError) as caught:
