@@ -71,6 +71,7 @@ class ConnectWiseTickets(ConnectWisePlay):
             custom=_custom_of(body),
             source_id=2 if contact else 1,
         )
+        ticket.record_type = str(body.get("record_type", ticket.record_type))
         return JSONResponse({"id": ticket.id}, status_code=201)
 
     async def list_tickets(self, request: Request) -> Response:

@@ -165,6 +165,13 @@ def test_a_stranger_s_mail_makes_a_ticket_without_contact(stage: Stage) -> None:
     assert (ticket["contactEmailAddress"], ticket["source"]["name"]) == ("stranger@example.com", "Email Connector")
 
 
+def test_a_ticket_of_a_project_says_so(stage: Stage) -> None:
+    number = stage.connectwise_ticket(record_type="ProjectTicket")
+    assert detail(stage, number)["recordType"] == "ProjectTicket"
+    query = {"conditions": 'recordType="ServiceTicket"'}
+    assert stage.connectwise("GET", "service/tickets", params=query).json() == []
+
+
 def test_a_missing_ticket_has_the_real_refusal(stage: Stage) -> None:
     answer = stage.connectwise("GET", "service/tickets/404")
     assert (answer.status_code, answer.json()) == (404, {"code": "NotFound", "message": "Service Ticket 404 not found"})
