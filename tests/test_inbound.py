@@ -125,11 +125,12 @@ def test_a_push_is_handed_over_as_it_came(daemon: Daemon, address: str) -> None:
 
 
 def test_only_posts_to_psas_of_the_configuration_are_heard(daemon: Daemon, address: str) -> None:
-    assert push(address, to="/nudge/other")[0] == 404
-    assert push(address, to="/nudge/halo/more")[0] == 404
+    stranger = f"stranger-{secrets.token_hex(8)}"
+    for path in (f"/nudge/{stranger}", "/nudge/halo/more", "/nudge/", "/nudge/../metrics", "/nudge/%2e%2e/metrics"):
+        assert push(address, to=path)[0] == 404
     assert _status("GET", f"{address}/nudge/halo") == 405
     assert daemon.heard == []
-    assert "other" not in call("GET", f"{address}/metrics"), "strangers make no metrics"
+    assert stranger not in call("GET", f"{address}/metrics"), "strangers make no metrics"
 
 
 def test_a_header_that_comes_twice_cannot_hide_behind_the_first(daemon: Daemon, address: str) -> None:
