@@ -30,6 +30,9 @@ ALIAS = "v4_6_release"
 """Always right on premises, and the usual alias in the cloud."""
 
 _PATH = re.compile(r"/(?P<codebase>[^/]+)/+(?P<area>apis/3\.0|system/callbackkey)(?P<rest>/.*)", re.IGNORECASE)
+LONGEST_QUERY = 10_000
+"""From here on the guide wants POST; what a longer one is answered is UNVERIFIED."""
+
 _NO_ENDPOINT = {"code": "ConnectWiseApi", "message": "The endpoint does not exist."}
 
 
@@ -42,6 +45,9 @@ class _Codebase:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if len(scope["query_string"]) > LONGEST_QUERY:
+            await answer({"code": "UriTooLong", "message": "The request URI is too long."}, 414)(scope, receive, send)
             return
         match = _PATH.fullmatch(scope["path"])
         if match is None:
@@ -135,7 +141,8 @@ class ConnectWise:
             given = b""
         wanted = f"{known.connectwise_company}+{known.connectwise_public_key}:{known.connectwise_private_key}"
         if not secrets.compare_digest(given, wanted.encode()):
-            raise Rejected(401, "Unauthorized", "Please provide valid credentials.")
+            status = self.world.connectwise.habits.wrong_login_status
+            raise Rejected(status, "Unauthorized", "Please provide valid credentials.")
         client = request.headers.get("clientid", "")
         if not secrets.compare_digest(client.encode(), known.connectwise_client_id.encode()):
             raise Rejected(401, "ConnectWiseApi", "UserNotAuthenticated: a valid clientId header is required.")

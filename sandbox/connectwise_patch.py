@@ -14,7 +14,7 @@ from sandbox.connectwise_call import reference_in
 from sandbox.connectwise_desk import ConnectWiseDesk
 from sandbox.connectwise_records import Actor, NoRecord, Rejected, Ticket, invalid
 
-IGNORED = frozenset({"processNotifications", "skipCallback", "customerUpdatedFlag", "severity", "impact", "resources"})
+IGNORED = frozenset({"processNotifications", "skipCallback", "customerUpdatedFlag", "resources"})
 """Taken without an effect that this sandbox would show."""
 
 
@@ -154,6 +154,12 @@ def _priority(desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, actor
     ticket.priority_id = found.id
 
 
+def _weight(_desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, _actor: Actor) -> None:
+    if operation.value not in ("Low", "Medium", "High"):
+        raise invalid("ticket", operation.path, f"{operation.path} is Low, Medium or High")
+    setattr(ticket, operation.path, operation.value)
+
+
 def _contact_text(_desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, _actor: Actor) -> None:
     text = None if operation.value is None else str(operation.value)
     if operation.path == "contactName":
@@ -173,6 +179,8 @@ _SETTERS: dict[str, Callable[[ConnectWiseDesk, Ticket, Operation, Actor], None]]
     "contact": _contact,
     "owner": _owner,
     "priority": _priority,
+    "severity": _weight,
+    "impact": _weight,
     "contactName": _contact_text,
     "contactEmailAddress": _contact_text,
 }

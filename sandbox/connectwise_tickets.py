@@ -132,6 +132,8 @@ class Tickets(Call):
     async def post_note(self, request: Request) -> Response:
         ticket, body = self._ticket(request), await body_of(request, "serviceNote")
         text = str(body.get("text") or "")
+        if self.desk.habits.note_lines == "join":
+            text = " ".join(text.split("\n"))
         if not text.strip():
             raise invalid("serviceNote", "text", "The text field is required.", "MissingRequiredField")
         _placed(body)

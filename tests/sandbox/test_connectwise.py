@@ -74,6 +74,12 @@ def test_without_login_or_client_id_nothing_is_answered_and_nothing_changes(
     assert shown(stage, number)["summary"] == "Password Reset"
 
 
+def test_a_wrong_login_may_be_answered_as_if_nothing_were_there(stage: Stage) -> None:
+    stage.control("POST", "connectwise/habits", wrong_login_status=404)
+    assert stage.connectwise("GET", "system/info", auth=("msp+someone", "else")).status_code == 404
+    assert stage.connectwise("GET", "system/info").ok
+
+
 def test_a_role_that_is_too_weak_is_refused(stage: Stage) -> None:
     stage.control("POST", "connectwise/habits", forbidden=["GET /system/audittrail", "PATCH "])
     number = stage.connectwise_ticket()
@@ -287,6 +293,9 @@ def test_another_board_takes_its_default_status_and_the_type_of_the_same_name(st
         [replace("summary", "changed"), {"op": "move", "path": "status"}],
         [replace("type", {"id": 14}), replace("contact", {"id": 1})],
         [replace("customFields", [{"id": 41, "value": "x"}]), replace("status", 508)],
+        [replace("summary", "changed"), replace("severity", "Dreadful")],
+        [replace("summary", "changed"), replace("priority", {"id": 1})],
+        [replace("summary", "changed"), replace("summary", "x" * 101)],
     ],
 )
 def test_a_patch_is_all_or_nothing(stage: Stage, operations: list[dict[str, Any]]) -> None:
@@ -338,10 +347,13 @@ def test_everything_else_that_a_connector_moves_can_be_patched(stage: Stage) -> 
         replace("priority", {"id": 6}),
         replace("contact", {"id": stage.world.connectwise.contact_with(ANNA).id}),
         replace("processNotifications", False),
+        replace("severity", "High"),
+        replace("/impact", "Low"),
     )
     ticket = answer.json()
     assert (ticket["owner"]["id"], ticket["resources"], ticket["team"]["name"]) == (151, "TinaT", "Escalations")
     assert (ticket["subType"]["name"], ticket["priority"]["id"], ticket["contactEmailAddress"]) == ("Office", 6, ANNA)
+    assert (ticket["severity"], ticket["impact"]) == ("High", "Low")
     gone = patched(stage, number, {"op": "remove", "path": "owner"}, {"op": "remove", "path": "contact"}).json()
     assert {"owner", "contact", "contactEmailAddress"} & set(gone) == set()
 
@@ -403,6 +415,14 @@ def test_whether_a_note_moves_the_ticket_is_a_habit(stage: Stage, moves: bool) -
     stage.clock.forward(minutes=1)
     stage.connectwise("POST", f"service/tickets/{number}/notes", json={"text": "x", "internalAnalysisFlag": True})
     assert (shown(stage, number)["updated_at"] > before) == moves
+
+
+@pytest.mark.parametrize(("habit", "text"), [("keep", "one\ntwo"), ("join", "one two")])
+def test_line_ends_of_notes_may_be_lost(stage: Stage, habit: str, text: str) -> None:
+    number = stage.connectwise_ticket(details="")
+    stage.control("POST", "connectwise/habits", note_lines=habit)
+    body = {"text": "one\ntwo", "internalAnalysisFlag": True}
+    assert stage.connectwise("POST", f"service/tickets/{number}/notes", json=body).json()["text"] == text
 
 
 def test_notes_can_be_edited_and_deleted_so_they_prove_nothing(stage: Stage) -> None:

@@ -102,6 +102,7 @@ SPOILT: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     (TICKETS, ("response_body", 0, "customFields", 0, "kind"), "x", "'kind', which is not described"),
     (TICKETS, ("response_body", 0, "severity"), "Dreadful", "is not one of"),
     (TICKETS, ("response_body", 0), {"id": 1, "summary": "x"}, "'company' is a required property"),
+    ("GET /service/tickets/count", ("response_body", "count"), "1", "'1' is not of type"),
     (TICKETS, ("status",), 302, "status 302 is not described"),
     (PATCH, ("request_body",), {"op": "replace", "path": "status"}, "is not of type"),
     (PATCH, ("request_body",), None, "the body is missing"),

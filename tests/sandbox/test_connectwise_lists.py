@@ -161,6 +161,8 @@ def test_long_conditions_go_by_post(stage: Stage, four: list[int]) -> None:
     body = {"conditions": f"id in ({','.join(map(str, [*range(100), *four]))})", "orderBy": "id desc"}
     answer = stage.connectwise("POST", "service/tickets/search", json=body)
     assert [row["id"] for row in answer.json()] == four[::-1]
+    long = {"conditions": f"id in ({','.join(['1'] * 6000)})"}
+    assert stage.connectwise("GET", "service/tickets", params=long).status_code == 414
 
 
 def test_names_of_parameters_work_in_any_case_and_unknown_ones_are_ignored(stage: Stage, four: list[int]) -> None:
