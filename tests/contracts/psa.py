@@ -7,6 +7,7 @@ adapter: which notes stand in a ticket, and which status it has.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, Protocol
@@ -206,10 +207,10 @@ class PsaContract:
     def test_a_push_that_says_nothing_means_only_that_it_is_time_to_poll(self, desk: Desk) -> None:
         """Or it is refused, where the configuration wants a proof."""
         for push in (Push(), Push(body=b"{"), Push(body=b"\xff" * 100), Push(headers={"authorization": "Basic Og=="})):
-            try:
-                assert list(desk.psa.heard(push)) == []
-            except PushRefused as refusal:
-                assert str(refusal)
+            told: list[str] = []
+            with suppress(PushRefused):
+                told.extend(desk.psa.heard(push))
+            assert told == []
 
     # -- read
 
