@@ -58,7 +58,7 @@ def _queues(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
             queue = resolve(request.queue, visible, what="queue", where=f"{place}.queue")
         except ConfigError as failure:
             todo = "Correct the name, or give the API user the right SeeQueue on that queue."
-            yield Finding(Level.ERROR, f"{place}.queue", str(failure), todo)
+            yield Finding(Level.ERROR, f"{place}.queue", _without_place(str(failure), f"{place}.queue"), todo)
             continue
         known = understood(_queue, rest.get(f"/queue/{in_path(queue.id)}").json(), "a queue")
         lifecycle, existing = known
@@ -70,13 +70,18 @@ def _queues(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
         _, problems = resolve_all(wanted, existing, what="custom field", where=f"{place}.")
         for problem in problems:
             todo = "Correct the name; apply the field to the queue; give the API user SeeCustomField."
-            yield Finding(Level.ERROR, place, problem, todo)
+            yield Finding(Level.ERROR, place, _without_place(problem, place), todo)
         if not problems:
             yield Finding(Level.OK, place, f"Queue {queue.name} and its fields are there.")
         if queue.id not in seen:
             seen.add(queue.id)
             yield from _statuses(f"{about} mapping, statuses", rest, mapping, queue, lifecycle)
             yield from _rights(about, rest, queue)
+
+
+def _without_place(sentence: str, place: str) -> str:
+    """A finding names its place already."""
+    return sentence.removeprefix(place).lstrip(".: ")
 
 
 def _queue(body: dict[str, Any]) -> tuple[str, list[Named]]:

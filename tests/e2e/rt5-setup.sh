@@ -24,6 +24,7 @@ RT5_WORKERS=${RT5_WORKERS:-4}
 BASE="http://127.0.0.1:$RT5_PORT"
 SERVER=/usr/share/request-tracker5/libexec/rt-server
 SETUP_DATABASE=/usr/sbin/rt-setup-database-5
+PAGE="$(cd "$(dirname "$0")/../.." && pwd)/docs/psa/requesttracker.md"
 export LC_ALL=C.UTF-8
 # RT reads these two instead of /etc/request-tracker5.
 export RT_SITE_CONFIG="$RT5_HOME/site.pm" RT_SITE_CONFIG_DIR="$RT5_HOME/none"
@@ -84,6 +85,18 @@ do_install() {
   say "installed $(dpkg-query -W -f='${Package} ${Version}' request-tracker5)"
 }
 
+# A block of code of the page for admins, the one in which $1 stands: what is tried is what they are told.
+page_block() {
+  perl -0777 -e 'my ($wanted, $page) = ($ARGV[0], <STDIN>);
+    while ($page =~ /^( *)```\w*\n(.*?)^\1```/msg) {
+      my ($indent, $block) = ($1, $2);
+      next if index($block, $wanted) < 0;
+      $block =~ s/^$indent//mg;
+      print $block; exit 0;
+    }
+    die "the page has no block with $wanted\n"' "$1" <"$PAGE"
+}
+
 write_config() {
   cat >"$RT5_HOME/site.pm" <<END_OF_CONFIG
 package RT;
@@ -104,23 +117,7 @@ Set(\$LogToSyslog, undef);
 Set(\$LogToSTDERR, 'warning');
 Set(\$ConnectorURL, '${RT5_NUDGE_URL:-}');
 Set(\$ConnectorTokenFile, '$RT5_HOME/nudge.token');
-Set(%Lifecycles,
-  # The default life cycle with what the connector can use: a place for hand-offs and one for "try again".
-  resets => {
-    initial  => [qw(new)],
-    active   => [qw(open stalled), 'needs technician', 'retry reset'],
-    inactive => [qw(resolved rejected cancelled deleted)],
-    defaults => { on_create => 'new', on_merge => 'resolved', approved => 'open', denied => 'rejected' },
-    transitions => {
-      '' => [qw(new open resolved)],
-      map { \$_ => [qw(new open stalled), 'needs technician', 'retry reset', qw(resolved rejected cancelled deleted)] }
-        qw(new open stalled), 'needs technician', 'retry reset', qw(resolved rejected cancelled deleted)
-    },
-    rights  => { '* -> deleted' => 'DeleteTicket', '* -> *' => 'ModifyTicket' },
-    actions => [ 'new -> open' => { label => 'Open It', update => 'Respond' },
-                 'open -> resolved' => { label => 'Resolve', update => 'Comment' } ],
-  },
-);
+$(page_block 'Set(%Lifecycles' | sed 's/rejected deleted/rejected cancelled deleted/')
 \$VarPath = '$RT5_HOME/var';
 \$MasonDataDir = '$RT5_HOME/mason';
 \$MasonSessionDir = '$RT5_HOME/session';
@@ -170,6 +167,14 @@ push @CustomFields,
   { Name => q{What's "it" \\ about}, Type => 'FreeformMultiple', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => [$odd] },
   { Name => q{Set {of} braces}, Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => [$odd] };
 
+# Cut out of the page for admins: what is tried is what they are told.
+sub code {
+  my ($part) = @_;
+  open my $file, '<:encoding(UTF-8)', "$ENV{RT5_CODE}/$part" or die "$part: $!";
+  local $/;
+  return <$file>;
+}
+
 sub grant { my ($queue, $who, @rights) = @_; push @ACL, map { { Right => $_, ($queue ? (Queue => $queue) : ()), %$who } } @rights }
 my $group = sub { +{ GroupDomain => 'UserDefined', GroupId => $_[0] } };
 my @see = qw(SeeQueue ShowTicket ShowTicketComments SeeCustomField);
@@ -192,37 +197,17 @@ grant('___Approvals', { GroupDomain => 'RT::Queue-Role', GroupType => 'AdminCc' 
 # on one line: a line break in a field could otherwise add lines to this template, another approver for instance.
 # See docs/psa/requesttracker.md.
 for my $queue (@ours) {
-  push @Templates, { Queue => $queue, Name => 'create approval', Type => 'Perl', Content => <<'END_OF_TEMPLATE' };
-===Create-Ticket: reset-approval
-Subject: Approval for {$Tickets{TOP}->Id}: {my $type = $Tickets{TOP}->FirstCustomFieldValue('Request type') // ''; $type =~ s/\s+/ /g; $type} for {my $user = $Tickets{TOP}->FirstCustomFieldValue('Target user') // ''; $user =~ s/\s+/ /g; $user}
-Depended-On-By: TOP
-Queue: ___Approvals
-Type: approval
-AdminCcGroup: Reset Approvers
-SkipCreate: {($Tickets{TOP}->FirstCustomFieldValue('Request type') || '') =~ /reset/ ? 0 : 1}
-Content-Type: text/plain
-Content: Please approve ticket {$Tickets{TOP}->Id}.
-ENDOFCONTENT
-END_OF_TEMPLATE
+  push @Templates, { Queue => $queue, Name => 'create approval', Type => 'Perl', Content => code('template') };
   push @Scrips, { Queue => $queue, Description => 'On create: create approval',
                   ScripCondition => 'On Create', ScripAction => 'Create Tickets', Template => 'create approval' };
 }
 
 # What docs/psa/requesttracker.md has an admin make: RT tells the connector which tickets changed. Global, in the stage
-# "Batch", so that it runs after the change is written down. The code is cut out of that page, so what is tried is what
-# admins are told.
+# "Batch", so that it runs after the change is written down.
 if ($ENV{RT5_NUDGE_URL}) {
-  open my $file, '<:encoding(UTF-8)', $ENV{RT5_PAGE} or die "$ENV{RT5_PAGE}: $!";
-  my $page = do { local $/; <$file> };
-  my %code;
-  for (['condition', 'Custom condition:'], ['action', 'Custom action commit code:']) {
-    my ($part, $after) = @$_;
-    ($code{$part}) = $page =~ /\Q$after\E.*?```perl\n(.*?)```/s or die "the page has no $part";
-    $code{$part} =~ s/^ +//mg;
-  }
   push @Scrips, { Description => 'Tell the connector', Stage => 'TransactionBatch', Template => 'Blank',
-                  ScripCondition => 'User Defined', CustomIsApplicableCode => $code{condition},
-                  ScripAction => 'User Defined', CustomPrepareCode => 'return 1;', CustomCommitCode => $code{action} };
+                  ScripCondition => 'User Defined', CustomIsApplicableCode => code('condition'),
+                  ScripAction => 'User Defined', CustomPrepareCode => 'return 1;', CustomCommitCode => code('action') };
 }
 
 push @Final, sub {
@@ -270,13 +255,16 @@ do_init() {
   head -c 18 /dev/urandom | base64 | tr -d '\n/+=' >"$RT5_HOME/root.pw"
   head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$RT5_HOME/nudge.token"
   chmod 600 "$RT5_HOME/root.pw" "$RT5_HOME/nudge.token"
-  cp "$(dirname "$0")/../../docs/psa/requesttracker.md" "$RT5_HOME/page.md"
+  mkdir "$RT5_HOME/code"
+  page_block '===Create-Ticket' >"$RT5_HOME/code/template"
+  page_block "'___Approvals');" >"$RT5_HOME/code/condition"
+  page_block 'LWP::UserAgent' >"$RT5_HOME/code/action"
   [ "$(id -u)" != 0 ] || chown -R www-data: "$RT5_HOME"
   local log="$RT5_HOME/init.log"
   : >"$log"
   (cd "$RT5_HOME"; umask 077
    "${RUN_AS[@]}" "$SETUP_DATABASE" --action init --root-password-file "$RT5_HOME/root.pw" &&
-   RT5_PAGE="$RT5_HOME/page.md" "${RUN_AS[@]}" "$SETUP_DATABASE" --action insert --datafile "$RT5_HOME/seed.pl" --skip-create) >>"$log" 2>&1 ||
+   RT5_CODE="$RT5_HOME/code" "${RUN_AS[@]}" "$SETUP_DATABASE" --action insert --datafile "$RT5_HOME/seed.pl" --skip-create) >>"$log" 2>&1 ||
     { tail "$log" >&2; die "making the database failed"; }
   # A row that RT rejects (a misspelt right, say) is only logged, with exit code 0.
   if grep -E '\[(error|critical|alert|emergency)\]' "$log" >&2; then die "the seed was not taken as it is: $log"; fi
