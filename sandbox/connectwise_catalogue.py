@@ -47,6 +47,9 @@ class Catalogue:
     def type_named(self, board_id: int, name: str | int) -> BoardType:
         return _named((one for one in self.types.values() if one.board_id == board_id), name)
 
+    def team_named(self, board_id: int, name: str | int) -> Team:
+        return _named((one for one in self.teams.values() if one.board_id == board_id), name)
+
     def company_named(self, name: str | int) -> Company:
         for company in self.companies.values():
             if str(name).lower() in (str(company.id), company.identifier.lower(), company.name.lower()):

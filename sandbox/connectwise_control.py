@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -77,12 +78,12 @@ class ConnectWiseTickets(ConnectWisePlay):
     async def list_tickets(self, request: Request) -> Response:
         """All tickets, or those of one `type`; 500 at most, newest first."""
         kind = request.query_params.get("type")
-        found = [
+        found = (
             ticket
-            for ticket in reversed(list(self.desk.tickets.values()))
+            for ticket in reversed(self.desk.tickets.values())
             if kind is None or (ticket.type_id is not None and self.desk.types[ticket.type_id].name == kind)
-        ]
-        return JSONResponse([shown_ticket(self.desk, ticket) for ticket in found[:500]])
+        )
+        return JSONResponse([shown_ticket(self.desk, ticket) for ticket in islice(found, 500)])
 
     async def get_ticket(self, request: Request) -> Response:
         return JSONResponse(shown_ticket(self.desk, self._ticket(request)))
@@ -110,7 +111,7 @@ class ConnectWiseTickets(ConnectWisePlay):
         if "owner" in body:
             desk.set_owner(ticket, self.member(body["owner"]).id if body["owner"] else None, actor)
         if "team" in body:
-            ticket.team_id = next(one.id for one in desk.teams.values() if one.name == body["team"])
+            ticket.team_id = desk.team_named(ticket.board_id, body["team"]).id
         for name, field_id in _FIELDS.items():
             if name in body:
                 desk.set_custom(ticket, field_id, None if body[name] is None else str(body[name]), actor)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sandbox.desk_records import NotThere
+from sandbox.desk_records import NotThere, Refusal
 
 
-class Rejected(Exception):
+class Rejected(Refusal):
     """ConnectWise refuses a request; the answer is its error envelope.
 
     Args:
