@@ -111,17 +111,17 @@ class People:
             return None
 
     def contact_by_address(self, address: str, company: int) -> Contact | None:
-        """The one active contact of this company with this mail address, as it is now."""
-        if not conditions.is_harmless(address):
-            return None
-        wanted = conditions.all_of(conditions.is_text("communicationItems/value", address),
-                                   conditions.is_text("communicationItems/communicationType", "Email"))  # fmt: skip
-        rows = records(
-            self._api.get(
-                "company/contacts",
-                {"conditions": conditions.is_one_of("company/id", {company}), "childConditions": wanted},
-            ).body
-        )
+        """The one active contact of this company with this mail address, as it is now.
+
+        An address with signs that a condition must not hold, such as an apostrophe, is looked for in the whole list.
+        """
+        of_company = {"conditions": conditions.is_one_of("company/id", {company})}
+        if conditions.is_harmless(address):
+            of_company["childConditions"] = conditions.all_of(
+                conditions.is_text("communicationItems/value", address),
+                conditions.is_text("communicationItems/communicationType", "Email"),
+            )
+        rows = self._api.everything("company/contacts", of_company)
         found = [contact for row in rows if (contact := read_contact(row)) is not None]
         same = [one for one in found if one.company == company and one.active and fold(address) in one.every_address]
         return same[0] if len(same) == 1 else None

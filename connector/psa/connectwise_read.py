@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from connector.core.address import checked_address
 from connector.core.case import Approval, Person, fold
 from connector.core.ports import ApprovalReading, Clock, Stance, Ticket
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
@@ -153,8 +154,9 @@ class _Look:
 
     def _customer(self, name: str) -> Decider:
         # How the trail names a contact who uses the portal is UNVERIFIED. Only an address identifies one.
-        company = self._company
-        found = self._reader.people.contact_by_address(name, company) if "@" in name and company is not None else None
+        found = None
+        if self._company is not None and _is_address(name):
+            found = self._reader.people.contact_by_address(name, self._company)
         if found is None:
             return f"{_quoted(name)}, who set it, is no member and no address of a contact of this company"
         if self._reader.mapping.approval.approvers.who == "psa" and not found.types & self._names.contact_types:
@@ -241,6 +243,13 @@ def fetch_reply(api: ConnectWiseApi, key: str) -> Reply:
 def fetch_ticket(api: ConnectWiseApi, key: str) -> Record:
     """The ticket as it is now. Raises like `fetch_reply`, and `TicketGone` for one that was merged."""
     return whole(as_record(fetch_reply(api, key).body) or {}, key)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(checked_address(name))
+    except ValueError:
+        return False
 
 
 def _quoted(name: str) -> str:

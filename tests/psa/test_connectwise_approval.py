@@ -144,6 +144,17 @@ def test_an_address_that_two_contacts_share_is_no_yes(desk: CwDesk) -> None:
     refused(desk.psa.read(ticket).approval, "no address of a contact")
 
 
+def test_an_approver_with_an_apostrophe_in_the_address_decides_without_it_in_a_condition(desk: CwDesk) -> None:
+    company, address = desk.contact("anna@contoso.com").company_id, "oona.o'hara@contoso.com"
+    add_contact(desk.desk, company, "Oona", address, approver=True)
+    ticket = desk.add_ticket()
+    desk.approve(ticket, by=address)
+    desk.world.record.exchanges.clear()
+    (decision,) = desk.psa.read(ticket).approval.decisions
+    assert decision.approver.email == address
+    assert not any("'" in value for one in desk.world.record.exchanges for value in one.query.values())
+
+
 @pytest.mark.parametrize("actor", ["name", "unknown", "missing"])
 def test_a_display_name_or_none_identifies_nobody(desk: CwDesk, actor: str) -> None:
     desk.desk.habits.audit_actor = actor
