@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from connector.core import brake, rehearsal, steps
+from connector.core import brake, refusals, rehearsal, steps
 from connector.core.ports import Directory, Psa, Ticket
 from connector.core.rehearsal import Fate, Rehearsed
 from connector.errors import PermanentError, TemporaryError
@@ -70,7 +71,10 @@ class Rehearsal:
             policy = self._policy_for(psa, ticket.client_id)
             seen = steps.Seen(ticket=ticket)
             if ticket.mapped:
-                seen = self._patiently(partial(self._accounts.add_to, seen, policy, ticket))
+                try:
+                    seen = self._patiently(partial(self._accounts.add_to, seen, policy, ticket))
+                except PermanentError as failure:  # as in a pass: a person would have to look at this one
+                    seen = replace(seen, account_problem=refusals.failed(str(failure), psa.name, ticket.number))
             done.append(rehearsal.judge(ticket, seen, policy, done, self._limits))
             yield done[-1]
 

@@ -30,6 +30,7 @@ class Fate(StrEnum):
     RESET = "reset"
     HAND_OFF = "hand-off"
     NO_APPROVAL = "no approval"
+    TIMED_OUT = "timed out"
     VOID = "approval void"
     REJECTED = "rejected"
     BRAKE = "held by the brake"
@@ -46,6 +47,7 @@ class Rehearsed:
         approvers: Who said yes.
         code: Of the refusal; empty where there was none.
         why: In plain words; empty for a reset.
+        written: The halves that would have been done.
     """
 
     psa: str
@@ -60,6 +62,7 @@ class Rehearsed:
     approvers: tuple[Person, ...] = ()
     code: str = ""
     why: str = ""
+    written: tuple[Action, ...] = ()
 
 
 def moment_of(ticket: Ticket) -> datetime:
@@ -75,7 +78,12 @@ def judge(ticket: Ticket, seen: Seen, policy: Policy, done: Sequence[Rehearsed],
         done: What earlier tickets ended in, for the rules that count (second half of a take-over, brake).
     """
     now = moment_of(ticket)
-    ticket = replace(ticket, approval=_as_it_stood(ticket))
+    ticket = replace(
+        ticket,
+        approval=_as_it_stood(ticket),
+        # Whoever owns a closed ticket did by hand what a connector would have done.
+        taken_by="" if ticket.closed else ticket.taken_by,
+    )
     account = seen.account
     result = Rehearsed(
         psa=ticket.psa,
@@ -94,6 +102,10 @@ def judge(ticket: Ticket, seen: Seen, policy: Policy, done: Sequence[Rehearsed],
     refusal = refuse_request(ticket, seen, policy)
     if refusal is not None:
         return _refused(result, Fate.HAND_OFF, refusal)
+    given_up = max(ticket.created_at, ticket.request_changed_at or ticket.created_at) + policy.timing.give_up_after
+    if ticket.approval.decisions and now - DECIDED_AFTER >= given_up:
+        why = "the answer came when the request would have been closed, because nobody had approved"
+        return replace(result, fate=Fate.TIMED_OUT, why=why)
     match ticket.approval.stance:
         case Stance.REJECTED:
             return replace(result, fate=Fate.REJECTED)
@@ -103,25 +115,29 @@ def judge(ticket: Ticket, seen: Seen, policy: Policy, done: Sequence[Rehearsed],
         case Stance.APPROVED:
             pass
     seen = replace(seen, earlier=_earlier(result, done))
-    refusal = judge_write(_watched(ticket, result), ticket, seen, policy, now=now)
+    refusal = judge_write(_watched(ticket, seen, result), ticket, seen, policy, now=now)
     if refusal is not None:
         return _refused(result, Fate.VOID if refusal.void else Fate.HAND_OFF, refusal)
-    for wanted in resets_of(result):
-        stop = brake.check(wanted, [reset for one in done for reset in resets_of(one)], limits, now=now)
+    earlier = [reset for one in done for reset in resets_of(one)]
+    for half in _halves(ticket.action):
+        # The first half counts for the second, and stays done where the brake stops there.
+        wanted = replace(result, written=(*result.written, half))
+        stop = brake.check(resets_of(wanted)[-1], [*earlier, *resets_of(result)], limits, now=now)
         if stop is not None:
             return replace(result, fate=Fate.BRAKE, code="brake", why=stop.reason)
+        result = wanted
     return result
+
+
+def _halves(action: Action | None) -> tuple[Action, ...]:
+    """In the order in which they are done."""
+    if action is None:
+        return ()
+    return (Action.MFA, Action.PASSWORD) if action is Action.BOTH else (action,)
 
 
 def resets_of(one: Rehearsed) -> tuple[Reset, ...]:
     """The writes that a ticket would have led to, as the brake counts them."""
-    if one.fate is not Fate.RESET or one.action is None:
-        return ()
-    halves = [
-        half
-        for half, wanted in ((Action.MFA, one.action.resets_mfa), (Action.PASSWORD, one.action.resets_password))
-        if wanted
-    ]
     return tuple(
         Reset(
             at=one.at,
@@ -132,7 +148,7 @@ def resets_of(one: Rehearsed) -> tuple[Reset, ...]:
             requester=mailbox(one.requester.email or "") if one.requester else "",
             approvers=frozenset(mailbox(person.email or person.name) for person in one.approvers),
         )
-        for half in halves
+        for half in one.written
     )
 
 
@@ -151,7 +167,7 @@ def _as_it_stood(ticket: Ticket) -> ApprovalReading:
     return reading
 
 
-def _watched(ticket: Ticket, result: Rehearsed) -> Case:
+def _watched(ticket: Ticket, seen: Seen, result: Rehearsed) -> Case:
     """A case that has been watching the ticket since it was raised."""
     return Case(
         id="rehearsal",
@@ -166,6 +182,7 @@ def _watched(ticket: Ticket, result: Rehearsed) -> Case:
         subject=result.subject,
         subject_id=result.account_id,
         request_since=ticket.created_at,
+        requester_ids=seen.requester_ids,
     )
 
 
