@@ -80,7 +80,7 @@ class ConnectWiseTickets(ConnectWisePlay):
         kind = request.query_params.get("type")
         found = (
             ticket
-            for ticket in reversed(self.desk.tickets.values())
+            for ticket in self.desk.tickets.newest_first()
             if kind is None or (ticket.type_id is not None and self.desk.types[ticket.type_id].name == kind)
         )
         return JSONResponse([shown_ticket(self.desk, ticket) for ticket in islice(found, 500)])

@@ -102,7 +102,7 @@ class ConnectWiseSetup(ConnectWisePlay):
         return JSONResponse([asdict(one) for one in self.world.deliveries.sent])
 
     async def send_delivery(self, request: Request) -> Response:
-        """A message that nothing caused: `{ticket, action, forged, key_url, member}`; see `connectwise_deliveries`."""
+        """A message that nothing caused: `{ticket, action, forged, key_url, signing_key, member}`."""
         body = await object_of(request)
         forged = str(body.get("forged", "none"))
         if forged not in FORGERIES:
@@ -117,6 +117,7 @@ class ConnectWiseSetup(ConnectWisePlay):
                 str(body.get("member", TECHNICIAN)),
                 forged=forged,
                 key_url=str(body.get("key_url", "")),
+                signing_key=str(body.get("signing_key", "")),
             )
             for callback in list(self.desk.callbacks.values())
         ]

@@ -85,20 +85,28 @@ class Deliveries:
                 self.send(callback, ticket.id, action, actor.identifier)
 
     def send(
-        self, callback: Callback, ticket_id: int, action: str, member: str, *, forged: str = "none", key_url: str = ""
+        self,
+        callback: Callback,
+        ticket_id: int,
+        action: str,
+        member: str,
+        *,
+        forged: str = "none",
+        key_url: str = "",
+        signing_key: str = "",
     ) -> Delivery:
         """Send one message, a false one if so wished.
 
-        `forged`: `bad_signature` and `no_signature`; `foreign_key` is well signed, with a key that lies at `key_url`;
-        `other_company` names another login company; `not_json` is no JSON at all.
+        `forged`: `bad_signature` and `no_signature`; `foreign_key` is well signed with `signing_key`, which its
+        maker keeps at `key_url`; `other_company` names another login company; `not_json` is no JSON at all.
         """
-        joiner = f"{ticket_id}&" if callback.url.endswith("=") else ("&" if "?" in callback.url else "?")
         delivery = Delivery(
             callback.id,
             ticket_id,
             action,
             str(uuid.uuid4()),
-            f"{callback.url}{joiner}action={action}",
+            # Simply appended, which is why an address has to end in `?recordId=` or the like.
+            f"{callback.url}{ticket_id}&action={action}",
             forged=forged,
         )
         self.sent.append(delivery)
@@ -108,7 +116,7 @@ class Deliveries:
             return delivery
         body = self.body_of(callback, delivery, member, key_url)
         headers = {"Content-Type": "application/json"}
-        key = secrets.token_urlsafe() if forged == "bad_signature" else callback.signing_key
+        key = secrets.token_urlsafe() if forged == "bad_signature" else signing_key or callback.signing_key
         if forged != "no_signature":
             headers["x-content-signature"] = signature_of(body, key)
         try:

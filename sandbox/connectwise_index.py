@@ -28,6 +28,10 @@ class Index:
     def values(self) -> ValuesView[Ticket]:
         return self._tickets.values()
 
+    def newest_first(self) -> Iterator[Ticket]:
+        """By number, the last one raised first."""
+        return reversed(self._tickets.values())
+
     def add(self, ticket: Ticket) -> None:
         newest = next(reversed(self._recent.values()), ticket)
         self._sorted = self._sorted and newest.updated_at <= ticket.updated_at

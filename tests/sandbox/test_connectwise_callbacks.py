@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import queue
+import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -293,11 +294,16 @@ def test_a_forged_message_is_sent_on_demand(stage: Stage, ear: Ear, forged: str)
     real = ear.next()
     key = key_of(stage, real.message).json()["signing_key"]
     elsewhere = "http://127.0.0.1:9/key"
-    wish = {"ticket": number, "forged": forged} | ({"key_url": elsewhere} if forged == "foreign_key" else {})
+    own = secrets.token_urlsafe()
+    wish = {"ticket": number, "forged": forged}
+    if forged == "foreign_key":
+        wish |= {"key_url": elsewhere, "signing_key": own}
     stage.control("POST", "connectwise/deliveries", **wish)
     heard = ear.next()
     well_signed = heard.headers.get("x-content-signature") == signature(heard.body, key)
-    assert well_signed == (forged in ("foreign_key", "other_company", "not_json"))
+    assert well_signed == (forged in ("other_company", "not_json"))
+    fits_the_forger = heard.headers.get("x-content-signature") == signature(heard.body, own)
+    assert fits_the_forger == (forged == "foreign_key")
     if forged == "not_json":
         assert heard.body.startswith(b"<")
     else:
@@ -316,4 +322,4 @@ def test_nobody_listening_loses_the_message(stage: Stage, ear: Ear) -> None:
     register(stage, "http://127.0.0.1:9/push")
     stage.connectwise_ticket()
     row = settled(stage)[0]
-    assert (row["outcome"], row["url"].endswith("/push?action=added")) == ("lost", True)
+    assert (row["outcome"], row["url"].endswith("/push7600&action=added")) == ("lost", True)
