@@ -52,3 +52,34 @@ def test_two_psas_in_one_daemon_reset_each_their_own(tmp_path: Path) -> None:
             exchanges = stage.control("GET", "/exchanges")
             assert {"halo", "connectwise", "graph"} <= {one["system"] for one in exchanges}
             assert check_all(specs_or_skip(), exchanges) == []
+
+
+def test_a_registered_callback_is_signed_believed_and_a_forged_one_is_not(tmp_path: Path) -> None:
+    """Polling is an hour apart, so whatever happens at once comes of a callback."""
+    with Stage(tmp_path, psas=("connectwise",), settings={"poll_every": "1h"}) as stage:
+        stage.start_all()
+        address = f"http://127.0.0.1:{stage.inbound_port}/nudge/connectwise"
+        done = stage.connector("psa", "register-callback", "connectwise", "--url", address)
+        assert done.returncode == 0, done.stderr
+
+        def ticket() -> dict[str, Any]:
+            return dict(stage.control("GET", f"/connectwise/tickets/{ours}"))
+
+        def answers(place: int) -> int | None:
+            status = stage.control("GET", "/connectwise/deliveries")[place]["status"]
+            return None if status is None else int(status)
+
+        ours = int(stage.control("POST", "/connectwise/tickets", {"requester": BEN, "subject": DANA})["id"])
+        wait_for("the recognition", lambda: any("Recognised" in note["text"] for note in ticket()["notes"]))
+        told = len(stage.control("GET", "/connectwise/deliveries"))
+        for forged in ("bad_signature", "no_signature", "other_company", "not_json"):
+            stage.control("POST", "/connectwise/deliveries", {"ticket": ours, "forged": forged})
+        wait_for("the forgeries' answers", lambda: all(answers(told + place) for place in range(4)))
+        assert [answers(told + place) for place in range(4)] == [401] * 4
+        assert answers(0) == 202
+        stage.control("POST", f"/connectwise/tickets/{ours}/approve", {})
+        link = wait_for("the link", lambda: ready_link(stage, ours))
+        assert open_link(link)[0] == 200
+        assert len(
+            [one for one in stage.control("GET", "/exchanges?system=connectwise") if "callbackkey" in one["path"]]
+        )
