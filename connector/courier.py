@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from connector.core import messages, notes
-from connector.core.case import Case
+from connector.core.case import Case, Outcome
 from connector.core.ports import (
     AuditEntry,
     CaseStore,
@@ -86,6 +86,8 @@ class Courier:
 
     def _hand_over(self, case: Case, row: OutboxRow) -> None:
         dry_run = self._lookout.policy(case).dry_run
+        if dry_run is DryRun.OFF and case.outcome is Outcome.DRY_RUN:
+            dry_run = DryRun.NOTES  # it ended in a dry run that is over: nobody must hear now that a reset is coming
         match row.message.body:
             case Note() as note:
                 self._write_note(case, row, note, dry_run)

@@ -252,7 +252,8 @@ class Reconciler:
         before = held.case
         owed = tuple(held.owed)
         messages = [*self._delay_note(before, now), *record.messages]
-        after = advance(before, record.event, now=now, **record.changes)
+        in_earnest = before.in_earnest or not self._is_dry(before)
+        after = replace(advance(before, record.event, now=now, **record.changes), in_earnest=in_earnest)
         held.case = self._store.save(
             after,
             now=now,
@@ -343,14 +344,19 @@ class Reconciler:
         return True
 
     def _is_held_by_dry_run(self, held: Held) -> bool:
-        """A case that has changed an account already waits for the end of the dry run: its mails must not be lost."""
+        """A case that began in earnest waits for the end of the dry run: what it owes people must not be lost."""
         case = held.case
-        if case.written_at is None or self._lookout.policy(case).dry_run is DryRun.OFF:
+        if not case.in_earnest or self._lookout.policy(case).dry_run is DryRun.OFF:
             return False
         log.info("held_in_dry_run", case=case.id, ticket=case.number, state=case.state.value)
         now = self._clock()
         held.case = self._store.save(replace(case, due_at=now + WHILE_DRY), now=now)
         return True
+
+    def _is_dry(self, case: Case) -> bool:
+        with suppress(TemporaryError):  # its PSA may be gone from the configuration
+            return self._lookout.policy(case).dry_run is not DryRun.OFF
+        return False
 
     def _rehearse(self, held: Held) -> None:
         """Everything that comes before a write, and then no write."""
@@ -428,7 +434,7 @@ class Reconciler:
         if stop is None:
             return replace(yes, reset=wanted)
         log.error("brake", case=case.id, ticket=case.number, reason=stop.reason, everything=stop.everything)
-        if stop.everything:
+        if stop.everything and yes.policy.dry_run is DryRun.OFF:  # a dry run must not stop those that are in earnest
             self._store.pause(stop.reason, now=now)
             key = f"held:{case.round}"
             note = Message(key=key, body=Note(text=notes.held(stop.reason), marker=messages.marker(case, key)))

@@ -193,6 +193,7 @@ class Case:
         void_said: Which decisions the agent was already told do not count; a fingerprint.
         requester_ids: Identities of the requester's account in the customer's tenant, its other addresses included, as
             of the recognition; empty where the requester has none there.
+        in_earnest: Something about it was written down to be sent for real; a dry run leaves it alone from then on.
         outcome: How it ended; `None` while it has not.
         explanation: Why it ended or was handed off, in plain words.
     """
@@ -234,6 +235,7 @@ class Case:
     round: int = 1
     void_said: str = ""
     requester_ids: frozenset[str] = frozenset()
+    in_earnest: bool = False
     outcome: Outcome | None = None
     explanation: str = ""
 

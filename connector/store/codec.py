@@ -143,6 +143,7 @@ def case_details(case: Case) -> str:
             "round": case.round,
             "void_said": case.void_said,
             "requester_ids": sorted(case.requester_ids),
+            "in_earnest": case.in_earnest,
             "outcome": case.outcome,
             "explanation": case.explanation,
         }
@@ -191,6 +192,8 @@ def case_from(columns: Mapping[str, Any]) -> Case:
         round=details.get("round", 1),
         void_said=details.get("void_said", ""),
         requester_ids=frozenset(details.get("requester_ids", ())),
+        # Before 0.2 there was no dry run.
+        in_earnest=details.get("in_earnest", columns["state"] != State.RECEIVED.value),
         outcome=None if outcome is None else Outcome(outcome),
         explanation=details.get("explanation", ""),
     )

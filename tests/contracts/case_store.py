@@ -163,6 +163,7 @@ def filled(case: Case) -> Case:
         attempts=3,
         failing_since=NOW - SECOND,
         round=2,
+        in_earnest=True,
         outcome=Outcome.OPENED,
         explanation="because",
     )
