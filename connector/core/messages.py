@@ -13,8 +13,9 @@ from connector.core.ports import Letter, MailKind, Message, Note, StatusTarget
 PUBLIC_TOPICS = frozenset(
     {"recognised", "changed", "reminder", "timed_out", "rejected", "link_sent", "methods", "expired"}
 )
-"""Topics of notes that a mapping may show to the requester. They say nothing that the mails to the requester do not;
-all others may hold what helps an attacker (why an account is protected, from where a link was opened)."""
+"""Topics of notes that a mapping may show to the requester. They say what the mails to the requester do, and who was
+asked and who decided, with their addresses; all others may hold what helps an attacker (why an account is protected,
+from where a link was opened, which other tickets there are for the account)."""
 
 
 def topic_of(key: str) -> str:

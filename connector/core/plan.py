@@ -108,7 +108,8 @@ def _receive(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
     password = case.action is not None and case.action.resets_password
     hints = notes.Hints(lockout=password and reads_like_a_lockout(ticket.reason),
                         helps_itself=password and seen.helps_itself is True)  # fmt: skip
-    key = f"recognised:{case.round}"
+    # Never public where it tells of other tickets: who asks for one half need not know of the other.
+    key = f"{'recognised_beside' if seen.related else 'recognised'}:{case.round}"
     return Record(
         event=Event.RECOGNISED,
         changes=changes,
