@@ -7,7 +7,6 @@ file, and gives it away. Request Tracker's recordings are made of our own test s
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +22,7 @@ from connector.adapter import Surroundings
 from connector.config import Place, SecretValue, read_yaml
 from connector.core.ports import Psa
 from connector.errors import ConfigError, ConnectorError
-from tests.psa.scrub import AllowList, NotRecorded, Scrubber, named
+from tests.psa.scrub import AllowList, Held, JsonFiles, NotRecorded, Scrubber, named
 
 HALOPSA = AllowList(
     host="https://halopsa.example",
@@ -175,32 +174,23 @@ def adapter_of(name: str, section: Mapping[str, object], around: Surroundings) -
 def recorder(file: Path, scrubber: Scrubber, *, recording: bool) -> Iterator[Any]:
     """Record into `file` anew, or play it: each answer once, in order, and nothing is sent."""
 
-    class Files:
-        """Cassettes as JSON, looked at once more before they are written."""
-
-        @staticmethod
-        def serialize(cassette: dict[str, Any]) -> str:
-            text = json.dumps(cassette, indent=1, sort_keys=True) + "\n"
-            scrubber.look_once_more(text)
-            return text
-
-        @staticmethod
-        def deserialize(text: str) -> dict[str, Any]:
-            content: dict[str, Any] = json.loads(text)
-            return content
-
+    held = Held()
     player = vcr.VCR(
         before_record_request=scrubber.request,
         before_record_response=scrubber.response,
         match_on=("method", "uri"),
         record_mode=vcr.mode.ALL if recording else vcr.mode.NONE,
     )
-    player.register_serializer("scrubbed", Files)
+    player.register_serializer("json files", JsonFiles)
+    player.register_persister(held)
     if recording:
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
-    with player.use_cassette(str(file), serializer="scrubbed") as playing:
+    with player.use_cassette(str(file), serializer="json files") as playing:
         yield playing
+    if recording and held.text is not None:
+        scrubber.look_once_more(held.text)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(held.text, encoding="utf-8")
 
 
 def secrets_of(section: Mapping[str, object], place: Place) -> Iterator[str]:

@@ -21,7 +21,7 @@ from vcr.cassette import Cassette
 from vcr.request import Request
 
 from tests.psa.requesttracker_oddities import BRACED_FIELD, ODD_FIELD
-from tests.psa.scrub import AllowList, Scrubber
+from tests.psa.scrub import AllowList, Held, JsonFiles, Scrubber
 
 FOLDER = Path(__file__).with_name("cassettes") / "requesttracker"
 RECORDED_URL = "http://rt.example"
@@ -105,21 +105,15 @@ def _scrub(value: Any, allowed: frozenset[str]) -> Any:
     return MESSAGE_ID.sub("rt-message@rt.example", value) if isinstance(value, str) else value
 
 
-class JsonFiles:
-    """Cassettes as JSON; whatever looks like a token stops the recording."""
+def look_once_more(text: str) -> None:
+    """Stop a recording in which something is left that looks like a token or points at somebody.
 
-    @staticmethod
-    def serialize(cassette: dict[str, Any]) -> str:
-        text = json.dumps(cassette, indent=1, sort_keys=True) + "\n"
-        if LOOKS_LIKE_A_TOKEN.search(text):
-            raise ValueError("something that looks like a token is left in this recording: it was not written")
-        LAST_LOOK.look_once_more(text)
-        return text
-
-    @staticmethod
-    def deserialize(text: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(text)
-        return content
+    Raises:
+        ValueError: It is not to be written.
+    """
+    if LOOKS_LIKE_A_TOKEN.search(text):
+        raise ValueError("something that looks like a token is left in this recording: it was not written")
+    LAST_LOOK.look_once_more(text)
 
 
 def path_of(kind: str, test: str) -> Path:
@@ -136,8 +130,14 @@ def cassette(path: Path, *, record: bool) -> Iterator[Cassette]:
         match_on=("method", "uri", "headers", "body"),
         record_mode=vcr.mode.ALL if record else vcr.mode.NONE,
     )
-    player.register_serializer("files", JsonFiles)
+    held = Held()
+    player.register_serializer("json files", JsonFiles)
+    player.register_persister(held)
     if record:
         path.unlink(missing_ok=True)
-    with player.use_cassette(str(path), serializer="files") as playing:
+    with player.use_cassette(str(path), serializer="json files") as playing:
         yield playing
+    if record and held.text is not None:
+        look_once_more(held.text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(held.text, encoding="utf-8")

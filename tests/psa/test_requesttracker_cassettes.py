@@ -33,8 +33,8 @@ from tests.e2e.request_tracker import (
 from tests.psa.requesttracker_cassettes import (
     FOLDER,
     RECORDED_URL,
-    JsonFiles,
     cassette,
+    look_once_more,
     path_of,
     scrub_request,
     scrub_response,
@@ -48,6 +48,7 @@ from tests.psa.requesttracker_desk import (
     wait_for_the_next_second,
 )
 from tests.psa.requesttracker_oddities import Build, Oddities, build_adapter
+from tests.psa.scrub import JsonFiles
 
 RECORDING = os.environ.get("RECORD_REQUESTTRACKER") == "1"
 PEOPLE = (CONNECTOR, CONNECTOR_IN_COPENHAGEN, HELPDESK, APPROVER, OTHER_APPROVER, OUTSIDER, ADMIN)
@@ -179,7 +180,7 @@ def test_an_address_that_is_not_known_is_not_recorded() -> None:
 @pytest.mark.parametrize("value", [f"1-14-{'0a' * 16}", "Authorization: token 1-14-00", "Bearer abc"])
 def test_what_looks_like_a_token_stops_a_recording(value: str) -> None:
     with pytest.raises(ValueError, match="looks like a token"):
-        JsonFiles.serialize({"interactions": [{"response": {"body": {"string": value}}}]})
+        look_once_more(JsonFiles.serialize({"interactions": [{"response": {"body": {"string": value}}}]}))
 
 
 def test_the_recordings_hold_no_header_but_the_named_ones() -> None:
