@@ -8,7 +8,7 @@ from typing import Any
 
 from connector.core import notes, refusals
 from connector.core.address import checked_address
-from connector.core.case import Case, Person, fold
+from connector.core.case import Approval, Case, Person, fold
 from connector.core.guard import AccountFacts, ApprovalFacts, Refusal, judge_account, judge_approval
 from connector.core.pair import Earlier
 from connector.core.ports import ApprovalReading, Stance, Ticket
@@ -83,11 +83,18 @@ def believed_approval(case: Case, ticket: Ticket) -> ApprovalReading:
         and case.approvals
         and not reading.approvers
         and not reading.reason  # the adapter doubts the decisions themselves, not just the status
-        and reading.decisions == case.approvals
+        and _are_the_same(reading.decisions, case.approvals)
         and all(decision.approved for decision in reading.decisions)
     ):
         return replace(reading, stance=Stance.APPROVED, reason="")
     return reading
+
+
+def _are_the_same(now: tuple[Approval, ...], known: tuple[Approval, ...]) -> bool:
+    """Whether these are the decisions that were read before; what was kept by a version before 0.2 has no digest."""
+    if not any(one.digest for one in known):
+        now = tuple(replace(one, digest="") for one in now)
+    return now == known
 
 
 def subject_as_recognised(case: Case) -> Person:
