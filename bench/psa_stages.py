@@ -63,15 +63,17 @@ def _call(exchange: Mapping[str, Any]) -> Call:
     )
 
 
-def most_within(calls: Iterable[Call], window: timedelta) -> int:
-    """The most calls that arrived within any stretch of this length, its end left out."""
-    moments = sorted(call.arrived for call in calls)
-    most = first = 0
-    for last, moment in enumerate(moments):
-        while moments[first] <= moment - window:
+def fullest(calls: Iterable[Call], window: timedelta) -> list[Call]:
+    """Those of the stretch of this length in which the most calls arrived; its end is left out."""
+    ordered = sorted(calls, key=lambda call: call.arrived)
+    best: list[Call] = []
+    first = 0
+    for last, call in enumerate(ordered):
+        while ordered[first].arrived <= call.arrived - window:
             first += 1
-        most = max(most, last - first + 1)
-    return most
+        if last - first + 1 > len(best):
+            best = ordered[first : last + 1]
+    return best
 
 
 STAGES = (
