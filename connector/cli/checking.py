@@ -48,10 +48,9 @@ def report_tenants(outfit: Outfit) -> list[TenantReport]:
     adapters, settings = outfit.adapters, outfit.settings
 
     def report(tenant: str) -> TenantReport:
-        # A PSA that does not tell what its tickets can ask for may ask for everything, and so may one not mapped yet.
+        # A customer whom no PSA is mapped to yet may come to ask for everything.
         psas = [adapters.psas[name] for name in settings.tenants[tenant].clients]
-        told = bool(psas) and all(hasattr(psa, "actions") for psa in psas)
-        actions = {action for psa in psas for action in getattr(psa, "actions", ())} if told else None
+        actions = {action for psa in psas for action in psa.rules.actions} if psas else None
         return adapters.directory.report(tenant, actions=actions, sends_mail=tenant == mail_tenant(settings))
 
     with ThreadPoolExecutor(TENANTS_AT_ONCE, thread_name_prefix="check") as pool:
