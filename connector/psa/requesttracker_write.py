@@ -17,7 +17,17 @@ from connector.errors import PermanentError, TemporaryError, TicketGone
 from connector.http import Answer
 from connector.psa.requesttracker_approval import ENDED
 from connector.psa.requesttracker_mapping import RtMapping, is_status
-from connector.psa.requesttracker_rest import NOBODY, SYSTEM, Rest, any_of, fold, in_path, not_understood, quoted
+from connector.psa.requesttracker_rest import (
+    NOBODY,
+    SYSTEM,
+    Rest,
+    any_of,
+    fold,
+    in_path,
+    not_understood,
+    quoted,
+    read_ticket,
+)
 
 KEY = re.compile(r"[1-9][0-9]{0,17}")
 MARKER = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -214,9 +224,10 @@ class Writer:
         RT tells nobody who they are, but finds the tickets of `__CurrentUser__`; what it said once is remembered.
         """
         if not self._own_name and owner != NOBODY:
-            query = f"id = {key} AND Owner = '__CurrentUser__'"
-            if next(self._rest.tickets(query), None) is not None:
-                self._own_name = self.look_for(key).owner
+            found = next(self._rest.tickets(f"id = {key} AND Owner = '__CurrentUser__'"), None)
+            # Only what both readings say: the ticket may have changed hands in between.
+            if found is not None and read_ticket(found).owner_name == owner:
+                self._own_name = owner
         return bool(self._own_name) and owner == self._own_name
 
     def _take(self, key: str, seen: Seen) -> bool:

@@ -427,6 +427,17 @@ def test_a_ticket_taken_by_somebody_in_between_is_not_taken_from_them(
     assert [call.request.method for call in server.calls].count("PUT") == 1, "no status was set"
 
 
+def test_a_ticket_that_changes_hands_between_two_looks_makes_nobody_us(
+    server: responses.RequestsMock, tmp_path: Path, token: str
+) -> None:
+    psa = build_adapter(tmp_path, RT, token, claim=True)
+    answer_ticket(server, "new", Owner=user("hanna"))
+    server.get(f"{REST}/tickets", json=page(ticket_row(Owner=user("svc-reset"))))  # taken from her meanwhile
+    assert psa.move("1", StatusTarget.WORKING) is False
+    answer_ticket(server, "new", Owner=user("hanna"))
+    assert psa.move("1", StatusTarget.WORKING) is False, "and she is not taken for us from then on"
+
+
 def test_a_ticket_that_changed_since_the_look_is_not_taken(
     server: responses.RequestsMock, tmp_path: Path, token: str
 ) -> None:
