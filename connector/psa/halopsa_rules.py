@@ -48,9 +48,15 @@ class ApprovalFacts:
 
     @property
     def present_processes(self) -> tuple[Process, ...]:
-        """Those that have to be through: the ticket's own, and that of the rows of the present step."""
-        present = {vote.process_id for vote in self.votes if vote.current and vote.process_id}
-        found = (self.process(process_id) for process_id in sorted(self.process_ids | present))
+        """Those that have to be through: the ticket's own, and that of the rows of the present step.
+
+        Where neither names one (whether a ticket keeps its process once that is over or was stopped is UNVERIFIED),
+        all that have rows: one that was stopped after its first step must not pass for one that is through.
+        """
+        present = {vote.process_id for vote in self.votes if vote.current and vote.process_id} | self.process_ids
+        if not present:
+            present = {vote.process_id for vote in self.votes if vote.process_id}
+        found = (self.process(process_id) for process_id in sorted(present))
         return tuple(process for process in found if process is not None)
 
     @property
