@@ -186,7 +186,7 @@ class ConnectWise:
         raises `AuthenticationError`, too: it pauses this PSA until the mapping is right, and loses nothing.
         """
         with self._whole_system_trouble():
-            return connectwise_poll.changed(self._api, self._catalogue.names(), cursor)
+            return connectwise_poll.changed(self._api, self._catalogue.names(), cursor, self._clock())
 
     def raised_since(self, since: datetime) -> Sequence[ChangedTicket]:
         """See `Psa.raised_since`."""

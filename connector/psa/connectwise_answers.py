@@ -16,6 +16,7 @@ from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Answer
 from connector.psa.connectwise_json import Record, as_record, records, text
 
+_NEXT = re.compile(r";\s*rel\s*=\s*(?:[\"'][^\"'>]*\bnext\b|next\b)", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z][A-Za-z/_, ]{0,60}", re.ASCII)
 
 
@@ -50,7 +51,7 @@ class Reply:
 
         With forward-only paging the header is there and empty on the last page.
         """
-        return None if self.link is None else 'rel="next"' in self.link.replace("'", '"')
+        return None if self.link is None else _NEXT.search(self.link) is not None
 
 
 @dataclass(frozen=True)

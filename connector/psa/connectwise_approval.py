@@ -49,6 +49,7 @@ class Carrier:
         label: What the trail calls it.
         shown: What it says now, for people.
         others: What the trail calls the ticket's custom fields, this one left out.
+        twin: A custom field is called like the ticket's status, so the trail cannot tell the two apart.
     """
 
     label: str
@@ -60,6 +61,7 @@ class Carrier:
     passing: frozenset[str]
     values: frozenset[str]
     others: frozenset[str]
+    twin: bool
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _status_carrier(ticket: Record, board: BoardNames) -> Carrier:
         passing=called(frozenset(id_ for id_ in ours if id_ is not None)),
         values=called(frozenset(board.statuses)),
         others=_captions(ticket) - {plain(STATUS)},
+        twin=plain(STATUS) in _captions(ticket),
     )
 
 
@@ -130,6 +133,7 @@ def _field_carrier(ticket: Record, rules: ConnectWiseApprovalRules) -> Carrier:
         passing=frozenset(),
         values=yes | no | frozenset(plain(value) for value in rules.field.pending),
         others=_captions(ticket) - {plain(label)},
+        twin=plain(label) == plain(STATUS),
     )
 
 
@@ -148,6 +152,8 @@ def find_decision(
     Args:
         ours: Whether a name is that of our own API member. What it writes is no decision, so its notes cast no doubt.
     """
+    if carrier.twin:
+        return Unclear(f"a custom field is called {STATUS}, too, and the audit trail cannot tell the two apart")
     rows = [
         row
         for row in changes_of(carrier.label, carrier.values, entries, wordings=wordings, others=carrier.others)

@@ -27,6 +27,9 @@ PROGRAM = "a"
 """`licenseClass` of API members, folded. The enumeration A, C, F, X is the vendor's; that A stands for API members is
 UNVERIFIED. Should it be another kind of person, that person's yes would not count, and a note would say so."""
 
+ADDRESS_FIELDS = ("officeEmail", "primaryEmail")
+"""Of a member, the first that is set."""
+
 NOBODY = frozenset({"", "zadmin", "system"})
 """Names, folded, that stand in `enteredBy` or `updatedBy` and are nobody. Source for `zAdmin`: fixtures of
 KerkhoffTechnologies/django-connectwise, read 2026-11-22."""
@@ -80,6 +83,7 @@ class People:
         self._clock = clock
         self._lock = threading.Lock()
         self._members: dict[str, tuple[datetime, Member | None]] = {}
+        self._shared: dict[int, tuple[datetime, bool]] = {}
         self._approvers: dict[tuple[int, frozenset[int]], tuple[datetime, tuple[Contact, ...]]] = {}
 
     def member(self, name: str) -> Member | None:
@@ -102,6 +106,33 @@ class People:
                 self._members.clear()
             self._members[key] = (now + REMEMBERED, found)
         return found
+
+    def shares_address(self, member: Member) -> bool:
+        """Whether another active member has the mail address of this one.
+
+        Members may edit their own address where the role lets them, and approvers are listed by address: one who took
+        an approver's must not pass for them.
+        """
+        address = member.person.email
+        if not address:
+            return False
+        now = self._clock()
+        with self._lock:
+            known = self._shared.get(member.id)
+        if known and known[0] > now:
+            return known[1]
+        rows: list[Record] = []
+        for field in ADDRESS_FIELDS if conditions.is_harmless(address) else ():
+            rows += self._api.everything("system/members", {"conditions": conditions.is_text(field, address)})
+        if not conditions.is_harmless(address):
+            rows = self._api.everything("system/members")
+        others = [one for row in rows if (one := read_member(row)) is not None and one.id != member.id and one.active]
+        shared = any(fold(one.person.email or "") == fold(address) for one in others)
+        with self._lock:
+            if len(self._shared) >= MOST_REMEMBERED:
+                self._shared.clear()
+            self._shared[member.id] = (now + REMEMBERED, shared)
+        return shared
 
     def contact(self, contact_id: int) -> Contact | None:
         """A contact as it is now, never a remembered one: its address is where the link goes."""
@@ -159,7 +190,7 @@ def read_member(row: Record) -> Member | None:
     if id_ is None:
         return None
     name = f"{text(row, 'firstName')} {text(row, 'lastName')}".strip() or text(row, "identifier")
-    email = (text(row, "officeEmail") or text(row, "primaryEmail")).strip()
+    email = next((said for field in ADDRESS_FIELDS if (said := text(row, field).strip())), "")
     return Member(
         id=id_,
         identifier=text(row, "identifier").strip(),

@@ -32,10 +32,6 @@ MOST_REMEMBERED = 2000
 LONGEST_CONDITION = 1200
 """Addresses should stay below 2,000 characters (developer guide, read 2026-11-22), and brackets and blanks triple."""
 
-FUTURE = timedelta(days=1)
-"""How far ahead of ConnectWise's `Date` a row may be and still move the cursor. One ticket "updated" next year would
-otherwise hide every change until then."""
-
 
 @dataclass(frozen=True)
 class Cursor:
@@ -76,8 +72,12 @@ class Cursor:
         return min(OVERLAP, max(LEAST_OVERLAP, OVERLAP - quiet))
 
 
-def changed(api: ConnectWiseApi, names: Names, written: str | None) -> Changes:
-    """One poll; one call when nothing is new. See `connector.core.ports.Psa.changed`."""
+def changed(api: ConnectWiseApi, names: Names, written: str | None, now: datetime) -> Changes:
+    """One poll; one call when nothing is new. See `connector.core.ports.Psa.changed`.
+
+    Args:
+        now: By our own clock; only used where ConnectWise tells no time.
+    """
     cursor = Cursor.read(written)
     since = cursor.newest - cursor.overlap if cursor.newest else None
     wanted = conditions.since("lastUpdated", since) if since else conditions.is_true("closedFlag", truth=False)
@@ -89,7 +89,7 @@ def changed(api: ConnectWiseApi, names: Names, written: str | None) -> Changes:
     rows, sent_at = _walk(api, names, wanted, fits)
     digests = {key: _digest(row) for key, row in rows.items()}
     news = tuple(ChangedTicket(str(key), str(key)) for key in sorted(rows) if cursor.told.get(key) != digests[key])
-    newest = _newest(rows, sent_at, cursor.newest)
+    newest = _newest(rows, sent_at or now.astimezone(UTC), cursor.newest)
     after = Cursor(
         newest=newest,
         told=_remember(rows, digests),
@@ -143,9 +143,10 @@ def _is_mapped(row: Record, names: Names) -> bool:
     return kind in ("", SERVICE_TICKET) and names.request(reference(row, "board"), reference(row, "type")) is not None
 
 
-def _newest(rows: Mapping[int, Record], sent_at: datetime | None, before: datetime | None) -> datetime | None:
-    limit = sent_at + FUTURE if sent_at else None
-    moments = [at for row in rows.values() if (at := updated(row)) is not None and (limit is None or at <= limit)]
+def _newest(rows: Mapping[int, Record], now: datetime, before: datetime | None) -> datetime | None:
+    """The newest date of a row, but no later than now: one ticket "updated" in the future, from an hour in which the
+    server's clock was wrong, would hide every change until then. The next walk finds such a row again, and knows it."""
+    moments = [min(at, now) for row in rows.values() if (at := updated(row)) is not None]
     return max([*moments, *([before] if before else [])], default=None)
 
 

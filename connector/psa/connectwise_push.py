@@ -67,7 +67,7 @@ class Callbacks:
         self._signed = signed
         self._clock = clock
         self._lock = threading.Lock()
-        self._keys: dict[str, _Key] = {}
+        self._keys: dict[tuple[str, str], _Key] = {}
         self._fetches: list[datetime] = []
 
     # -- a message
@@ -106,7 +106,10 @@ class Callbacks:
 
     def _key_address(self, body: Record) -> tuple[str, str]:
         """Where the key is and its id; pinned to the configured site, whatever the message says."""
-        said = urlsplit(text(as_record(body.get("Metadata")) or {}, "key_url"))
+        try:
+            said = urlsplit(text(as_record(body.get("Metadata")) or {}, "key_url"))
+        except ValueError:  # such as `https://[`
+            _refuse("it names no signing key")
         query = dict(parse_qsl(said.query))
         key_id = query.get("id", "")
         if not KEY_ID.fullmatch(key_id):
@@ -123,7 +126,7 @@ class Callbacks:
     def _keys_for(self, address: str, key_id: str) -> list[Secret]:
         now = self._clock()
         with self._lock:
-            known = self._keys.get(key_id)
+            known = self._keys.get((address, key_id))
             if known is not None and known.until > now:
                 return [known.key] if known.key is not None else []
             self._fetches = [at for at in self._fetches if at > now - timedelta(minutes=1)]
@@ -137,7 +140,7 @@ class Callbacks:
         until = now + (KEY_REMEMBERED if key else REFUSAL_REMEMBERED)
         with self._lock:
             self._keys = {one: kept for one, kept in self._keys.items() if kept.until > now}
-            self._keys[key_id] = _Key(until, Secret(key) if key else None)
+            self._keys[(address, key_id)] = _Key(until, Secret(key) if key else None)
         return [Secret(key)] if key else []
 
     # -- the registration

@@ -40,7 +40,7 @@ from connector.psa.connectwise_ticket import (
     whole,
     written_at,
 )
-from connector.psa.connectwise_trail import Entry, read_entries, touching
+from connector.psa.connectwise_trail import Change, Entry, read_entries, touching
 from connector.psa.mapping import ConnectWiseMapping, ConnectWiseRequest
 
 TRAIL_PAGE = 1000
@@ -48,6 +48,8 @@ MOST_TRAIL_PAGES = 10
 TRAIL_MAY_BE_LATE = timedelta(minutes=1)
 """How long after a ticket's last change the trail is given to show it. Whether it ever lags is UNVERIFIED."""
 LOOK_AGAIN = timedelta(seconds=10)
+SAME_MOMENT = timedelta(seconds=2)
+"""What one act writes into a ticket and into its trail bears dates that are no further apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ class Reader:
         request = request_of(record, names)
         if request is None:
             nothing = Readings(
-                contact=None, first_note="", approval=ApprovalReading(Stance.NONE), changed_at=None, logged_by=None
+                contact=None, first_note="", approval=ApprovalReading(Stance.NONE), changed_at=None, logged_by=()
             )
             return read_ticket(psa, record, names, nothing, url=url)
         return _Look(self, record, names, request, reply.sent_at or self.clock()).ticket(psa, url)
@@ -97,6 +99,7 @@ class _Look:
         self._id = int(str(record["id"]))
         self._company = reference(record, "company")
         self._fetched: list[Record] | None = None
+        self._decider = ""
 
     def ticket(self, psa: str, url: str) -> Ticket:
         board: BoardNames = self._names.boards[reference(self._record, "board") or 0]
@@ -110,22 +113,33 @@ class _Look:
             first_note=first_note(self._notes()) if wants_first_note(self._request) else "",
             approval=approval,
             changed_at=self._changed_at(decision, entries),
-            logged_by=self._logged_by() if decision else None,
+            logged_by=self._logged_by(decision) if decision else (),
         )
         return read_ticket(psa, self._record, self._names, readings, url=url)
 
     # -- people
 
     def _contact(self) -> Contact | None:
-        """Who asks. Without a contact nobody does: the free text of name and address can be typed by anybody."""
+        """Who asks. Without an active contact nobody does: the free text of name and address can be typed by anybody,
+        and who reads the mailbox of somebody who has left is not known."""
         contact_id = reference(self._record, "contact")
         found = self._reader.people.contact(contact_id) if contact_id is not None else None
-        return found if found is not None and found.company == self._company else None
+        return found if found is not None and found.active and found.company == self._company else None
 
-    def _logged_by(self) -> Person | None:
-        name = text(inner(self._record, "_info"), "enteredBy")
+    def _logged_by(self, decision: Approval) -> tuple[Person, ...]:
+        """Who had a part in raising the ticket besides its contact, which a technician can change.
+
+        The portal's people stand in `enteredBy` as they stand in the trail (UNVERIFIED), so the same name is the same
+        person; the typed address is a copy of the first contact's. Both are only ever a reason to refuse.
+        """
+        name = text(inner(self._record, "_info"), "enteredBy").strip()
+        if name and fold(name) == fold(self._decider):
+            return (decision.approver,)
         member = self._reader.people.member(name)
-        return member.person if member is not None and not member.program else None
+        found = [member.person] if member is not None and not member.program else []
+        typed = text(self._record, "contactEmailAddress").strip()
+        found += [Person(one, one, frozenset()) for one in dict.fromkeys((name, typed)) if _is_address(one)]
+        return tuple(found)
 
     def _asked(self, contact: Contact | None) -> tuple[Person, ...]:
         if self._company is None:
@@ -142,11 +156,14 @@ class _Look:
             return f"a rule or a program set it ({_quoted(entry.source)})"
         if self._reader.ours(name):
             return "the connector's own API member set it, or another program with keys"
-        member = self._reader.people.member(name)
+        # A customer may bear the name that is a member's identifier.
+        member = None if entry.by_a_customer else self._reader.people.member(name)
         if member is not None:
             if member.program or not member.active:
                 kind = "a program with keys" if member.program else "a member who is not active any more"
                 return f"{_quoted(name)}, who set it, is {kind}"
+            if self._reader.people.shares_address(member):
+                return f"{_quoted(name)}, who set it, has the same mail address as another member"
             if self._reader.mapping.approval.approvers.who == "psa" and member.id not in self._names.members:
                 return f"{_quoted(name)}, who set it, is not one of approval.members"
             return member.person
@@ -174,12 +191,14 @@ class _Look:
             found = find_decision(carrier, entries, wordings=wordings, ours=self._reader.ours)
             changed = updated(self._record)
             recently = changed is not None and abs(self._now - changed) < TRAIL_MAY_BE_LATE
-            if isinstance(found, NotShown) and carrier.sign in (Sign.YES, Sign.NO) and recently:
+            late = isinstance(found, NotShown) or (isinstance(found, Change) and self._is_ahead_of(entries))
+            if late and carrier.sign in (Sign.YES, Sign.NO) and recently:
                 raise TemporaryError(
                     f"ConnectWise's audit trail does not show yet what ticket {self._id} shows. It is looked at again "
                     "in a moment.",
                     retry_after=LOOK_AGAIN,
                 )
+            self._decider = found.entry.entered_by if isinstance(found, Change) else ""
         return judge(
             carrier,
             found,
@@ -189,8 +208,19 @@ class _Look:
             asked=lambda: self._asked(contact),
         )
 
+    def _is_ahead_of(self, entries: tuple[Entry, ...]) -> bool:
+        """Whether somebody else touched the ticket after everything that the trail shows: then the sign may be of that
+        moment, and the yes that the trail shows one that was taken back since."""
+        changed = updated(self._record)
+        newest = max((entry.entered_at for entry in entries if entry.entered_at is not None), default=None)
+        return (
+            changed is not None
+            and (newest is None or changed - newest > SAME_MOMENT)
+            and not self._reader.ours(text(inner(self._record, "_info"), "updatedBy"))
+        )
+
     def _changed_at(self, decision: Approval | None, entries: tuple[Entry, ...] | None) -> datetime | None:
-        rows = touching(watched_fields(self._request), entries or ())
+        rows = touching(watched_fields(self._record, self._request), entries or ())
         moments = [entry.entered_at for entry in rows if entry.entered_at is not None]
         return changed_at(decision, moments)
 

@@ -12,6 +12,7 @@ from connector.errors import TemporaryError, TicketGone
 from connector.psa.connectwise_json import (
     FIRST_NOTE,
     Record,
+    custom_field,
     field_text,
     flag,
     fold,
@@ -38,14 +39,14 @@ class Readings:
         contact: The ticket's contact; `None` where it has none, or one of another company.
         first_note: What the requester wrote; empty where it was not asked for.
         changed_at: See `Ticket.request_changed_at`.
-        logged_by: Who entered the ticket, where that is a member.
+        logged_by: Who had a part in raising the ticket, as far as it says so.
     """
 
     contact: Contact | None
     first_note: str
     approval: ApprovalReading
     changed_at: datetime | None
-    logged_by: Person | None
+    logged_by: tuple[Person, ...]
 
 
 def gone(key: str) -> TicketGone:
@@ -109,7 +110,7 @@ def read_ticket(psa: str, record: Record, names: Names, readings: Readings, *, u
         created_at=created_at,
         updated_at=updated(record),
         request_changed_at=readings.changed_at,
-        also_not_approvers=(readings.logged_by,) if readings.logged_by else (),
+        also_not_approvers=readings.logged_by,
         url=url,
     )
 
@@ -120,11 +121,14 @@ def wants_first_note(request: ConnectWiseRequest) -> bool:
     return any(field is not None and fold(field) == fold(FIRST_NOTE) for field in fields)
 
 
-def watched_fields(request: ConnectWiseRequest) -> tuple[str, ...]:
-    """What the trail may call the parts of a request, for finding changes of it."""
+def watched_fields(record: Record, request: ConnectWiseRequest) -> tuple[str, ...]:
+    """What the trail may call the parts of a request, for finding changes of it: a field named by its id has a
+    caption, too."""
     fields = (request.subject.field, request.action.field, request.reason.field if request.reason else None)
+    entries = [custom_field(record, field) for field in fields if field is not None]
+    captions = tuple(text(entry, "caption") for entry in entries if entry is not None)
     fixed = ("Type", "Service Type", "SubType", "Sub Type", "Board", "Service Board", "Company", "Contact", "Site")
-    return (*fixed, *(field for field in fields if field is not None))
+    return (*fixed, *(field for field in fields if field is not None), *captions)
 
 
 # ---------------------------------------------------------------- notes

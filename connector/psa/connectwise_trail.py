@@ -34,6 +34,40 @@ NOT_A_PERSON = re.compile(
 """In `auditSource`: nobody sat there. Its real values are UNVERIFIED; one that is not known is taken for a person's,
 and the name in `enteredBy` has to be a person's besides."""
 
+A_CUSTOMER = re.compile(r"portal|customer|contact|end.?user", re.IGNORECASE)
+"""In `auditSource`: whoever sat there was a customer's person, whatever their name. Its real values are UNVERIFIED."""
+
+ELSEWHERE = frozenset(
+    {"summary", "description", "discussion", "resolution", "internal analysis", "document", "documents", "attachment"}
+    | {
+        "attachments",
+        "configuration",
+        "configurations",
+        "company",
+        "contact",
+        "site",
+        "location",
+        "department",
+        "board",
+    }
+    | {
+        "type",
+        "subtype",
+        "sub type",
+        "item",
+        "team",
+        "priority",
+        "severity",
+        "impact",
+        "source",
+        "agreement",
+        "product",
+    }
+    | {"activity", "task", "schedule", "time", "time entry", "expense", "opportunity", "project", "merge", "create"}
+)
+"""In `auditSubType`, folded: about something else. Such a row may hold a text of anybody's, so when it reads like a
+change all the same, it is a doubt and no change."""
+
 OTHER_KINDS = frozenset({"note", "notes", "owner"})
 """In `auditType` or `auditSubType`, folded: surely not about a status or a field, whatever a note's words are."""
 
@@ -59,6 +93,11 @@ class Entry:
     def by_a_person(self) -> bool:
         """Whether nothing says that a rule, a connector or a program did it."""
         return not NOT_A_PERSON.search(self.source)
+
+    @property
+    def by_a_customer(self) -> bool:
+        """Whether it says that it was done where only customers are."""
+        return bool(A_CUSTOMER.search(self.source))
 
     @property
     def row(self) -> dict[str, str]:
@@ -109,7 +148,7 @@ def changes_of(
         values: Every value that it can have; that it was never set is always one of them.
         wordings: Of the mapping, besides those that are known.
         others: Other fields of the ticket. A row that begins like one about a change of those is no doubt, though it
-            names this one: `Approval date changed …` is not about `Approval`.
+            names this one: `Approval date changed …` is not about `Approval`. One that can be read as both is a doubt.
     """
     known = {plain(value) for value in values} | EMPTY
     named = plain(field)
@@ -125,7 +164,10 @@ def changes_of(
             for wording in (*sentences, *(BARE if says_what else ()))
             for pair in wording.readings(entry.sentence, known)
         }
-        if len(read) == 1 and entry.entered_at is not None:
+        foreign = not says_what and (
+            plain(entry.sub_kind) in ELSEWHERE.union(others) or entry.sentence.startswith(elsewhere)
+        )
+        if len(read) == 1 and entry.entered_at is not None and not foreign:
             old, new = read.pop()
             yield Change(old, new, entry)
         elif read or says_what or (_may_be_about(entry, named, known) and not entry.sentence.startswith(elsewhere)):

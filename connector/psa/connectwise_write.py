@@ -34,7 +34,7 @@ class Writer:
         if note.time_spent > timedelta(0):
             try:
                 self._book(key, note)
-            except (Refused, Forbidden, NotThere) as failure:
+            except (PermanentError, Forbidden) as failure:
                 fetch_ticket(self._api, key)  # raises TicketGone where that is why
                 if not note.public:
                     text_ = f"{text_}\n(The time could not be entered: {_first_sentence(str(failure))})"

@@ -533,6 +533,21 @@ def test_a_contacts_list_that_knows_no_types_is_read_whole(server: Server) -> No
     assert [person.ids for person in asked] == [frozenset({"cw.contact:802"})]
 
 
+@pytest.mark.parametrize("odd", [{"company": {"id": 999}}, {"company": None}, {"inactiveFlag": True}])
+def test_a_contact_that_the_conditions_should_have_kept_out_decides_nothing(
+    server: Server, odd: dict[str, Any]
+) -> None:
+    anna = {**CONTACT, "id": 802, "communicationItems": [email("anna@contoso.com", default=True)]}
+    server.with_ticket()
+    url = f"{HOST}/v2026_1/apis/3.0"
+    server.mock.replace("GET", f"{url}/system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": "anna@contoso.com"}])
+    server.mock.replace("GET", f"{url}/system/members", json=[])
+    server.mock.replace("GET", f"{url}/company/contacts", json=[anna])
+    assert server.psa().read("4242").approval.stance is Stance.APPROVED
+    server.mock.replace("GET", f"{url}/company/contacts", json=[{**anna, **odd}])
+    assert server.psa().read("4242").approval.stance is not Stance.APPROVED
+
+
 # ---------------------------------------------------------------- writes
 
 

@@ -131,6 +131,13 @@ def test_a_member_who_has_left_is_no_yes(desk: CwDesk) -> None:
     refused(desk.psa.read(ticket).approval, "not active")
 
 
+def test_a_contact_who_has_left_is_no_yes(desk: CwDesk) -> None:
+    desk.contact("anna@contoso.com").inactive = True
+    ticket = desk.add_ticket()
+    desk.approve(ticket, by="anna@contoso.com")
+    refused(desk.psa.read(ticket).approval, "no address of a contact")
+
+
 def test_a_contact_of_another_company_is_no_yes(desk: CwDesk) -> None:
     ticket = desk.add_ticket()
     desk.approve(ticket, by="fatima@fabrikam.com")
@@ -280,6 +287,10 @@ def test_two_who_set_it_in_one_second_are_nobody(desk: CwDesk) -> None:
     desk.set_status(ticket, "Waiting Approval", by="TinaT")
     desk.approve(ticket, by="workflow")
     refused(desk.psa.read(ticket).approval)
+    by_two = desk.add_ticket()
+    for status, by in (("Approved", "AnnaA"), ("Waiting Approval", "TinaT"), ("Approved", "SamS")):
+        desk.set_status(by_two, status, by=by)
+    refused(desk.psa.read(by_two).approval, "two changes of the same second")
 
 
 def test_a_trail_that_contradicts_the_ticket_is_no_yes(desk: CwDesk) -> None:
@@ -504,9 +515,10 @@ def test_a_change_before_the_yes_is_not_dated_so_that_the_core_keeps_its_care(de
 
 
 def test_who_logged_the_ticket_is_told_where_it_was_a_member(desk: CwDesk) -> None:
-    own, logged = desk.add_ticket(), desk.add_ticket()
+    own, logged, by_rule = desk.add_ticket(), desk.add_ticket(), desk.add_ticket()
     desk.raw(logged).entered_by = "TinaT"
-    for ticket in (own, logged):
+    desk.raw(by_rule).entered_by = "zAdmin"
+    for ticket in (own, logged, by_rule):
         desk.approve(ticket)
-    assert desk.psa.read(own).also_not_approvers == ()
+    assert desk.psa.read(own).also_not_approvers == desk.psa.read(by_rule).also_not_approvers == ()
     assert [person.ids for person in desk.psa.read(logged).also_not_approvers] == [frozenset({"cw.member:151"})]

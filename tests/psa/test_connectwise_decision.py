@@ -151,6 +151,13 @@ def test_no_text_of_a_summary_makes_a_decision(made: list[Move], text: str) -> N
         assert who(after) is None or who(after) == who(before)
 
 
+def test_a_row_without_a_date_leaves_no_certainty() -> None:
+    _, rows, decided = play(2, [Move(to=3, by="AnnaA", after=1, sentence=0)])
+    assert decided is not None
+    _, found = read(3, [*rows, {**rows[0], "enteredDate": "2026-11-22T08:00:00"}])
+    assert isinstance(found, Unclear)
+
+
 def test_an_entry_keeps_every_row_that_the_digest_is_made_of() -> None:
     (entry,) = read_entries([{"text": "a", "enteredDate": "2026-11-22T09:00:00Z", "enteredBy": " AnnaA "}])
     assert isinstance(entry, Entry)
