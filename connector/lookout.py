@@ -7,14 +7,15 @@ fact here, not a failure, so that everybody is told before an approver is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from connector.core import link_story, pair, plan, refusals, steps
-from connector.core.case import Case, fold, mailbox
+from connector.core.case import Approval, Case, fold, mailbox
 from connector.core.ports import Account, CaseStore, Directory, Psa, Ticket
 from connector.core.subject import read_subject
 from connector.errors import (
@@ -98,6 +99,7 @@ class Lookout:
             ticket=ticket,
             link_events=events,
             earlier=earlier,
+            approver_ids=self.approver_ids(ticket, earlier, self.policy(case, ticket), now),
             related=self._related(case, case.tenant, case.subject_id, now),
         )
         if not needs.account or ticket.closed or not ticket.mapped:
@@ -113,6 +115,19 @@ class Lookout:
         Its own writes too: its ticket may have asked for the other half before somebody changed it.
         """
         return self._written(case.subject_id, now)
+
+    def approver_ids(
+        self, ticket: Ticket, earlier: Sequence[pair.Earlier], policy: steps.Policy, now: datetime
+    ) -> Mapping[str, frozenset[str]]:
+        """Who the approvers are in the customer's tenant, where it matters how many people they are; else nothing.
+
+        Raises:
+            TemporaryError, AuthenticationError: The directory does not tell.
+        """
+        matters = policy.minimum > 1
+        if ticket.action is not None and policy.pair_rule is pair.PairRule.SECOND_APPROVER:
+            matters = matters or bool(pair.partners(ticket.action, earlier, now=now))
+        return self._accounts.of_approvers(policy.tenant, ticket.approval.decisions) if matters else {}
 
     def _written(self, account_id: str, now: datetime) -> tuple[pair.Earlier, ...]:
         if not account_id:
@@ -180,6 +195,15 @@ class Accounts:
             home=self._foreign_home(policy.tenant, subject.address) if foreign else "",
             helps_itself=self._directory.can_help_itself(policy.tenant, account.id) if password else None,
         )
+
+    def of_approvers(self, tenant: str, decisions: Sequence[Approval]) -> Mapping[str, frozenset[str]]:
+        """By folded address: every identity of the account of this tenant behind it."""
+        addresses = {fold(one.approver.email) for one in decisions if one.approver.email} if tenant else set[str]()
+        found: dict[str, frozenset[str]] = {}
+        for address in sorted(addresses):
+            with suppress(PermanentError):  # an address that no directory likes is nobody's alias
+                found[address] = self._identities_behind(tenant, address)
+        return found
 
     def _foreign_home(self, tenant: str, address: str) -> str:
         """Another tenant of ours to which the address belongs, so that the agent sees what went wrong."""

@@ -393,7 +393,10 @@ class Reconciler:
         if different:
             self._record(held, records.start_over(case, ticket, different))
             return None
-        seen = steps.Seen(ticket=ticket, earlier=self._lookout.earlier(case, self._clock()))
+        now = self._clock()
+        earlier = self._lookout.earlier(case, now)
+        known = self._lookout.approver_ids(ticket, earlier, policy, now)
+        seen = steps.Seen(ticket=ticket, earlier=earlier, approver_ids=known)
         try:
             seen = replace(seen, account=self._directory.read(policy.tenant, case.subject_id))
         except NoSuchAccount:

@@ -73,6 +73,9 @@ class Rehearsal:
             if ticket.mapped:
                 try:
                     seen = self._patiently(partial(self._accounts.add_to, seen, policy, ticket))
+                    if policy.minimum > 1 or any(seen.account and one.account_id == seen.account.id for one in done):
+                        known = partial(self._accounts.of_approvers, policy.tenant, ticket.approval.decisions)
+                        seen = replace(seen, approver_ids=self._patiently(known))
                 except PermanentError as failure:  # as in a pass: a person would have to look at this one
                     seen = replace(seen, account_problem=refusals.failed(str(failure), psa.name, ticket.number))
             done.append(rehearsal.judge(ticket, seen, policy, done, self._limits))

@@ -86,10 +86,11 @@ class Person:
 
         Only ever a reason to refuse: two people may share a mailbox.
         """
-        return self.is_same(other) or bool(self._mailboxes & other._mailboxes)
+        return self.is_same(other) or bool(self.mailboxes & other.mailboxes)
 
     @property
-    def _mailboxes(self) -> frozenset[str]:
+    def mailboxes(self) -> frozenset[str]:
+        """Where mail to any of their addresses may end; see `mailbox`."""
         addresses = (one.removeprefix("mail:") for one in self.identities if one.startswith("mail:"))
         return frozenset(mailbox(address) for address in addresses)
 

@@ -9,8 +9,8 @@ PSA says yes and again right before each write.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from connector.core import pair
@@ -67,7 +67,9 @@ class ApprovalFacts:
         minimum: How many different people must have said yes.
         since: When subject and action last became what they are, by the PSA's clock.
         valid: How long a decision counts.
-        earlier: Writes to the same account for other tickets, of the last day.
+        earlier: Writes to the same account, of the last day.
+        approver_ids: By the folded address of an approver: every identity of the account behind it, where people are
+            counted. It only ever makes one person of two.
     """
 
     reading: ApprovalReading
@@ -83,6 +85,14 @@ class ApprovalFacts:
     minimum: int = 1
     earlier: tuple[pair.Earlier, ...] = ()
     pair_rule: pair.PairRule = pair.PairRule.SECOND_APPROVER
+    approver_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> tuple[Approval, ...]:
+        """The yeses, with everything that tells whether two of them are of one person."""
+        known = {yes: self.approver_ids.get(fold(yes.approver.email or ""), frozenset()) for yes in self.yeses}
+        return tuple(replace(yes, approver=replace(yes.approver, ids=yes.approver.ids | more))
+                     for yes, more in known.items())  # fmt: skip
 
     @property
     def yeses(self) -> tuple[Approval, ...]:
@@ -379,7 +389,7 @@ def approver_is_allowed(facts: ApprovalFacts) -> Refusal | None:
 
 def enough_people_approved(facts: ApprovalFacts) -> Refusal | None:
     people: list[Person] = []
-    for yes in facts.yeses:
+    for yes in facts.counted:
         if not any(yes.approver.may_be(known) for known in people):
             people.append(yes.approver)
     if len(people) >= facts.minimum:
@@ -406,7 +416,7 @@ def takeover_is_known_to_two_people(facts: ApprovalFacts) -> Refusal | None:
     )
     if facts.pair_rule is pair.PairRule.HAND_OFF:
         return Refusal("takeover", f"{reason}. pair_rule hands that to a person.", BY_HAND, TOLD_APPROVAL)
-    if pair.somebody_else_approves(facts.yeses, first):
+    if pair.somebody_else_approves(facts.counted, first):
         return None
     return Refusal(
         "takeover_needs_second_approver",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from connector.core.case import Action, Approval, mailbox
+from connector.core.case import Action, Approval, Person
 
 WINDOW = timedelta(hours=24)
 
@@ -64,5 +64,9 @@ def somebody_else_approves(yeses: Sequence[Approval], first: Sequence[Earlier]) 
     """
     known = frozenset[str]().union(*(one.approvers for one in first))
     nameless = sum("@" not in one for one in known)
-    others = {mailbox(yes.approver.email) for yes in yeses if yes.approver.email} - known
+    others: list[Person] = []
+    for person in (yes.approver for yes in yeses):
+        is_known = not person.email or person.mailboxes & known
+        if not is_known and not any(person.may_be(other) for other in others):
+            others.append(person)
     return len(others) > nameless

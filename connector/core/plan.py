@@ -164,7 +164,7 @@ def _wait(case: Case, seen: Seen, policy: Policy, now: datetime) -> Step:
         return _reject(case, ticket, policy)
     if reading.stance is Stance.APPROVED:
         # The account is read right before the write, not here: it would be read twice within a second.
-        refusal = judge_approval_of(case, ticket, subject_as_recognised(case), policy, earlier=seen.earlier, now=now)
+        refusal = judge_approval_of(case, ticket, subject_as_recognised(case), policy, seen=seen, now=now)
         if refusal is None:
             return _approve(case, ticket, policy)
         if not refusal.void:

@@ -10,7 +10,6 @@ from connector.core import notes, refusals
 from connector.core.address import checked_address
 from connector.core.case import Approval, Case, Person, fold
 from connector.core.guard import AccountFacts, ApprovalFacts, Refusal, judge_account, judge_approval
-from connector.core.pair import Earlier
 from connector.core.ports import ApprovalReading, Stance, Ticket
 from connector.core.steps import Policy, Seen
 from connector.core.subject import read_subject
@@ -32,7 +31,7 @@ def judge_write(case: Case, ticket: Ticket, seen: Seen, policy: Policy, *, now: 
     assert account is not None  # noqa: S101 - refuse_request refuses a missing account
     if account.id != case.subject_id:
         return refusals.account_replaced(case.subject)
-    return judge_approval_of(case, ticket, account.person, policy, earlier=seen.earlier, now=now)
+    return judge_approval_of(case, ticket, account.person, policy, seen=seen, now=now)
 
 
 def judge_approval_of(
@@ -41,7 +40,7 @@ def judge_approval_of(
     subject: Person,
     policy: Policy,
     *,
-    earlier: tuple[Earlier, ...],
+    seen: Seen,
     now: datetime,
 ) -> Refusal | None:
     """The approval as it stands, for this account and this requester."""
@@ -61,8 +60,9 @@ def judge_approval_of(
             action=ticket.action,
             also_not_approvers=ticket.also_not_approvers,
             minimum=policy.minimum,
-            earlier=earlier,
+            earlier=seen.earlier,
             pair_rule=policy.pair_rule,
+            approver_ids=seen.approver_ids,
         )
     )
 

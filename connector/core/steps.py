@@ -53,7 +53,9 @@ class Seen:
         home: The tenant of ours that a foreign account belongs to, if any.
         helps_itself: Whether the account's owner can reset the password alone; `None` where that is not known.
         link_events: New ones of this case, oldest first.
-        earlier: Writes to the same account for other tickets, of the last day.
+        earlier: Writes to the same account, of the last day.
+        approver_ids: By the folded address of an approver: every identity of the account behind it; only where it
+            matters how many people they are.
         related: Other open requests for the same account, in words: `ticket halo:4250 (MFA reset)`.
     """
 
@@ -66,6 +68,7 @@ class Seen:
     helps_itself: bool | None = None
     link_events: Sequence[LinkEvent] = ()
     earlier: tuple[Earlier, ...] = ()
+    approver_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
     related: tuple[str, ...] = ()
 
 

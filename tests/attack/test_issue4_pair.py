@@ -7,6 +7,7 @@ import pytest
 from connector.core.case import Action, Approval, Person, State
 from connector.core.pair import Earlier, somebody_else_approves
 from connector.reconciler import LEASE
+from tests.fakes.directory import FakeAccount
 from tests.fakes.psa import APPROVER, RETRY, FakeTicket
 from tests.fakes.world import START, World
 
@@ -114,3 +115,56 @@ def test_whoever_is_named_said_the_yes_that_was_acted_upon(world: World) -> None
     assert [reset.approvers for reset in world.store.resets_since(START)] == [frozenset({BO.email})]
     said = [line.entry.facts["approver"] for line in world.audit_of(ticket) if line.entry.event == "approved"]
     assert [APPROVER.name in said[0], BO.name in said[-1]] == [True, True]
+
+
+ANNA_BY_ALIAS = Person(name="A. A.", email="service.manager@contoso.example.com", ids=frozenset({"fake.user:12"}))
+
+
+def with_anna(world: World) -> None:
+    anna = FakeAccount(upn="anna@contoso.example.com", also=("service.manager@contoso.example.com",))
+    world.directory.accounts.append(anna)
+
+
+def test_another_address_of_the_same_account_is_no_second_person(world: World) -> None:
+    with_anna(world)
+    first, second = world.ticket(action=Action.MFA), world.ticket(action=Action.PASSWORD)
+    world.run()
+    world.approve(first)
+    world.run()
+    writes = len(world.writes)
+    second.approvers = (ANNA_BY_ALIAS,)
+    world.approve(second, ANNA_BY_ALIAS)
+    world.run_for(minutes=5)
+    assert world.state_of(second) is State.WAITING
+    assert len(world.writes) == writes
+    assert not world.bugs
+    world.approve(second, BO)
+    world.run()
+    assert world.state_of(second) is State.LINK_OUT
+
+
+def test_two_addresses_of_one_account_are_not_two_approvers(world: World) -> None:
+    with_anna(world)
+    world.set_rules(approvers_minimum=2)
+    ticket = world.ticket(approvers=(APPROVER, ANNA_BY_ALIAS))
+    world.run()
+    world.approve(ticket)
+    world.approve(ticket, ANNA_BY_ALIAS)
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.WAITING
+    assert world.writes == []
+    assert "1 of 2 people" in world.note_with(ticket, "does not count")
+    world.approve(ticket, BO)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+
+
+def test_who_is_another_person_is_not_asked_where_one_yes_is_enough(world: World) -> None:
+    with_anna(world)
+    ticket = world.ticket()
+    world.run()
+    asked = len([call for call, _ in world.directory.calls if call == "find"])
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert len([call for call, _ in world.directory.calls if call == "find"]) == asked

@@ -21,7 +21,8 @@ from tests.fakes.world import START, SUBJECT, PlainLetters, World, wide_limits
 BO = Person(name="Bo", email="bo@contoso.example.com", ids=frozenset({"fake.user:9"}))
 RITA_BY_ALIAS = Person(name="R.", email="rita.alias@contoso.example.com", ids=frozenset({"fake.user:77"}))
 LEA = Person(name="Lea", email=SUBJECT, ids=frozenset({"fake.user:3"}))
-PEOPLE = (APPROVER, BO, RITA_BY_ALIAS, REQUESTER, LEA)
+ANNA_BY_ALIAS = Person(name="A. A.", email="manager@contoso.example.com", ids=frozenset({"fake.user:12"}))
+PEOPLE = (APPROVER, ANNA_BY_ALIAS, BO, RITA_BY_ALIAS, REQUESTER, LEA)
 SUBJECTS = (SUBJECT, SUBJECT, "emil@contoso.example.com", "boss@contoso.example.com", "nobody@contoso.example.com")
 
 
@@ -65,6 +66,7 @@ def make_world(pair_rule: PairRule, minimum: int, per_subject: int, per_requeste
     contoso = [
         FakeAccount(upn="emil@contoso.example.com"),
         FakeAccount(upn="boss@contoso.example.com", admin_roles=("Global Administrator",)),
+        FakeAccount(upn="anna@contoso.example.com", also=("manager@contoso.example.com",)),
         FakeAccount(upn="rita@contoso.example.com", also=("rita.alias@contoso.example.com",)),
     ]
     world.directory.accounts.extend(contoso)
