@@ -409,7 +409,8 @@ def takeover_is_known_to_two_people(facts: ApprovalFacts) -> Refusal | None:
     first = pair.partners(facts.action, facts.earlier, now=facts.now)
     if not first:
         return None
-    done = "; ".join(f"{one.action.words} at {one.at:%H:%M} UTC for ticket {one.ticket}" for one in first)
+    # Without the time: it moves with each new try of the other case, and each new reason would be told anew.
+    done = "; ".join(f"{one.action.words} for ticket {one.ticket}" for one in first)
     reason = (
         f"Password and MFA of one account within a day hand it over as a whole, and the other half was done already "
         f"({done})"

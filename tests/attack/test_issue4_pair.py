@@ -6,6 +6,7 @@ import pytest
 
 from connector.core.case import Action, Approval, Person, State
 from connector.core.pair import Earlier, somebody_else_approves
+from connector.errors import TemporaryError
 from connector.reconciler import LEASE
 from tests.fakes.directory import FakeAccount
 from tests.fakes.psa import APPROVER, RETRY, FakeTicket
@@ -168,3 +169,16 @@ def test_who_is_another_person_is_not_asked_where_one_yes_is_enough(world: World
     world.run()
     assert world.state_of(ticket) is State.LINK_OUT
     assert len([call for call, _ in world.directory.calls if call == "find"]) == asked
+
+
+def test_tries_of_the_other_half_do_not_tell_the_same_again_and_again(world: World) -> None:
+    """Each try of a write counts as one, with its own time."""
+    first, second = world.ticket(action=Action.PASSWORD), world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(first)
+    world.directory.raise_before("set_password", *[TemporaryError("away")] * 12)
+    world.run()
+    world.approve(second)
+    world.run_for(hours=1)
+    assert world.state_of(second) is State.WAITING
+    assert len([text for text in world.notes_of(second) if "does not count" in text]) == 1
