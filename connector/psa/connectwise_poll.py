@@ -29,6 +29,9 @@ OVERLAP = timedelta(minutes=5)
 
 LEAST_OVERLAP = timedelta(seconds=1)
 MOST_REMEMBERED = 2000
+FUTURE = timedelta(days=1)
+"""How far ahead of now a row may be and still count at all."""
+
 LONGEST_CONDITION = 1200
 """Addresses should stay below 2,000 characters (developer guide, read 2026-11-22), and brackets and blanks triple."""
 
@@ -144,9 +147,10 @@ def _is_mapped(row: Record, names: Names) -> bool:
 
 
 def _newest(rows: Mapping[int, Record], now: datetime, before: datetime | None) -> datetime | None:
-    """The newest date of a row, but no later than now: one ticket "updated" in the future, from an hour in which the
-    server's clock was wrong, would hide every change until then. The next walk finds such a row again, and knows it."""
-    moments = [min(at, now) for row in rows.values() if (at := updated(row)) is not None]
+    """The newest date of a row, but no later than now: one that was dated ahead, while the server's clock was wrong,
+    would hide every change until then. The next walk finds such a row again, and knows it."""
+    dates = [at for row in rows.values() if (at := updated(row)) is not None]
+    moments = [min(at, now) for at in dates if at <= now + FUTURE]
     return max([*moments, *([before] if before else [])], default=None)
 
 

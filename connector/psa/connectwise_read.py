@@ -113,7 +113,7 @@ class _Look:
             first_note=first_note(self._notes()) if wants_first_note(self._request) else "",
             approval=approval,
             changed_at=self._changed_at(decision, entries),
-            logged_by=self._logged_by(decision) if decision else (),
+            logged_by=self._logged_by(decision, contact) if decision else (),
         )
         return read_ticket(psa, self._record, self._names, readings, url=url)
 
@@ -126,7 +126,7 @@ class _Look:
         found = self._reader.people.contact(contact_id) if contact_id is not None else None
         return found if found is not None and found.active and found.company == self._company else None
 
-    def _logged_by(self, decision: Approval) -> tuple[Person, ...]:
+    def _logged_by(self, decision: Approval, contact: Contact | None) -> tuple[Person, ...]:
         """Who had a part in raising the ticket besides its contact, which a technician can change.
 
         The portal's people stand in `enteredBy` as they stand in the trail (UNVERIFIED), so the same name is the same
@@ -139,7 +139,7 @@ class _Look:
         found = [member.person] if member is not None and not member.program else []
         typed = text(self._record, "contactEmailAddress").strip()
         found += [Person(one, one, frozenset()) for one in dict.fromkeys((name, typed)) if _is_address(one)]
-        return tuple(found)
+        return tuple(one for one in found if contact is None or not contact.widest.is_same(one))
 
     def _asked(self, contact: Contact | None) -> tuple[Person, ...]:
         if self._company is None:
