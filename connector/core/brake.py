@@ -62,10 +62,10 @@ def check(wanted: Reset, done: Sequence[Reset], limits: Limits, *, now: datetime
     """Whether one more reset would be too many; `None` lets it pass.
 
     Args:
-        done: Earlier resets, at least of `limits.longest`. An entry of the very case and action is not counted, so
-            that a step that is started again does not stop itself.
+        done: Earlier resets, at least of `limits.longest`. An entry of the very case, action and account is not
+            counted, so that a step that is started again does not stop itself.
     """
-    earlier = [reset for reset in done if (reset.case_id, reset.action) != (wanted.case_id, wanted.action)]
+    earlier = [reset for reset in done if reset.key != wanted.key]
 
     def count(limit: Limit, same: Callable[[Reset], bool]) -> int:
         since = now - limit.window

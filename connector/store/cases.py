@@ -320,13 +320,13 @@ def _remember_reset(connection: Connection, reset: Reset) -> None:
     values = {
         "at": reset.at,
         "tenant": reset.tenant,
-        "subject": reset.subject,
         "requester": reset.requester,
         "approver": "\n".join(sorted(reset.approvers)),
     }
-    same = (r.case_id == reset.case_id) & (r.action == reset.action.value)
+    key = {"case_id": reset.case_id, "action": reset.action.value, "subject": reset.subject}
+    same = (r.case_id == reset.case_id) & (r.action == reset.action.value) & (r.subject == reset.subject)
     if connection.execute(update(tables.reset).where(same).values(values)).rowcount == 0:
-        connection.execute(insert(tables.reset).values(case_id=reset.case_id, action=reset.action.value, **values))
+        connection.execute(insert(tables.reset).values({**key, **values}))
 
 
 def _refuse_if_overtaken(connection: Connection, reset: Reset, beside: Collection[Earlier]) -> None:

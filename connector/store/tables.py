@@ -168,7 +168,7 @@ reset: Final = Table(
     Column("action", Words, primary_key=True),
     Column("at", Instant, nullable=False, index=True),
     Column("tenant", Words, nullable=False),
-    Column("subject", Words, nullable=False, index=True),
+    Column("subject", Words, primary_key=True, index=True),
     Column("requester", Words, nullable=False),
     Column("approver", Words, nullable=False),  # one a line
 )

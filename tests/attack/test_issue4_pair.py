@@ -6,7 +6,7 @@ import pytest
 
 from connector.core.case import Action, Approval, Person, State
 from connector.core.pair import Earlier, somebody_else_approves
-from connector.errors import TemporaryError
+from connector.errors import PermanentError, TemporaryError
 from connector.reconciler import LEASE
 from tests.fakes.directory import FakeAccount
 from tests.fakes.psa import APPROVER, RETRY, FakeTicket
@@ -182,3 +182,24 @@ def test_tries_of_the_other_half_do_not_tell_the_same_again_and_again(world: Wor
     world.run_for(hours=1)
     assert world.state_of(second) is State.WAITING
     assert len([text for text in world.notes_of(second) if "does not count" in text]) == 1
+
+
+def test_a_write_is_not_forgotten_when_its_ticket_moves_on_to_another_account(world: World) -> None:
+    world.directory.accounts.append(FakeAccount(upn="emil@contoso.example.com"))
+    ticket = world.ticket(action=Action.PASSWORD)
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_after("set_password", PermanentError("An answer that nobody understands."))
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    world.psa.change_subject(ticket.id, "emil@contoso.example.com")
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    other_half = world.ticket(action=Action.MFA)
+    world.run()
+    world.approve(other_half)
+    world.run()
+    assert world.state_of(other_half) is State.WAITING, "the account of the first write is still half taken over"

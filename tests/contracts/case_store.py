@@ -675,6 +675,13 @@ class CaseStoreContract:
         store.save(case, now=NOW, reset=half)
         assert store.resets_since(NOW - HOUR) == [half, again]
 
+    def test_a_case_that_wrote_to_two_accounts_is_remembered_for_both(self, store: Store) -> None:
+        case = hold(store, open_case(store).id)
+        case = store.save(case, now=NOW, reset=reset_of(case), lease=LEASE)
+        second = replace(reset_of(case, at=NOW + MINUTE), subject="77aa")
+        store.save(case, now=NOW, reset=second)
+        assert store.resets_since(NOW - HOUR) == [reset_of(case), second]
+
     def test_a_reset_beside_one_that_was_not_known_is_not_saved(self, store: Store) -> None:
         first, second = (hold(store, open_case(store, number).id) for number in (1, 2))
         store.save(first, now=NOW, reset=reset_of(first))

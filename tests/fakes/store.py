@@ -73,7 +73,7 @@ class MemoryCaseStore:
         self._links: dict[str, str] = {}
         self._events: dict[tuple[str, int], LinkEvent] = {}
         self._audit: list[AuditLine] = []
-        self._resets: dict[tuple[str, Action], Reset] = {}
+        self._resets: dict[tuple[str, Action, str], Reset] = {}
         self._paused = ""
         self._numbers = count(1)
 
@@ -196,7 +196,7 @@ class MemoryCaseStore:
             if case.link_id:
                 self._links.setdefault(case.link_id, case.id)
             if reset is not None:
-                self._resets[reset.case_id, reset.action] = reset
+                self._resets[reset.key] = reset
             self._append(*audit)
             return saved
 

@@ -81,7 +81,7 @@ class AuditLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Reset:
-    """A write to an account that was about to happen: what the brake counts. One per case and action half.
+    """A write to an account that was about to happen: what the brake counts. One per case, action half and account.
 
     Attributes:
         subject, requester: Identities to count by: object id, mailbox.
@@ -95,6 +95,11 @@ class Reset:
     subject: str
     requester: str
     approvers: frozenset[str]
+
+    @property
+    def key(self) -> tuple[str, Action, str]:
+        """By which a further try is known for the same write."""
+        return self.case_id, self.action, self.subject
 
 
 class CaseStore(Protocol):
