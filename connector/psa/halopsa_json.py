@@ -81,10 +81,11 @@ def moment(record: Record, *keys: str) -> datetime | None:
             continue
         try:
             read = datetime.fromisoformat(_LONG_FRACTION.sub(r"\1", value.strip()))
-        except ValueError:
+            read = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):  # the last day of the year 9999, east or west of us
             continue
         if read.year >= FIRST_REAL_YEAR:
-            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+            return read
     return None
 
 
