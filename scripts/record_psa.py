@@ -4,9 +4,9 @@
 
 Reads, and only reads: `check`, two polls, and the ticket that you name, twice. What is written holds no names,
 addresses or texts of your tickets: keys that tests/psa/recording.py does not name are dropped, and every text becomes a
-placeholder, except for the names in your mapping (ticket types, statuses, fields) and dates. Before the file is written
-it is searched for your credentials, for addresses and for anything that looks like a key. Look through it yourself
-before you give it away.
+placeholder, except for the names in your mapping (ticket types, statuses, fields; none of people). Dates and the ids of
+records stay. Before the file is written it is searched for your credentials, for addresses and for anything that looks
+like a key. Look through it yourself before you give it away.
 
 Request Tracker is recorded by scripts/record_requesttracker.py, from a server of its own.
 """

@@ -107,6 +107,9 @@ CONNECTWISE = AllowList(
     received=frozenset({"content-type", "date", "retry-after", "api-current-version"}),
 )
 
+PEOPLE = frozenset({"members", "owner"})
+"""Keys of a mapping under which people are named."""
+
 LISTS: Mapping[str, AllowList] = {"halopsa": HALOPSA, "connectwise": CONNECTWISE}
 
 
@@ -217,14 +220,17 @@ def hosts_of(section: Mapping[str, object]) -> Iterator[str]:
 
 
 def words_of(mapping: Path) -> frozenset[str]:
-    """Every name in a mapping: ticket types, statuses, fields. They are what a recording is about, so they survive."""
+    """Every name in a mapping: ticket types, statuses, fields. They are what a recording is about, so they survive.
+
+    Not those of people (`PEOPLE`): a mapping that names some plays such a recording only without them.
+    """
 
     def texts(value: object) -> Iterator[str]:
         match value:
             case Mapping():
                 for key, inner in value.items():
                     yield str(key)
-                    yield from texts(inner)
+                    yield from texts(inner) if key not in PEOPLE else ()
             case list() | tuple():
                 for inner in value:
                     yield from texts(inner)

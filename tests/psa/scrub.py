@@ -65,12 +65,20 @@ def named(words: str) -> frozenset[str]:
 
 VOCABULARY = named(
     """
-    a added an and approval approved at been board by changed cleared closed company contact created custom deleted
-    field for from has in is location merged modified new note of old on opened owner previously priority removed
-    replaced resource service set status summary team that the this ticket to type updated user value was with
+    a added an and api approval approved at automate been board by changed cleared client closed company connectwise
+    connector contact created custom customer deleted desktop email fax field for from has in integration internal is
+    location mail manage member merged mobile modified new note notes of old on opened owner phone portal previously
+    priority process psa release removed replaced resource rule script service set status subtype summary system team
+    that the this ticket to type updated user value was web with workflow
     """
 )
-"""Of the sentences in which a PSA tells what was changed."""
+"""Of the sentences in which a PSA tells what was changed, and of its names for kinds of things."""
+LETTERS = frozenset("vtzacfx")
+"""That stand alone: of versions, dates and kinds of licences."""
+MOST_DIGITS = 6
+"""In a plain text that is no date. More may be a telephone number or that of a person."""
+LARGEST_CHOICE = 9_999
+"""Larger numbers in a field that people fill in may be anything: a person's number, a place."""
 PUNCTUATION = frozenset(" \n.,:;\"'()[]{}<>=-–→/")
 
 
@@ -85,7 +93,8 @@ class AllowList:
     Attributes:
         host: What takes the place of the server's address.
         keys: JSON keys, exactly as written.
-        plain: Those keys whose short plain texts (dates, versions, kinds) survive.
+        plain: Those keys whose dates and versions survive, and whose kinds where they are made of plain words.
+        entered: Those keys whose numbers people type in: only small ones survive.
         worded: A key whose texts are sentences of the PSA itself, and another that such an object has: the plain words
             of the sentence survive, names in it do not.
         words: Texts that survive anywhere, such as the names that a mapping holds.
@@ -103,6 +112,7 @@ class AllowList:
     segments: frozenset[str]
     parameters: frozenset[str]
     words: frozenset[str] = frozenset()
+    entered: frozenset[str] = frozenset({"value"})
     named_after: frozenset[str] = frozenset()
     worded: tuple[str, str] | None = None
     sent: frozenset[str] = frozenset({"accept", "content-type"})
@@ -250,6 +260,8 @@ class Scrubber:
                 return [self._value(inner, key, depth + 1) for inner in value]
             case bool() | None:
                 return value
+            case int() | float() if key in self.allowed.entered and (value % 1 or abs(value) > LARGEST_CHOICE):
+                return int(self._placeholder("entered", repr(value), lambda number: str(LARGEST_CHOICE + number)))
             case int() | float():
                 return value if abs(value) < LARGEST_NUMBER else 0
             case _ if SECRET_KEYS.search(key):
@@ -262,7 +274,10 @@ class Scrubber:
         if not text.strip() or text in self.allowed.words:
             return text
         if plain and len(text) <= LONGEST_PLAIN and PLAIN.fullmatch(text) and not _looks_random(text):
-            return text
+            if _tells_nobody(text):
+                return text
+            if not any(letter.isdigit() for letter in text):
+                return self._sentence(text)
         for kind, shape, make in _KINDS:
             if shape(text):
                 return self._placeholder(kind, text, make)
@@ -385,6 +400,15 @@ _KINDS: tuple[tuple[str, Callable[[str], object], Callable[[int], str]], ...] = 
     ("lines", lambda text: "\n" in text.strip(), lambda number: f"text {number}\nsecond line"),
     ("word", lambda text: re.fullmatch(r"\S+", text), lambda number: f"word{number}"),
 )
+
+
+def _tells_nobody(text: str) -> bool:
+    """A date, a version, or a kind of thing that everybody has: nothing but plain words and few digits."""
+    if MOMENT.fullmatch(text):
+        return True
+    words = [word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+", text)]
+    digits = sum(one.isdigit() for one in text)
+    return digits <= MOST_DIGITS and all(word in VOCABULARY or word in LETTERS for word in words)
 
 
 def _host_of(address: str) -> str:
