@@ -121,13 +121,18 @@ class Lookout:
     ) -> Mapping[str, frozenset[str]]:
         """Who the approvers are in the customer's tenant, where it matters how many people they are; else nothing.
 
+        A no needs no counting, and must not wait for the directory.
+
         Raises:
             TemporaryError, AuthenticationError: The directory does not tell.
         """
+        decisions = ticket.approval.decisions
+        if not all(one.approved for one in decisions):
+            return {}
         matters = policy.minimum > 1
         if ticket.action is not None and policy.pair_rule is pair.PairRule.SECOND_APPROVER:
             matters = matters or bool(pair.partners(ticket.action, earlier, now=now))
-        return self._accounts.of_approvers(policy.tenant, ticket.approval.decisions) if matters else {}
+        return self._accounts.of_approvers(policy.tenant, decisions) if matters else {}
 
     def _written(self, account_id: str, now: datetime) -> tuple[pair.Earlier, ...]:
         if not account_id:

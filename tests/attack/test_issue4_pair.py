@@ -203,3 +203,27 @@ def test_a_write_is_not_forgotten_when_its_ticket_moves_on_to_another_account(wo
     world.approve(other_half)
     world.run()
     assert world.state_of(other_half) is State.WAITING, "the account of the first write is still half taken over"
+
+
+def test_a_rejection_does_not_wait_for_a_directory_that_is_away(world: World) -> None:
+    world.set_rules(approvers_minimum=2)
+    ticket = world.ticket(approvers=(APPROVER, BO))
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("find", *[TemporaryError("away")] * 50)
+    world.psa.reject(ticket.id, BO)
+    world.run()
+    assert world.state_of(ticket) is State.CLOSED
+
+
+def test_while_the_directory_is_away_nobody_counts_as_a_second_person(world: World) -> None:
+    world.set_rules(approvers_minimum=2)
+    ticket = world.ticket(approvers=(APPROVER, BO))
+    world.run()
+    world.approve(ticket)
+    world.approve(ticket, BO)
+    world.directory.raise_before("find", *[TemporaryError("away")] * 3)
+    world.run()
+    assert (world.state_of(ticket), world.writes) == (State.WAITING, [])
+    world.run_for(minutes=5)
+    assert world.state_of(ticket) is State.LINK_OUT
