@@ -26,8 +26,8 @@ from connector.config import HttpSection, Place
 from connector.core.ports import Changes, Psa
 from connector.intake import Polls
 from connector.migrations import upgrade
-from connector.psa.connectwise import ConnectWise
-from connector.psa.halopsa import HaloPsa
+from connector.psa.connectwise.adapter import ConnectWise
+from connector.psa.halopsa.adapter import HaloPsa
 from connector.store import open_store
 from sandbox.stage import Stage
 from tests.fakes.links import FakeLinks

@@ -24,8 +24,8 @@ from connector.core.ports import Psa
 from connector.errors import ConfigError, PermanentError, TemporaryError
 from connector.http import TRIES, Http
 from connector.pacing import LONGEST_WAIT_INSIDE_A_CALL, WAITING_AT_ONCE, Spending
-from connector.psa.halopsa import HaloPsa
-from connector.psa.requesttracker import RequestTracker
+from connector.psa.halopsa.adapter import HaloPsa
+from connector.psa.requesttracker.adapter import RequestTracker
 
 ROOT = Path(__file__).parent.parent
 URL = "https://msp.halopsa.example.com/api/Tickets"

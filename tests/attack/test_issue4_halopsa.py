@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.core.ports import Stance
-from connector.psa.halopsa_json import moment
+from connector.psa.halopsa.values import moment
 from tests.psa.test_halopsa_approval import a_yes, read, row
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from connector.core.case import Action
-from connector.psa.connectwise import CallbackSection, ConnectWise
+from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
 from connector.psa.mapping import ConnectWiseMapping
 from sandbox.connectwise_desk import ConnectWiseDesk, contact_actor, member_actor
 from sandbox.connectwise_records import EMAIL_CONNECTOR, WORKFLOW, Actor, Contact, Ticket

@@ -6,8 +6,8 @@ from connector.config import Place
 from connector.core.ports import Clock
 from connector.core.secret import Secret
 from connector.http import Http
-from connector.psa.connectwise import CallbackSection, ConnectWise
-from connector.psa.connectwise_api import ConnectWiseApi
+from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
+from connector.psa.connectwise.api import ConnectWiseApi
 from connector.psa.mapping import ConnectWiseMapping, read_mapping
 from tests.psa.halopsa_make import ROOT
 

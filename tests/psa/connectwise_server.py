@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 import responses
 
-from connector.psa.connectwise import CallbackSection, ConnectWise
-from connector.psa.connectwise_api import ConnectWiseApi
+from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
+from connector.psa.connectwise.api import ConnectWiseApi
 from connector.psa.mapping import ConnectWiseMapping
 from tests.psa.connectwise_make import make_api, make_psa
 from tests.psa.halopsa_make import MovableClock

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from connector.core.case import Action
-from connector.psa.halopsa import HaloPsa
+from connector.psa.halopsa.adapter import HaloPsa
 from connector.psa.mapping import HaloMapping
 from sandbox.desk import Desk
 from sandbox.desk_records import Ticket

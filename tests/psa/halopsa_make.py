@@ -9,8 +9,8 @@ from connector.config import Place
 from connector.core.ports import Clock
 from connector.core.secret import Secret
 from connector.http import Http
-from connector.psa.halopsa import HaloPsa
-from connector.psa.halopsa_api import HaloApi
+from connector.psa.halopsa.adapter import HaloPsa
+from connector.psa.halopsa.api import HaloApi
 from connector.psa.mapping import HaloMapping, read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import requests
 import responses
 
-from connector.psa.halopsa import HaloPsa
+from connector.psa.halopsa.adapter import HaloPsa
 from connector.psa.mapping import HaloMapping
 from tests.psa.halopsa_make import MovableClock, make_psa
 

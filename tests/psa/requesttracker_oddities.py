@@ -20,7 +20,7 @@ from connector.config import HttpSection, Place
 from connector.core.case import Action
 from connector.core.ports import Level, Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, PermanentError, TicketGone
-from connector.psa.requesttracker import RequestTracker
+from connector.psa.requesttracker.adapter import RequestTracker
 from tests.e2e.request_tracker import (
     ADMIN,
     APPROVER,

@@ -14,9 +14,9 @@ import responses
 from connector.core.case import Action, Person
 from connector.core.ports import Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, PermanentError, TemporaryError, TicketGone
-from connector.psa import connectwise_conditions as conditions
-from connector.psa.connectwise_json import custom_field, field_text, flag, moment
-from connector.psa.connectwise_people import read_contact, read_member
+from connector.psa.connectwise import conditions
+from connector.psa.connectwise.people import read_contact, read_member
+from connector.psa.connectwise.values import custom_field, field_text, flag, moment
 from tests.psa.connectwise_make import changed_mapping
 from tests.psa.connectwise_server import (
     APPROVED_BY_ANNA,

@@ -11,7 +11,7 @@ import pytest
 
 from connector.core.case import Action
 from connector.core.ports import ApprovalReading, Stance, StatusTarget
-from connector.psa import connectwise
+from connector.psa.connectwise import adapter as connectwise
 from sandbox.connectwise_records import AuditEntry
 from sandbox.connectwise_seed import add_contact
 from tests.psa.connectwise_desk import ACCOUNT, APPROVAL, CwDesk, House, open_desk

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from connector.core.ports import Finding, Level
 from connector.errors import AuthenticationError
-from connector.psa.connectwise import CallbackSection, ConnectWise, ConnectWiseSection
+from connector.psa.connectwise.adapter import CallbackSection, ConnectWise, ConnectWiseSection
 from tests.psa.connectwise_desk import CwDesk, House, open_desk
 from tests.psa.connectwise_desk import house as make_house
 from tests.psa.connectwise_make import changed_mapping, make_api, make_psa

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.ports import StatusTarget
-from connector.psa.connectwise_approval import Carrier, NotShown, Sign, Unclear, find_carrier, find_decision
-from connector.psa.connectwise_names import BoardNames
-from connector.psa.connectwise_trail import Change, Entry, read_entries
+from connector.psa.connectwise.approval import Carrier, NotShown, Sign, Unclear, find_carrier, find_decision
+from connector.psa.connectwise.names import BoardNames
+from connector.psa.connectwise.trail import Change, Entry, read_entries
 from connector.psa.mapping import ConnectWiseApprovalRules
 
 STATUSES = {

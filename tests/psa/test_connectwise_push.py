@@ -22,8 +22,8 @@ import responses
 
 from connector.core.ports import Push
 from connector.errors import ConfigError, PermanentError, PushRefused, TemporaryError
-from connector.psa.connectwise import CallbackSection, ConnectWise
-from connector.psa.connectwise_push import KEY_REMEMBERED, MOST_FETCHES_A_MINUTE, callback_url
+from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
+from connector.psa.connectwise.push import KEY_REMEMBERED, MOST_FETCHES_A_MINUTE, callback_url
 from sandbox.connectwise_deliveries import signature_of
 from tests.psa.connectwise_desk import CwDesk, House, open_desk
 from tests.psa.connectwise_desk import house as make_house

@@ -16,7 +16,7 @@ from connector.config import HttpSection, Place
 from connector.core.case import Action
 from connector.core.ports import Level, Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError, TicketGone
-from connector.psa.connectwise import ConnectWise, site_of
+from connector.psa.connectwise.adapter import ConnectWise, site_of
 from sandbox.server import running
 from sandbox.world import World
 from tests.contract_check import check_all, specs_or_skip

@@ -16,7 +16,7 @@ import responses
 from connector.core.case import Action, Person
 from connector.core.ports import Level, Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, PermanentError, TemporaryError, TicketGone
-from connector.psa.halopsa_api import tenant_of
+from connector.psa.halopsa.api import tenant_of
 from connector.psa.mapping import HaloMapping, HaloSubject, HandOff, Statuses
 from tests.psa.halopsa_make import shipped_mapping
 from tests.psa.halopsa_server import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connector.core.ports import Level
-from connector.psa.halopsa import HaloSection
+from connector.psa.halopsa.adapter import HaloSection
 from connector.psa.mapping import HaloApprovalRules, HaloMapping, PsaMapping
 from sandbox.server import Addresses, running
 from sandbox.world import World

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from connector.core.ports import Push
 from connector.core.secret import Secret
 from connector.errors import PushRefused
-from connector.psa.halopsa_push import LARGEST, MOST_TICKETS, PushSection, heard
+from connector.psa.halopsa.push import LARGEST, MOST_TICKETS, PushSection, heard
 from tests.psa.halopsa_server import SAMPLES
 
 PASSWORD = secrets.token_urlsafe(24)

@@ -11,9 +11,9 @@ import pytest
 import responses
 
 from connector.core.ports import Note, Stance
-from connector.psa.halopsa_json import field_id, field_texts, field_value, flag, moment, text
-from connector.psa.halopsa_ticket import action_of, is_ours, read_requester
-from connector.psa.halopsa_votes import Said, read_votes
+from connector.psa.halopsa.ticket import action_of, is_ours, read_requester
+from connector.psa.halopsa.values import field_id, field_texts, field_value, flag, moment, text
+from connector.psa.halopsa.votes import Said, read_votes
 from tests.psa.halopsa_server import SAMPLES, Server, detail, with_process
 
 

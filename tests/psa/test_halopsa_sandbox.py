@@ -15,7 +15,7 @@ from connector.config import HttpSection, Place
 from connector.core.case import Action
 from connector.core.ports import Level, Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError, TicketGone
-from connector.psa.halopsa import HaloPsa
+from connector.psa.halopsa.adapter import HaloPsa
 from sandbox.server import Addresses, running
 from sandbox.world import World
 from tests.contract_check import check_all, specs_or_skip

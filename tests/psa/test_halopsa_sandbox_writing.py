@@ -19,7 +19,7 @@ from connector.adapter import Surroundings
 from connector.config import HttpSection, Place
 from connector.core.ports import Level, Note, Push, StatusTarget
 from connector.errors import ConfigError, PermanentError, PushRefused
-from connector.psa.halopsa import HaloPsa
+from connector.psa.halopsa.adapter import HaloPsa
 from connector.psa.mapping import HaloMapping, HandOff
 from sandbox.desk_records import StatusRule, Workflow, WorkflowStep
 from sandbox.server import Addresses, running

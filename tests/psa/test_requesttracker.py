@@ -19,7 +19,7 @@ import yaml
 
 from connector.core.ports import Level, Note, Push, StatusTarget
 from connector.errors import PushRefused, TemporaryError
-from connector.psa.requesttracker import RequestTracker
+from connector.psa.requesttracker.adapter import RequestTracker
 from tests.e2e.request_tracker import (
     APPROVER,
     CONNECTOR,

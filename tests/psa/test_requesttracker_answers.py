@@ -21,9 +21,9 @@ from connector.core.case import Action, Person
 from connector.core.ports import Level, Note, StatusTarget
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError, TicketGone
 from connector.psa.mapping import FieldSource, RequestTrackerRequest
-from connector.psa.requesttracker import RequestTracker
-from connector.psa.requesttracker_mapping import RtMapping, action_of, request_of, text, texts
-from connector.psa.requesttracker_rest import (
+from connector.psa.requesttracker.adapter import RequestTracker
+from connector.psa.requesttracker.mapping import RtMapping, action_of, request_of, text, texts
+from connector.psa.requesttracker.rest import (
     any_of,
     quoted,
     read_person,

@@ -12,8 +12,8 @@ import pytest
 
 from connector.core.case import Person
 from connector.core.ports import ApprovalReading, Stance
-from connector.psa.requesttracker_approval import History, change_moment, last_change, read_approval
-from connector.psa.requesttracker_rest import TicketRow, Transaction
+from connector.psa.requesttracker.approval import History, change_moment, last_change, read_approval
+from connector.psa.requesttracker.rest import TicketRow, Transaction
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 RT = Person("RT_System", None, frozenset({"rt.user:RT_System"}))

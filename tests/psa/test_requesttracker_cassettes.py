@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from vcr.request import Request
 
-from connector.psa.requesttracker import RequestTracker
+from connector.psa.requesttracker.adapter import RequestTracker
 from tests.e2e.request_tracker import (
     ADMIN,
     APPROVER,

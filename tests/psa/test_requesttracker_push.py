@@ -10,7 +10,7 @@ import pytest
 
 from connector.core.ports import Push
 from connector.errors import ConfigError, PushRefused
-from connector.psa.requesttracker import RequestTracker
+from connector.psa.requesttracker.adapter import RequestTracker
 from tests.psa.requesttracker_oddities import build_adapter
 
 

@@ -1,0 +1,1 @@
+"""The adapter to ConnectWise PSA; `adapter` is where to begin reading."""

@@ -1,0 +1,1 @@
+"""The adapter to HaloPSA, HaloITSM and HaloServiceDesk; `adapter` is where to begin reading."""

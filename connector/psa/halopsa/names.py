@@ -1,0 +1,240 @@
+"""The mapping's names as HaloPSA's ids, looked up at first use and remembered.
+
+Lists come bare or in an envelope, so both are read. Sources: CIPP-API, redanthrax/halopsa-mcp, panoramicdata/
+HaloPsa.Api, the public Halo swagger; read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from connector.core.ports import StatusTarget
+from connector.errors import ConfigError
+from connector.psa.halopsa.api import HaloApi
+from connector.psa.halopsa.values import Record, identifier, records, text
+from connector.psa.mapping import HaloMapping, HaloRequest, HandOff, Named, resolve, resolve_all
+
+TICKET_STATUS = ("", "0", "ticket")
+"""`type` of a status that tickets can have; opportunities, tasks and others have their own "Closed"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What the mapping means in this HaloPSA.
+
+    Attributes:
+        requests: By id of the ticket type.
+        statuses: Name of every status, by id.
+        targets: Id of the status for each target that the mapping names one for.
+        team: Name of the team that a hand-off goes to; empty for none.
+        owner: Id of the agent that a hand-off goes to; `None` for none.
+        processes: Ids of the approval processes that count; `None`: every one.
+    """
+
+    requests: Mapping[int, HaloRequest]
+    statuses: Mapping[int, str]
+    approved: frozenset[int]
+    rejected: frozenset[int]
+    targets: Mapping[StatusTarget, int]
+    retry: int | None
+    team: str = ""
+    owner: int | None = None
+    processes: frozenset[int] | None = None
+
+
+class Catalogue:
+    """Looks names up once. Safe to share between threads. A failed look-up is not remembered."""
+
+    def __init__(self, api: HaloApi, mapping: HaloMapping, where: str) -> None:
+        self._api = api
+        self._mapping = mapping
+        self._where = where
+        self._lock = threading.Lock()
+        self._names: Names | None = None
+        self._outcome: int | None = None
+
+    def names(self) -> Names:
+        """Ticket types and statuses: two calls at first use, and one each for what else the mapping names.
+
+        Raises:
+            ConfigError: Every name that is unknown or ambiguous, with the list of what exists.
+            TemporaryError, AuthenticationError, PermanentError: HaloPSA does not tell.
+        """
+        with self._lock:
+            if self._names is None:
+                types = ticket_types(self._api)
+                names, problems = resolve_names(types, statuses(self._api), self._mapping, self._where)
+                if names is None or problems:
+                    raise ConfigError(problems)
+                names = with_hand_off(self._api, names, self._mapping.hand_off, self._where)
+                self._names = with_processes(self._api, names, self._mapping.approval.processes, self._where)
+            return self._names
+
+    def outcome(self) -> int:
+        """The outcome of our notes: one call at first use. Raises like `names`."""
+        with self._lock:
+            if self._outcome is None:
+                found = resolve(
+                    self._mapping.note_outcome, outcomes(self._api), what="outcome", where=f"{self._where}note_outcome"
+                )
+                self._outcome = int(found.id)
+            return self._outcome
+
+
+def ticket_types(api: HaloApi) -> list[Named]:
+    return _named(records(api.get("TicketType", {"showall": "true"}).body, "tickettypes"), _name)
+
+
+def statuses(api: HaloApi) -> list[Named]:
+    """Statuses of tickets; every status where none says that it is one of tickets."""
+    rows = records(api.get("Status").body, "statuses")
+    of_tickets = [row for row in rows if text(row, "type").strip().casefold() in TICKET_STATUS]
+    return _named(of_tickets or rows, _name)
+
+
+def outcomes(api: HaloApi) -> list[Named]:
+    return outcomes_in(outcome_rows(api))
+
+
+def outcome_rows(api: HaloApi) -> list[Record]:
+    return records(api.get("Outcome", {"showhidden": "true"}).body, "outcomes")
+
+
+def outcomes_in(rows: list[Record]) -> list[Named]:
+    """Action outcomes; the button's label is another way to name one."""
+    return _named(rows, lambda row: text(row, "outcome") or text(row, "name"), lambda row: text(row, "buttonname"))
+
+
+def with_hand_off(api: HaloApi, names: Names, hand_off: HandOff, where: str) -> Names:
+    """The names with the team and the owner of a hand-off, looked up where the mapping names them.
+
+    An owner written as a number is taken as it is: the list of agents may need a right that nothing else needs.
+
+    Raises:
+        ConfigError: Every name that is unknown or ambiguous.
+        TemporaryError, AuthenticationError, PermanentError: HaloPSA does not tell.
+    """
+    problems: list[str] = []
+    if hand_off.team:
+        found, more = resolve_all({"hand_off.team": hand_off.team}, teams(api), what="team", where=where)
+        problems += more
+        # A ticket names its team, it does not number it.
+        names = replace(names, team="".join(team.name for team in found.values()))
+    if hand_off.owner and hand_off.owner.isdigit():
+        names = replace(names, owner=int(hand_off.owner))
+    elif hand_off.owner:
+        found, more = resolve_all({"hand_off.owner": hand_off.owner}, agents(api), what="agent", where=where)
+        problems += more
+        names = replace(names, owner=next((int(agent.id) for agent in found.values()), None))
+    if problems:
+        raise ConfigError(problems)
+    return names
+
+
+def with_processes(api: HaloApi, names: Names, wanted: Sequence[str], where: str) -> Names:
+    """The names with the approval processes that count, looked up where the mapping names any. Raises as above."""
+    if not wanted:
+        return names
+    places = {f"approval.processes.{index}": name for index, name in enumerate(wanted)}
+    known = _named(records(api.get("ApprovalProcess").body, "approvalprocesses"), _name)
+    found, problems = resolve_all(places, known, what="approval process", where=where)
+    if problems:
+        raise ConfigError(problems)
+    return replace(names, processes=frozenset(int(process.id) for process in found.values()))
+
+
+def teams(api: HaloApi) -> list[Named]:
+    """Teams of tickets. The list is not in the public description's part that we check our traffic against; its
+    address and shape are those of homotechsual/HaloAPI's Get-HaloTeam, read 2026-11-22."""
+    return _named(records(api.get("Team").body, "teams"), _name)
+
+
+def agents(api: HaloApi) -> list[Named]:
+    """Agents, by name or e-mail address. Source: homotechsual/HaloAPI's Get-HaloAgent, read 2026-11-22."""
+    return _named(records(api.get("Agent").body, "agents"), _name, lambda row: text(row, "email"))
+
+
+def fields(api: HaloApi) -> list[Named]:
+    return _named(records(api.get("FieldInfo").body, "fields"), _name)
+
+
+def resolve_names(
+    types: list[Named], statuses: list[Named], mapping: HaloMapping, where: str
+) -> tuple[Names | None, list[str]]:
+    """The mapping's types and statuses as ids.
+
+    Returns:
+        The names, `None` when one is missing, and every problem in a sentence.
+    """
+    found_types, problems = resolve_all(
+        {f"requests.{index}.ticket_type": request.ticket_type for index, request in enumerate(mapping.requests)},
+        types,
+        what="ticket type",
+        where=where,
+    )
+    wanted = {
+        **{f"approval.approved_statuses.{i}": name for i, name in enumerate(mapping.approval.approved_statuses)},
+        **{f"approval.rejected_statuses.{i}": name for i, name in enumerate(mapping.approval.rejected_statuses)},
+        **{f"statuses.{target}": name for target in StatusTarget if (name := mapping.statuses.target(target))},
+        **({"statuses.retry": mapping.statuses.retry} if mapping.statuses.retry else {}),
+    }
+    found, more = resolve_all(wanted, statuses, what="status", where=where)
+    problems += more
+    if problems:
+        return None, problems
+    ids = {place: int(named.id) for place, named in found.items()}
+    names = Names(
+        requests={
+            int(found_types[f"requests.{index}.ticket_type"].id): request
+            for index, request in enumerate(mapping.requests)
+        },
+        statuses={int(status.id): status.name for status in statuses},
+        approved=frozenset(id_ for place, id_ in ids.items() if place.startswith("approval.approved")),
+        rejected=frozenset(id_ for place, id_ in ids.items() if place.startswith("approval.rejected")),
+        targets={target: ids[f"statuses.{target}"] for target in StatusTarget if f"statuses.{target}" in ids},
+        retry=ids.get("statuses.retry"),
+    )
+    return names, _contradictions(names, len(mapping.requests), where)
+
+
+def _contradictions(names: Names, requests: int, where: str) -> list[str]:
+    """What only shows when names and ids are known: the same thing named twice, or with two meanings."""
+
+    def say(ids: frozenset[int]) -> str:
+        return ", ".join(f"{names.statuses.get(id_, '?')} ({id_})" for id_ in sorted(ids))
+
+    found: list[str] = []
+    if len(names.requests) < requests:
+        found.append(f"{where}requests: two of them name the same ticket type, once by name and once by id. Keep one.")
+    if both := names.approved & names.rejected:
+        found.append(f"{where}approval: {say(both)} cannot mean approved and rejected. Keep it in one list.")
+    if names.retry is not None and names.retry in names.targets.values():
+        found.append(
+            f"{where}statuses.retry: {say(frozenset({names.retry}))} is also a status that we set. Name another."
+        )
+    working = names.targets.get(StatusTarget.WORKING)
+    if working is not None and working not in names.approved:
+        found.append(
+            f"{where}statuses.working: moving a ticket to {say(frozenset({working}))} would take it out of the "
+            "approved statuses, and its approval would no longer count. Set working to null, or list it under "
+            "approval.approved_statuses too."
+        )
+    return found
+
+
+def _named(
+    rows: list[Record], name: Callable[[Record], str], alias: Callable[[Record], str] | None = None
+) -> list[Named]:
+    named = []
+    for row in rows:
+        id_ = identifier(row, "id")
+        if id_ is not None and name(row):
+            other = alias(row) if alias else ""
+            named.append(Named(str(id_), name(row), (other,) if other else ()))
+    return named
+
+
+def _name(row: Record) -> str:
+    return text(row, "name")
