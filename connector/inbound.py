@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from connector.core.ports import Push
 from connector.errors import ConfigError, ConnectorError, PushRefused
@@ -41,6 +42,10 @@ CHECKS_AT_ONCE = 2
 MOST_IN_HAND = 32
 """Pushes of one PSA that are being read, wait for their check or are checked."""
 LOG_EVERY_SECONDS = 60.0
+HEAD_SECONDS = 10.0
+"""How long a connection may rest without a whole request; uvicorn by itself waits for ever."""
+MOST_CONNECTIONS = 256
+"""More would take the daemon the file handles that it needs for its work."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +233,32 @@ def _headers(request: Request) -> Mapping[str, str]:
     return headers
 
 
+class Impatient(H11Protocol):
+    """A connection that ends when nobody asks anything on it; who keeps many half-open must not stop the daemon."""
+
+    patience = HEAD_SECONDS
+    most = MOST_CONNECTIONS
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+        else:
+            self._wait_for_more_than(None)
+
+    def _wait_for_more_than(self, cycle: object) -> None:
+        self.loop.call_later(self.patience, self._look, cycle)
+
+    def _look(self, before: object) -> None:
+        if self.transport.is_closing():
+            return
+        resting = getattr(self.cycle, "response_complete", True)  # there is none before the first request
+        if resting and self.cycle is before:
+            self.transport.abort()
+        else:
+            self._wait_for_more_than(self.cycle)
+
+
 class Inbound:
     """The server in a thread of its own.
 
@@ -239,7 +270,7 @@ class Inbound:
         self._host, self._port = host, port
         config = uvicorn.Config(
             app, host=host, port=port, log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            lifespan="off", timeout_graceful_shutdown=2,
+            lifespan="off", timeout_graceful_shutdown=2, http=Impatient,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._socket: socket.socket | None = None

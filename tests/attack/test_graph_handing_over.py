@@ -93,6 +93,7 @@ def test_a_request_shows_neither_token_nor_password() -> None:
         json={"password": password.reveal()},
         form=None,
         timeout=timedelta(seconds=30),
+        background=False,
     )
     assert password.reveal() not in repr(request)
     assert token.reveal() not in repr(request)
