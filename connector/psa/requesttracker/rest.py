@@ -270,9 +270,14 @@ def read_transaction(row: dict[str, Any]) -> Transaction:
 
 
 def read_person(reference: Mapping[str, Any]) -> Person:
-    """A user as RT refers to one. RT's user names are unique and may be addresses themselves."""
+    """A user as RT refers to one. RT's user names are unique and may be addresses themselves.
+
+    Whoever has the right ModifySelf can edit their own address, and RT lets two users have the same one when a blank or
+    a tab stands around it (tried). So an address with blanks around it is nobody's.
+    """
     name = str(reference["id"])
-    email = str(reference.get("EmailAddress") or "").strip() or (name if "@" in name else "")
+    said = str(reference.get("EmailAddress") or "")
+    email = (said if said == said.strip() else "") if said else (name if "@" in name else "")
     ids = {f"rt.user:{name}"} | ({f"mail:{fold_address(name)}"} if "@" in name else set())
     return Person(name=str(reference.get("RealName") or "") or name, email=email or None, ids=frozenset(ids))
 
