@@ -1,14 +1,13 @@
 """Reads `mappings/*.yaml`: which tickets are ours, what their fields mean, what counts as a yes, where tickets go.
 
-One shape for every PSA; the keys that only one vendor has are in that vendor's model (`HaloMapping`,
-`ConnectWiseMapping`, `RequestTrackerMapping`), so that a foreign key is an error that names its place instead of
-being ignored. Names and ids may be written for everything: a number is an id, a text is a name (or an id, where no
-such name exists). Names are looked up in the PSA by the adapter, with `resolve`.
+One shape for every PSA; the keys that only one vendor has are in that vendor's model (`<vendor>/mapping.py`), so that
+a foreign key is an error that names its place instead of being ignored. Names and ids may be written for everything: a
+number is an id, a text is a name (or an id, where no such name exists). Names are looked up in the PSA by the adapter,
+with `resolve`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
@@ -124,38 +123,6 @@ class Request(Section):
         raise NotImplementedError
 
 
-class HaloSubject(FieldSource):
-    """`{field: CFSubject}`, or `{field: CFUser, lookup: user}` where the field's value is a user of HaloPSA."""
-
-    lookup: Literal["user"] | None = None
-
-
-class HaloRequest(Request):
-    ticket_type: Name
-    subject: HaloSubject
-
-    @property
-    def selector(self) -> tuple[str, ...]:
-        return (self.ticket_type,)
-
-
-class ConnectWiseRequest(Request):
-    board: Name
-    ticket_type: Name
-
-    @property
-    def selector(self) -> tuple[str, ...]:
-        return (self.board, self.ticket_type)
-
-
-class RequestTrackerRequest(Request):
-    queue: Name
-
-    @property
-    def selector(self) -> tuple[str, ...]:
-        return (self.queue,)
-
-
 # ---------------------------------------------------------------- approval, statuses, timing
 
 
@@ -189,99 +156,6 @@ class ApprovalRules(Section):
         both = [name for name in self.approved_statuses if _fold(name) in rejected]
         if both:
             raise ValueError(f"{', '.join(both)} cannot mean approved and rejected: leave it in one of the two lists")
-        return self
-
-
-class HaloApprovalRules(ApprovalRules):
-    """HaloPSA's own additions.
-
-    Attributes:
-        approved_statuses: At least one: without it no ticket could ever be approved.
-        allow_override: A decision that an agent made in an approver's place counts.
-        allow_auto_approval: An approval process may have steps that approve by themselves.
-        allow_adhoc: With `approvers: psa`, approvers count whom an agent picked by hand for this one ticket.
-        processes: The approval processes that count; none named: any, also one that an agent starts on a ticket.
-    """
-
-    approved_statuses: Annotated[tuple[Name, ...], Field(min_length=1)]
-    allow_override: bool = False
-    allow_auto_approval: bool = False
-    allow_adhoc: bool = False
-    processes: tuple[Name, ...] = ()
-
-
-class ApprovalField(Section):
-    """A custom field of the ticket that carries the approval: `{field: "Approval", approved: ["Approved"]}`.
-
-    Attributes:
-        approved, rejected: Its values that mean yes and no.
-        pending: Its other values. The audit trail's sentence is only understood when both values in it are known.
-    """
-
-    field: Name
-    approved: Annotated[tuple[Name, ...], Field(min_length=1)]
-    rejected: tuple[Name, ...] = ()
-    pending: tuple[Name, ...] = ()
-
-    @model_validator(mode="after")
-    def _apart(self) -> ApprovalField:
-        folded = [_fold(value) for value in (*self.approved, *self.rejected, *self.pending)]
-        twice = sorted({value for value in folded if folded.count(value) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} has two meanings: leave it in one of approved, rejected and pending")
-        return self
-
-
-class TrailRules(Section):
-    """How this ConnectWise words its audit trail, where that is not what we know.
-
-    Attributes:
-        wordings: Whole sentences with `{old}` and `{new}` once each, in either order, and `{field}` for the name of
-            what changed: `{field} moved from {old} to {new}`. Compared letter by letter, capitals, blanks, quotes and
-            a full stop at the end not counting; they are no patterns.
-    """
-
-    wordings: tuple[str, ...] = ()
-
-    @field_validator("wordings", mode="after")
-    @classmethod
-    def _whole(cls, wordings: tuple[str, ...]) -> tuple[str, ...]:
-        for wording in wordings:
-            parts = re.split(r"\{old\}|\{new\}", wording)
-            if wording.count("{old}") != 1 or wording.count("{new}") != 1:
-                raise ValueError(f"{wording!r}: write {{old}} and {{new}} once each")
-            if not re.search(r"[^\W\d_]|[>→]", parts[1]):
-                raise ValueError(f"{wording!r}: something must stand between the two that tells old from new")
-            if re.search(r"[{}]", "".join(parts).replace("{field}", "", 1)):
-                raise ValueError(f"{wording!r}: only {{field}}, {{old}} and {{new}} are known")
-        return wordings
-
-
-class ConnectWiseApprovalRules(ApprovalRules):
-    """ConnectWise's own additions. A status or a custom field says yes, the audit trail says whose yes it is.
-
-    Attributes:
-        field: The custom field, instead of statuses.
-        contact_types: Whose contacts are asked: those of the ticket's company that have one of these types.
-        members: Whose yes counts besides, with `approvers: psa`: identifiers of members.
-    """
-
-    field: ApprovalField | None = None
-    contact_types: tuple[Name, ...] = ()
-    members: tuple[Name, ...] = ()
-    trail: TrailRules = TrailRules()
-
-    @model_validator(mode="after")
-    def _one_carrier(self) -> ConnectWiseApprovalRules:
-        if bool(self.approved_statuses) == (self.field is not None):
-            raise ValueError("say where the approval stands: either approved_statuses, or field")
-        if self.field is not None and self.rejected_statuses:
-            raise ValueError("rejected_statuses goes with approved_statuses: write the values under field.rejected")
-        if self.approvers.who == "psa" and not (self.contact_types or self.members):
-            raise ValueError("approvers: psa needs contact_types or members: ConnectWise itself names no approvers")
-        if self.approvers.minimum > 1:
-            # A status and a field hold one decision at a time; the one before is history.
-            raise ValueError("approvers.minimum: a ConnectWise ticket shows one decision, so more cannot be asked for")
         return self
 
 
@@ -463,28 +337,6 @@ class PsaMapping(Section):
                 )
             seen.add(selector)
         return requests
-
-
-class HaloMapping(PsaMapping):
-    """`kind: halopsa`. `note_outcome` is the action outcome with which notes are written."""
-
-    requests: Annotated[tuple[HaloRequest, ...], Field(min_length=1)]
-    approval: HaloApprovalRules
-    note_outcome: Name
-
-
-class ConnectWiseMapping(PsaMapping):
-    """`kind: connectwise`."""
-
-    requests: Annotated[tuple[ConnectWiseRequest, ...], Field(min_length=1)]
-    approval: ConnectWiseApprovalRules
-
-
-class RequestTrackerMapping(PsaMapping):
-    """`kind: requesttracker`. The approval itself stands in RT's approval queue, so no status needs to be named."""
-
-    requests: Annotated[tuple[RequestTrackerRequest, ...], Field(min_length=1)]
-    approval: ApprovalRules = ApprovalRules()
 
 
 Model = TypeVar("Model", bound=PsaMapping)

@@ -11,12 +11,12 @@ from connector.core.case import Person
 from connector.core.guard import ApprovalFacts, judge_approval
 from connector.core.ports import ApprovalReading, Stance
 from connector.psa.halopsa.approval import judge
+from connector.psa.halopsa.mapping import HaloApprovalRules
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.people import Subject
 from connector.psa.halopsa.process import Process, Step
 from connector.psa.halopsa.ticket import approval_facts, logged_by, who_else_had_a_part
 from connector.psa.halopsa.votes import read_votes
-from connector.psa.mapping import HaloApprovalRules
 
 APPROVED = 32
 NAMES = Names(

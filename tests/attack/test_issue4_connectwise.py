@@ -103,6 +103,44 @@ def test_a_customer_with_a_members_name_is_not_that_member(server: Server, sourc
     assert (reading.stance, reading.decisions) == (Stance.PENDING, ())
 
 
+def contact_row(id_: int, *addresses: str) -> dict[str, Any]:
+    """A contact of the ticket's company; the last address is the default."""
+    items = [
+        {"id": at, "value": one, "communicationType": "Email", "defaultFlag": one == addresses[-1]}
+        for at, one in enumerate(addresses, 1)
+    ]
+    return {**CONTACT, "id": id_, "firstName": "Hanna", "communicationItems": items}
+
+
+@pytest.mark.parametrize("borrowed", ["anna@contoso.com", " anna@contoso.com", "Anna@Contoso.com "])
+def test_a_contact_whose_default_address_is_the_approvers_too_is_nobody(server: Server, borrowed: str) -> None:
+    hanna, anna = contact_row(802, "hanna@contoso.com", borrowed), contact_row(803, "anna@contoso.com")
+    server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": "hanna@contoso.com"}])
+    server.get("company/contacts", json=[hanna, anna])
+    server.get("system/members", json=[])
+    server.with_ticket()
+    reading = server.psa().read("4242").approval
+    assert (reading.stance, reading.decisions) == (Stance.PENDING, ())
+
+
+def test_an_approver_who_signs_with_a_second_address_of_their_own_still_decides(server: Server) -> None:
+    rows = [contact_row(803, "anna.private@contoso.com", "anna@contoso.com"), contact_row(804, "carl@contoso.com")]
+    server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": "anna.private@contoso.com"}])
+    server.get("company/contacts", json=rows)
+    server.get("system/members", json=[])
+    server.with_ticket()
+    (decision,) = server.psa().read("4242").approval.decisions
+    assert decision.approver.email == "anna@contoso.com"
+
+
+def test_an_address_with_a_blank_in_the_trail_is_nobodys(server: Server) -> None:
+    server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": " anna@contoso.com"}])
+    server.get("company/contacts", json=[contact_row(803, "anna@contoso.com")])
+    server.get("system/members", json=[])
+    server.with_ticket()
+    assert server.psa().read("4242").approval.decisions == ()
+
+
 def test_a_member_who_gave_herself_an_approvers_address_is_nobody(desk: CwDesk) -> None:
     desk.desk.members[151].email = "anna@contoso.com"
     by = desk.desk.members[151].identifier

@@ -10,7 +10,7 @@ from typing import Literal
 
 from connector.core.case import Action
 from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
-from connector.psa.mapping import ConnectWiseMapping
+from connector.psa.connectwise.mapping import ConnectWiseMapping
 from sandbox.connectwise_desk import ConnectWiseDesk, contact_actor, member_actor
 from sandbox.connectwise_records import EMAIL_CONNECTOR, WORKFLOW, Actor, Contact, Ticket
 from sandbox.faults import Fault

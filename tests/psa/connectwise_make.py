@@ -8,7 +8,8 @@ from connector.core.secret import Secret
 from connector.http import Http
 from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
 from connector.psa.connectwise.api import ConnectWiseApi
-from connector.psa.mapping import ConnectWiseMapping, read_mapping
+from connector.psa.connectwise.mapping import ConnectWiseMapping
+from connector.psa.mapping import read_mapping
 from tests.psa.halopsa_make import ROOT
 
 MEMBER = "ResetConnector"

@@ -13,7 +13,7 @@ import responses
 
 from connector.psa.connectwise.adapter import CallbackSection, ConnectWise
 from connector.psa.connectwise.api import ConnectWiseApi
-from connector.psa.mapping import ConnectWiseMapping
+from connector.psa.connectwise.mapping import ConnectWiseMapping
 from tests.psa.connectwise_make import make_api, make_psa
 from tests.psa.halopsa_make import MovableClock
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from connector.core.case import Action
 from connector.psa.halopsa.adapter import HaloPsa
-from connector.psa.mapping import HaloMapping
+from connector.psa.halopsa.mapping import HaloMapping
 from sandbox.desk import Desk
 from sandbox.desk_records import Ticket
 from sandbox.faults import Fault

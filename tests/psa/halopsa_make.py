@@ -11,7 +11,8 @@ from connector.core.secret import Secret
 from connector.http import Http
 from connector.psa.halopsa.adapter import HaloPsa
 from connector.psa.halopsa.api import HaloApi
-from connector.psa.mapping import HaloMapping, read_mapping
+from connector.psa.halopsa.mapping import HaloMapping
+from connector.psa.mapping import read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHTS = "read:tickets edit:tickets read:customers"

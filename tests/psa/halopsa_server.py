@@ -12,7 +12,7 @@ import requests
 import responses
 
 from connector.psa.halopsa.adapter import HaloPsa
-from connector.psa.mapping import HaloMapping
+from connector.psa.halopsa.mapping import HaloMapping
 from tests.psa.halopsa_make import MovableClock, make_psa
 
 HALO = "https://msp.example.com"

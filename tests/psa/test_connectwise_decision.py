@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from connector.core.ports import StatusTarget
 from connector.psa.connectwise.approval import Carrier, NotShown, Sign, Unclear, find_carrier, find_decision
+from connector.psa.connectwise.mapping import ConnectWiseApprovalRules
 from connector.psa.connectwise.names import BoardNames
 from connector.psa.connectwise.trail import Change, Entry, read_entries
-from connector.psa.mapping import ConnectWiseApprovalRules
 
 STATUSES = {
     1: "New",

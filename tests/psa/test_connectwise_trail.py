@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from connector.psa.connectwise.mapping import TrailRules
 from connector.psa.connectwise.trail import Change, Doubt, changes_of, read_entries, touching
 from connector.psa.connectwise.wordings import BARE_WORDINGS, WORDINGS, plain
-from connector.psa.mapping import TrailRules
 
 STATUSES = ("New", "Waiting Approval", "Approved", "Denied", "Not Approved", "Waiting to Start", "Start")
 

@@ -17,7 +17,8 @@ from connector.core.case import Action, Person
 from connector.core.ports import Level, Note, Stance, StatusTarget
 from connector.errors import AuthenticationError, PermanentError, TemporaryError, TicketGone
 from connector.psa.halopsa.api import tenant_of
-from connector.psa.mapping import HaloMapping, HaloSubject, HandOff, Statuses
+from connector.psa.halopsa.mapping import HaloMapping, HaloSubject
+from connector.psa.mapping import HandOff, Statuses
 from tests.psa.halopsa_make import shipped_mapping
 from tests.psa.halopsa_server import (
     API,

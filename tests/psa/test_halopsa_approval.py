@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from connector.core.case import Person
 from connector.core.ports import ApprovalReading, Stance
 from connector.psa.halopsa.approval import judge
+from connector.psa.halopsa.mapping import HaloApprovalRules
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.people import User
 from connector.psa.halopsa.process import AUTOMATIC, Process, Step, read_process
 from connector.psa.halopsa.ticket import approval_facts
 from connector.psa.halopsa.values import Record
 from connector.psa.halopsa.votes import read_votes, with_people
-from connector.psa.mapping import ApproverRules, HaloApprovalRules
+from connector.psa.mapping import ApproverRules
 
 AWAITING, APPROVED, REJECTED, RETRY = 31, 32, 33, 35
 NAMES = Names(

@@ -9,7 +9,8 @@ import pytest
 import responses
 
 from connector.core.ports import Finding, Level
-from connector.psa.mapping import ApproverRules, HaloMapping, HaloSubject, HandOff
+from connector.psa.halopsa.mapping import HaloMapping, HaloSubject
+from connector.psa.mapping import ApproverRules, HandOff
 from tests.psa.halopsa_make import shipped_mapping
 from tests.psa.halopsa_server import API, HALO, Server, check_answers
 

@@ -11,7 +11,8 @@ import pytest
 
 from connector.core.ports import Level
 from connector.psa.halopsa.adapter import HaloSection
-from connector.psa.mapping import HaloApprovalRules, HaloMapping, PsaMapping
+from connector.psa.halopsa.mapping import HaloApprovalRules, HaloMapping
+from connector.psa.mapping import PsaMapping
 from sandbox.server import Addresses, running
 from sandbox.world import World
 from tests.psa.halopsa_desk import HaloDesk
@@ -20,7 +21,7 @@ from tests.psa.halopsa_make import ROOT, MovableClock, shipped_mapping
 GUIDE = (ROOT / "docs" / "psa" / "halopsa.md").read_text(encoding="utf-8")
 SOURCES = "".join(
     re.sub(r'"\s*\n\s*f?"', "", path.read_text(encoding="utf-8"))
-    for path in sorted((ROOT / "connector" / "psa").glob("halopsa*.py"))
+    for path in sorted((ROOT / "connector" / "psa" / "halopsa").glob("*.py"))
 )
 SHOWN = {Level.ERROR: "ERROR", Level.WARNING: "warn"}
 

@@ -11,7 +11,7 @@ import responses
 from connector.core.case import Person
 from connector.core.ports import Stance, Ticket
 from connector.errors import TemporaryError
-from connector.psa.mapping import HaloMapping, HaloSubject
+from connector.psa.halopsa.mapping import HaloMapping, HaloSubject
 from tests.psa.halopsa_make import shipped_mapping
 from tests.psa.halopsa_server import Server, detail, with_process
 

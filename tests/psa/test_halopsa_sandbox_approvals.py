@@ -12,7 +12,8 @@ import pytest
 from connector.core.case import Action, Person
 from connector.core.guard import ApprovalFacts, judge_approval
 from connector.core.ports import Finding, Level, Stance, Ticket
-from connector.psa.mapping import ApproverRules, HaloMapping, HaloSubject
+from connector.psa.halopsa.mapping import HaloMapping, HaloSubject
+from connector.psa.mapping import ApproverRules
 from sandbox import desk_approvals
 from sandbox.desk_records import AUTOMATIC
 from sandbox.server import Addresses, running

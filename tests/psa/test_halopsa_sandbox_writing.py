@@ -20,7 +20,8 @@ from connector.config import HttpSection, Place
 from connector.core.ports import Level, Note, Push, StatusTarget
 from connector.errors import ConfigError, PermanentError, PushRefused
 from connector.psa.halopsa.adapter import HaloPsa
-from connector.psa.mapping import HaloMapping, HandOff
+from connector.psa.halopsa.mapping import HaloMapping
+from connector.psa.mapping import HandOff
 from sandbox.desk_records import StatusRule, Workflow, WorkflowStep
 from sandbox.server import Addresses, running
 from sandbox.world import World

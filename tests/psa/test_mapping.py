@@ -11,16 +11,10 @@ from connector.config import Place
 from connector.core.case import Action
 from connector.core.ports import StatusTarget, Timing
 from connector.errors import ConfigError
-from connector.psa.mapping import (
-    ConnectWiseMapping,
-    HaloMapping,
-    Named,
-    PsaMapping,
-    RequestTrackerMapping,
-    read_mapping,
-    resolve,
-    resolve_all,
-)
+from connector.psa.connectwise.mapping import ConnectWiseMapping
+from connector.psa.halopsa.mapping import HaloMapping
+from connector.psa.mapping import Named, PsaMapping, read_mapping, resolve, resolve_all
+from connector.psa.requesttracker.mapping import RequestTrackerMapping
 
 ROOT = Path(__file__).resolve().parents[2]
 

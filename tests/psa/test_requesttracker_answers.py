@@ -20,9 +20,16 @@ from connector.config import HttpSection, Place
 from connector.core.case import Action, Person
 from connector.core.ports import Level, Note, StatusTarget
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError, TicketGone
-from connector.psa.mapping import FieldSource, RequestTrackerRequest
+from connector.psa.mapping import FieldSource
 from connector.psa.requesttracker.adapter import RequestTracker
-from connector.psa.requesttracker.mapping import RtMapping, action_of, request_of, text, texts
+from connector.psa.requesttracker.mapping import (
+    RequestTrackerMapping,
+    RequestTrackerRequest,
+    action_of,
+    request_of,
+    text,
+    texts,
+)
 from connector.psa.requesttracker.rest import (
     any_of,
     quoted,
@@ -466,7 +473,7 @@ def test_quotes_and_backslashes_are_escaped(name: str, sql: str) -> None:
     assert any_of("Queue", [name, "B"]) == f"(Queue = {sql} OR Queue = 'B')"
 
 
-MAPPED = RtMapping.model_validate({"requests": [{"queue": "Service Desk", **FIELDS}], "statuses": {}})
+MAPPED = RequestTrackerMapping.model_validate({"requests": [{"queue": "Service Desk", **FIELDS}], "statuses": {}})
 
 
 @pytest.mark.parametrize(
@@ -495,7 +502,7 @@ def test_two_fields_of_one_name_say_nothing() -> None:
 
 def test_fields_and_queues_may_be_named_by_id() -> None:
     request = {"queue": 3, "action": "mfa", "subject": {"field": 3}}
-    mapping = RtMapping.model_validate({"requests": [request], "statuses": {}})
+    mapping = RequestTrackerMapping.model_validate({"requests": [request], "statuses": {}})
     row = read_ticket(ticket_row())
     found = request_of(mapping, row)
     assert isinstance(found, RequestTrackerRequest)

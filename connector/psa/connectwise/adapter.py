@@ -24,6 +24,7 @@ from connector.psa.connectwise import poll as connectwise_poll
 from connector.psa.connectwise.answers import NotThere
 from connector.psa.connectwise.api import VERSION, ConnectWiseApi, is_login_company
 from connector.psa.connectwise.check import ConnectWiseCheck
+from connector.psa.connectwise.mapping import ConnectWiseMapping
 from connector.psa.connectwise.names import Catalogue, Names
 from connector.psa.connectwise.people import People
 from connector.psa.connectwise.push import Callbacks
@@ -31,7 +32,7 @@ from connector.psa.connectwise.read import Reader, fetch_ticket
 from connector.psa.connectwise.ticket import author_name, gone, mark
 from connector.psa.connectwise.values import Record, records, text
 from connector.psa.connectwise.write import Writer
-from connector.psa.mapping import ConnectWiseMapping, read_mapping
+from connector.psa.mapping import read_mapping
 
 PUBLISHED_LIMIT = Budget(calls=1000, per=timedelta(minutes=1))
 """Of the vendor, for all tools together. Source: developer guide, read 2026-11-22."""

@@ -19,6 +19,7 @@ from enum import Enum
 from connector.core.case import Approval, Person
 from connector.core.evidence import digest_of
 from connector.core.ports import ApprovalReading, Stance, StatusTarget
+from connector.psa.connectwise.mapping import ConnectWiseApprovalRules
 from connector.psa.connectwise.names import BoardNames
 from connector.psa.connectwise.trail import Change, Doubt, Entry, changes_of
 from connector.psa.connectwise.values import (
@@ -32,7 +33,6 @@ from connector.psa.connectwise.values import (
     text,
 )
 from connector.psa.connectwise.wordings import EMPTY, plain
-from connector.psa.mapping import ConnectWiseApprovalRules
 
 STATUS = "Status"
 """What the trail calls a ticket's status."""

@@ -16,6 +16,7 @@ from connector.psa.connectwise import conditions
 from connector.psa.connectwise import names as connectwise_names
 from connector.psa.connectwise.api import ConnectWiseApi
 from connector.psa.connectwise.approval import find_carrier
+from connector.psa.connectwise.mapping import ConnectWiseMapping
 from connector.psa.connectwise.names import Names
 from connector.psa.connectwise.people import People
 from connector.psa.connectwise.poll import condition_of
@@ -33,7 +34,7 @@ from connector.psa.connectwise.values import (
     records,
     reference,
 )
-from connector.psa.mapping import ConnectWiseMapping, Named, resolve_all
+from connector.psa.mapping import Named, resolve_all
 
 BUILT_IN_FIELDS = (FIRST_NOTE, *TEXTS, *REFERENCES)
 TRAILS_LOOKED_AT = 5

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
 from connector.psa.connectwise.api import ConnectWiseApi
+from connector.psa.connectwise.mapping import ConnectWiseMapping, ConnectWiseRequest
 from connector.psa.connectwise.values import Record, flag, fold, identifier, text
 from connector.psa.connectwise.wordings import plain
-from connector.psa.mapping import ConnectWiseMapping, ConnectWiseRequest, Named, resolve, resolve_all
+from connector.psa.mapping import Named, resolve, resolve_all
 
 
 @dataclass(frozen=True, kw_only=True)

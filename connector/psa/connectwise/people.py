@@ -144,8 +144,17 @@ class People:
     def contact_by_address(self, address: str, company: int) -> Contact | None:
         """The one active contact of this company with this mail address, as it is now.
 
-        An address with signs that a condition must not hold, such as an apostrophe, is looked for in the whole list.
+        Nobody where another one has its default address, by which approvers are listed.
         """
+        same = self._with_address(address, company)
+        default = same[0].person.email if len(same) == 1 else None
+        if default and fold(default) != fold(address) and len(self._with_address(default, company)) != 1:
+            return None
+        return same[0] if len(same) == 1 else None
+
+    def _with_address(self, address: str, company: int) -> list[Contact]:
+        """An address with signs that a condition must not hold, such as an apostrophe, is looked for in the whole
+        list."""
         of_company = {"conditions": conditions.is_one_of("company/id", {company})}
         if conditions.is_harmless(address):
             of_company["childConditions"] = conditions.all_of(
@@ -154,8 +163,7 @@ class People:
             )
         rows = self._api.everything("company/contacts", of_company)
         found = [contact for row in rows if (contact := read_contact(row)) is not None]
-        same = [one for one in found if one.company == company and one.active and fold(address) in one.every_address]
-        return same[0] if len(same) == 1 else None
+        return [one for one in found if one.company == company and one.active and fold(address) in one.every_address]
 
     def approvers(self, company: int, types: frozenset[int]) -> tuple[Contact, ...]:
         """The active contacts of this company that have one of these types."""

@@ -25,6 +25,7 @@ from connector.psa.connectwise.approval import (
     needs_trail,
     words_of,
 )
+from connector.psa.connectwise.mapping import ConnectWiseMapping, ConnectWiseRequest
 from connector.psa.connectwise.names import BoardNames, Names
 from connector.psa.connectwise.people import NOBODY, Contact, People
 from connector.psa.connectwise.ticket import (
@@ -41,7 +42,6 @@ from connector.psa.connectwise.ticket import (
 )
 from connector.psa.connectwise.trail import Change, Entry, read_entries, touching
 from connector.psa.connectwise.values import Record, as_record, inner, records, reference, text, updated
-from connector.psa.mapping import ConnectWiseMapping, ConnectWiseRequest
 
 TRAIL_PAGE = 1000
 MOST_TRAIL_PAGES = 10

@@ -9,6 +9,7 @@ from datetime import datetime
 from connector.core.case import Person
 from connector.core.ports import ApprovalReading, Note, StatusTarget, Ticket
 from connector.errors import TemporaryError, TicketGone
+from connector.psa.connectwise.mapping import ConnectWiseRequest
 from connector.psa.connectwise.names import Names
 from connector.psa.connectwise.people import Contact
 from connector.psa.connectwise.values import (
@@ -25,7 +26,7 @@ from connector.psa.connectwise.values import (
     text,
     updated,
 )
-from connector.psa.mapping import ConnectWiseRequest, FieldSource
+from connector.psa.mapping import FieldSource
 
 SERVICE_TICKET = "ServiceTicket"
 ENDS_A_LINE = ".:;!?…"

@@ -189,7 +189,7 @@ def _read(row: Record) -> Entry:
         text=text(row, "text"),
         sentence=plain(text(row, "text")),
         entered_at=moment(row, "enteredDate"),
-        entered_by=text(row, "enteredBy").strip(),
+        entered_by=text(row, "enteredBy"),  # as it stands: an address with a blank around it may be somebody else's
         kind=text(row, "auditType").strip(),
         sub_kind=text(row, "auditSubType").strip(),
         source=text(row, "auditSource").strip(),

@@ -21,13 +21,14 @@ from connector.psa.halopsa import changes as halopsa_changes
 from connector.psa.halopsa import push as halopsa_push
 from connector.psa.halopsa.api import HaloApi, NotThere, OutcomeForbidden, tenant_of
 from connector.psa.halopsa.check import HaloCheck
+from connector.psa.halopsa.mapping import HaloMapping
 from connector.psa.halopsa.moves import Move
 from connector.psa.halopsa.names import Catalogue, Names
 from connector.psa.halopsa.push import PushSection
 from connector.psa.halopsa.reading import TicketReader, key_of
 from connector.psa.halopsa.ticket import action_of, is_ours
 from connector.psa.halopsa.values import Record, records
-from connector.psa.mapping import HaloMapping, read_mapping
+from connector.psa.mapping import read_mapping
 
 MOST_ACTIONS = "500"
 PUBLISHED_LIMIT = Budget(500, timedelta(minutes=3))

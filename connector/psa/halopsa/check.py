@@ -14,10 +14,11 @@ from connector.errors import AuthenticationError, ConfigError, ConnectorError, T
 from connector.psa.halopsa import names as halopsa_names
 from connector.psa.halopsa.api import HaloApi
 from connector.psa.halopsa.check_types import outcome_findings, process_findings, type_findings, workflow_findings
+from connector.psa.halopsa.mapping import HaloMapping
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.process import read_process
 from connector.psa.halopsa.values import Record, as_record, identifier, number, text
-from connector.psa.mapping import HaloMapping, Named, resolve
+from connector.psa.mapping import Named, resolve
 
 BUILT_IN_FIELDS = (
     *("summary", "details", "user_email", "reportedby", "user_name"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from connector.core.ports import Finding, Level
+from connector.psa.halopsa.mapping import HaloApprovalRules
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.process import Process, Step
 from connector.psa.halopsa.values import Record, identifier, number, records, text
-from connector.psa.mapping import HaloApprovalRules, Named
+from connector.psa.mapping import Named
 
 
 def process_findings(process: Process, names: Names, rules: HaloApprovalRules, *, about: str) -> Iterator[Finding]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
 from connector.psa.halopsa.api import HaloApi
+from connector.psa.halopsa.mapping import HaloMapping, HaloRequest
 from connector.psa.halopsa.values import Record, identifier, records, text
-from connector.psa.mapping import HaloMapping, HaloRequest, HandOff, Named, resolve, resolve_all
+from connector.psa.mapping import HandOff, Named, resolve, resolve_all
 
 TICKET_STATUS = ("", "0", "ticket")
 """`type` of a status that tickets can have; opportunities, tasks and others have their own "Closed"."""

@@ -13,8 +13,8 @@ from uuid import UUID
 from connector.core.case import Person
 from connector.errors import AuthenticationError, PermanentError
 from connector.psa.halopsa.api import HaloApi
+from connector.psa.halopsa.mapping import HaloSubject
 from connector.psa.halopsa.values import Record, as_record, field_id, field_texts, flag, identifier, number, text
-from connector.psa.mapping import HaloSubject
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,13 @@ from connector.core.ports import ApprovalReading, Clock, Ticket
 from connector.errors import AuthenticationError, PermanentError, TicketGone
 from connector.psa.halopsa.api import HaloApi, NotThere
 from connector.psa.halopsa.approval import judge
+from connector.psa.halopsa.mapping import HaloApprovalRules
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.people import Look, Subject, find_user, read_looked_up
 from connector.psa.halopsa.process import Processes
 from connector.psa.halopsa.ticket import approval_facts, logged_by, read_ticket, request_of, who_else_had_a_part
 from connector.psa.halopsa.values import Record, as_record, field_value, flag, identifier, number, records
 from connector.psa.halopsa.votes import Said, Vote, read_vote, read_votes, with_people
-from connector.psa.mapping import HaloApprovalRules
 
 MOST_REMEMBERED = 1000
 

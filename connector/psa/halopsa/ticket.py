@@ -9,6 +9,7 @@ from collections.abc import Callable
 from connector.core.case import Action, Person
 from connector.core.ports import ApprovalReading, Note, StatusTarget, Ticket
 from connector.errors import TemporaryError
+from connector.psa.halopsa.mapping import HaloApprovalRules, HaloRequest
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.people import Subject, object_id
 from connector.psa.halopsa.process import Process
@@ -25,7 +26,6 @@ from connector.psa.halopsa.values import (
     text,
 )
 from connector.psa.halopsa.votes import Vote
-from connector.psa.mapping import HaloApprovalRules, HaloRequest
 
 _TAG = re.compile(r"<[^<>]*>")
 _BLANKS = re.compile(r"\s+")

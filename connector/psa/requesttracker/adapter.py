@@ -31,11 +31,12 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.errors import PermanentError, TemporaryError
-from connector.psa.mapping import RequestTrackerRequest, read_mapping
+from connector.psa.mapping import read_mapping
 from connector.psa.requesttracker.approval import ENDED, History, change_moment, last_change, read_approval
 from connector.psa.requesttracker.check import findings
 from connector.psa.requesttracker.mapping import (
-    RtMapping,
+    RequestTrackerMapping,
+    RequestTrackerRequest,
     action_of,
     client_of,
     is_status,
@@ -81,7 +82,7 @@ class RequestTracker:
     """A Request Tracker 5 server. Safe to use from several threads."""
 
     def __init__(
-        self, *, name: str, rest: Rest, mapping: RtMapping, clock: Clock, push_token: Secret | None = None
+        self, *, name: str, rest: Rest, mapping: RequestTrackerMapping, clock: Clock, push_token: Secret | None = None
     ) -> None:
         self._name = name
         self._push_token = push_token
@@ -100,7 +101,7 @@ class RequestTracker:
         """
         settings = validate(RequestTrackerSection, section, surroundings.place, where=f"psa.{name}")
         push_token = token_of(settings.push, f"psa.{name}")
-        mapping = read_mapping(RtMapping, settings.mapping, surroundings.place)
+        mapping = read_mapping(RequestTrackerMapping, settings.mapping, surroundings.place)
         budget = settings.budget.share_of(None, where=f"psa.{name}") if settings.budget else None
         http = surroundings.http_for(system=SYSTEM, scope=f"psa.{name}", budget=budget)
         rest = Rest(http, settings.url, settings.token)
@@ -252,5 +253,5 @@ class RequestTracker:
         return self._writer.has_note(key_of(ticket_id), marker)
 
     def move(self, ticket_id: str, target: StatusTarget) -> bool:
-        """See `Psa.move`, and `RtMapping.claim` for what it does to the owner."""
+        """See `Psa.move`, and `RequestTrackerMapping.claim` for what it does to the owner."""
         return self._writer.move(key_of(ticket_id), target)

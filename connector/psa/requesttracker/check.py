@@ -9,7 +9,7 @@ from typing import Any
 from connector.core.ports import Finding, Level
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.psa.mapping import Named, resolve, resolve_all
-from connector.psa.requesttracker.mapping import SUBJECT_LINE, RtMapping, fields_of
+from connector.psa.requesttracker.mapping import SUBJECT_LINE, RequestTrackerMapping, fields_of
 from connector.psa.requesttracker.rest import APPROVALS, SYSTEM, Rest, fold, in_path, quoted, understood
 
 TICKETS_TRIED = 20
@@ -17,7 +17,7 @@ DEFAULT_STATUSES = frozenset({"new", "open", "stalled", "resolved", "rejected", 
 """Of RT's life cycle `default` as delivered."""
 
 
-def findings(name: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+def findings(name: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[Finding]:
     """Every problem with credentials, names and rights; our own errors become findings, too."""
     about = f"psa.{name}"
     try:
@@ -45,7 +45,7 @@ def _refused(about: str, failure: ConnectorError, todo: str) -> Finding:
     return Finding(Level.ERROR, about, str(failure), todo, temporary=for_now)
 
 
-def _queues(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+def _queues(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[Finding]:
     visible = [
         Named(str(row["id"]), str(row["Name"]))
         for row in rest.rows("/queues/all", [("fields", "Name")])
@@ -89,7 +89,9 @@ def _queue(body: dict[str, Any]) -> tuple[str, list[Named]]:
     return str(body["Lifecycle"]), fields
 
 
-def _statuses(about: str, rest: Rest, mapping: RtMapping, queue: Named, lifecycle: str) -> Iterator[Finding]:
+def _statuses(
+    about: str, rest: Rest, mapping: RequestTrackerMapping, queue: Named, lifecycle: str
+) -> Iterator[Finding]:
     """RT takes any status for a search and tells its life cycles to nobody, so use is the only proof."""
     statuses = mapping.statuses
     for key, status in (
@@ -154,7 +156,7 @@ def _rights(about: str, rest: Rest, queue: Named) -> Iterator[Finding]:
         )
 
 
-def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+def _approvals(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[Finding]:
     if rest.get(f"/queue/{APPROVALS}", expect=(200, 403, 404)).status != 200:
         yield Finding(
             Level.ERROR,
@@ -193,7 +195,7 @@ def _approvals(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
     yield Finding(Level.OK, about, "Approvals are visible.")
 
 
-def _owner(about: str, rest: Rest, mapping: RtMapping) -> Iterator[Finding]:
+def _owner(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[Finding]:
     """Whether the user for hand-offs is there. That it may own tickets, and that we may take them, RT tells nobody."""
     wanted = mapping.hand_off.owner
     if wanted is None:

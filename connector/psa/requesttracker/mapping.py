@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from connector.core.case import Action
-from connector.psa.mapping import FieldSource, RequestTrackerMapping, RequestTrackerRequest
+from connector.psa.mapping import ApprovalRules, FieldSource, Name, PsaMapping, Request
 from connector.psa.requesttracker.rest import TicketRow, any_of, fold, quoted
 
 SUBJECT_LINE = "Subject"
 """Written as a field, it means the ticket's own subject line, unless a custom field has that name."""
 
 
-class RtMapping(RequestTrackerMapping):
-    """The mapping with what only Request Tracker has.
+class RequestTrackerRequest(Request):
+    queue: Name
+
+    @property
+    def selector(self) -> tuple[str, ...]:
+        return (self.queue,)
+
+
+class RequestTrackerMapping(PsaMapping):
+    """`kind: requesttracker`. The approval itself stands in RT's approval queue, so no status needs to be named.
 
     Attributes:
         client: The field that names the customer. Without it the queue's name does (one queue per customer).
@@ -24,11 +33,13 @@ class RtMapping(RequestTrackerMapping):
             it to the mapped owner, or back to nobody.
     """
 
+    requests: Annotated[tuple[RequestTrackerRequest, ...], Field(min_length=1)]
+    approval: ApprovalRules = ApprovalRules()
     client: FieldSource | None = None
     claim: bool = False
 
     @model_validator(mode="after")
-    def _no_team(self) -> RtMapping:
+    def _no_team(self) -> RequestTrackerMapping:
         # A team is a queue in RT. In another queue the ticket is no request of ours any more: nothing would be read
         # there, not the retry status either, and its case would end.
         if self.hand_off.team is not None:
@@ -39,7 +50,7 @@ class RtMapping(RequestTrackerMapping):
         return self
 
 
-def request_of(mapping: RtMapping, row: TicketRow) -> RequestTrackerRequest | None:
+def request_of(mapping: RequestTrackerMapping, row: TicketRow) -> RequestTrackerRequest | None:
     """The mapped request that a ticket is; `None` when it is none of ours.
 
     A queue holds all kinds of tickets, so one whose field says none of the mapped values is not ours. One whose field
@@ -76,12 +87,12 @@ def text(row: TicketRow, source: FieldSource | None) -> str:
     return "\n".join(texts(row, source.field)) if source else ""
 
 
-def client_of(mapping: RtMapping, row: TicketRow) -> str:
+def client_of(mapping: RequestTrackerMapping, row: TicketRow) -> str:
     """The customer's key: the value of the client field, or the queue's name. Empty when the field is empty."""
     return text(row, mapping.client).strip() if mapping.client else row.queue
 
 
-def fields_of(mapping: RtMapping, request: RequestTrackerRequest) -> Iterator[tuple[str, str]]:
+def fields_of(mapping: RequestTrackerMapping, request: RequestTrackerRequest) -> Iterator[tuple[str, str]]:
     """Every field that a request is made of: its place in the mapping and its name."""
     if request.action.field:
         yield "action.field", request.action.field
@@ -92,7 +103,7 @@ def fields_of(mapping: RtMapping, request: RequestTrackerRequest) -> Iterator[tu
         yield "client.field", mapping.client.field
 
 
-def watched(mapping: RtMapping, request: RequestTrackerRequest, row: TicketRow) -> frozenset[str]:
+def watched(mapping: RequestTrackerMapping, request: RequestTrackerRequest, row: TicketRow) -> frozenset[str]:
     """What RT's history calls the fields whose change makes another request: custom field ids, `Subject`.
 
     The reason counts too: the approver read it.
@@ -109,13 +120,13 @@ def is_status(status: str, mapped: str | None) -> bool:
     return mapped is not None and fold(status) == fold(mapped)
 
 
-def our_queues(mapping: RtMapping) -> str:
+def our_queues(mapping: RequestTrackerMapping) -> str:
     """TicketSQL for tickets in the mapped queues."""
     queues = sorted({request.queue for request in mapping.requests})
     return f"(Type = 'ticket' AND {any_of('Queue', queues)})"
 
 
-def our_requests(mapping: RtMapping) -> str:
+def our_requests(mapping: RequestTrackerMapping) -> str:
     """TicketSQL for tickets of the mapped requests, to keep the full listing short; rows are checked again."""
     parts = []
     for request in mapping.requests:

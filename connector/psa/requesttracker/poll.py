@@ -18,7 +18,7 @@ from typing import Any
 
 from connector.core.ports import ChangedTicket, Changes
 from connector.psa.requesttracker.approval import ENDED
-from connector.psa.requesttracker.mapping import RtMapping, our_queues, our_requests, request_of
+from connector.psa.requesttracker.mapping import RequestTrackerMapping, our_queues, our_requests, request_of
 from connector.psa.requesttracker.rest import APPROVALS, Rest, fold, read_ticket, understood
 
 OVERLAP = timedelta(minutes=5)
@@ -57,7 +57,7 @@ class Cursor:
         return cls(at, told, watched) if at.tzinfo else None
 
 
-def changes_since(rest: Rest, mapping: RtMapping, cursor: Cursor | None, now: datetime) -> Changes:
+def changes_since(rest: Rest, mapping: RequestTrackerMapping, cursor: Cursor | None, now: datetime) -> Changes:
     """Tickets that changed since `cursor`; without one, or with one from the future, every open request.
 
     Raises:
@@ -96,7 +96,9 @@ def changes_since(rest: Rest, mapping: RtMapping, cursor: Cursor | None, now: da
     return Changes(tuple(ChangedTicket(id=one, number=one) for one in changed), after.write())
 
 
-def raised_since(rest: Rest, mapping: RtMapping, since: datetime, now: datetime) -> tuple[ChangedTicket, ...]:
+def raised_since(
+    rest: Rest, mapping: RequestTrackerMapping, since: datetime, now: datetime
+) -> tuple[ChangedTicket, ...]:
     """The requests that were created since then, whatever became of them, oldest first.
 
     Raises:

@@ -16,7 +16,7 @@ from connector.core.ports import Note, StatusTarget
 from connector.errors import PermanentError, TemporaryError, TicketGone
 from connector.http import Answer
 from connector.psa.requesttracker.approval import ENDED
-from connector.psa.requesttracker.mapping import RtMapping, is_status
+from connector.psa.requesttracker.mapping import RequestTrackerMapping, is_status
 from connector.psa.requesttracker.rest import (
     NOBODY,
     SYSTEM,
@@ -63,7 +63,7 @@ class Seen:
 class Writer:
     """Writes into the tickets of one RT, as the user to whom the token belongs."""
 
-    def __init__(self, name: str, rest: Rest, mapping: RtMapping) -> None:
+    def __init__(self, name: str, rest: Rest, mapping: RequestTrackerMapping) -> None:
         self._name = name
         self._rest = rest
         self._mapping = mapping
@@ -170,7 +170,7 @@ class Writer:
     # ---------------------------------------------------------------- status and owner
 
     def move(self, key: str, target: StatusTarget) -> bool:
-        """Bring a ticket into the mapped status, and to its owner; see `RtMapping.claim`. A repeat changes nothing.
+        """Bring a ticket into the mapped status, and to its owner (mapping: `claim`). A repeat changes nothing.
 
         Returns:
             `False`: the mapping names nothing to do for `target`, or the ticket is not ours to move: it has ended
