@@ -116,7 +116,8 @@ def contact_row(id_: int, *addresses: str) -> dict[str, Any]:
 def test_a_contact_whose_default_address_is_the_approvers_too_is_nobody(server: Server, borrowed: str) -> None:
     hanna, anna = contact_row(802, "hanna@contoso.com", borrowed), contact_row(803, "anna@contoso.com")
     server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": "hanna@contoso.com"}])
-    server.get("company/contacts", json=[hanna, anna])
+    for _ in range(2):  # each answer is given once
+        server.get("company/contacts", json=[hanna, anna])
     server.get("system/members", json=[])
     server.with_ticket()
     reading = server.psa().read("4242").approval
@@ -126,7 +127,8 @@ def test_a_contact_whose_default_address_is_the_approvers_too_is_nobody(server: 
 def test_an_approver_who_signs_with_a_second_address_of_their_own_still_decides(server: Server) -> None:
     rows = [contact_row(803, "anna.private@contoso.com", "anna@contoso.com"), contact_row(804, "carl@contoso.com")]
     server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": "anna.private@contoso.com"}])
-    server.get("company/contacts", json=rows)
+    for _ in range(2):
+        server.get("company/contacts", json=rows)
     server.get("system/members", json=[])
     server.with_ticket()
     (decision,) = server.psa().read("4242").approval.decisions
