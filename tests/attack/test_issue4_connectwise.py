@@ -135,6 +135,18 @@ def test_an_approver_who_signs_with_a_second_address_of_their_own_still_decides(
     assert decision.approver.email == "anna@contoso.com"
 
 
+def test_whoever_entered_the_ticket_with_a_second_address_may_not_approve_it_with_that(server: Server) -> None:
+    signed = "anna.private@contoso.com"
+    server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": signed}])
+    for _ in range(2):
+        server.get("company/contacts", json=[contact_row(803, signed, "anna@contoso.com")])
+    server.get("system/members", json=[])
+    server.with_ticket(_info={**ticket()["_info"], "enteredBy": signed.upper()})
+    found = server.psa().read("4242")
+    (decision,) = found.approval.decisions
+    assert any(decision.approver.may_be(one) for one in found.also_not_approvers)
+
+
 def test_an_address_with_a_blank_in_the_trail_is_nobodys(server: Server) -> None:
     server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": " anna@contoso.com"}])
     server.get("company/contacts", json=[contact_row(803, "anna@contoso.com")])

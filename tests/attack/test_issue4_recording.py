@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,31 @@ def test_a_key_whose_values_are_plain_carries_no_name_number_or_host(allowed: Al
     left = str(kept(allowed, {key: said})[key])
     assert said not in left
     assert not any(word in left for word in ("Anna", "Berg", "contoso", "Contoso", "0101", "horse", "YW5", "eyJ", "DC"))
+
+
+CANARIES = (
+    "Annabel Quill",
+    "annabel.quill@quillworks.co.uk",
+    "+44 20 7946 0958",
+    "Call Annabel Quill (020 7946 0958) about QUILL-DC-01",
+    "quill-dc-01.quillworks.local",
+    "Anna\u200bbel",
+    "\uff21\uff4e\uff4e\uff41\uff42\uff45\uff4c",
+    "QW5uYWJlbCBRdWlsbA==",
+    "a1b2c3d4-e5f6-4711-8899-aabbccddeeff",
+    '{"name": "Annabel Quill"}',
+    "<p>Annabel Quill</p>",
+)
+
+
+@pytest.mark.parametrize("allowed", [CONNECTWISE, HALOPSA])
+@pytest.mark.parametrize("canary", CANARIES)
+def test_no_text_of_a_person_survives_under_any_key_and_in_any_shape(allowed: AllowList, canary: str) -> None:
+    words = [word for word in re.findall(r"\w{4,}", canary) if word.casefold() not in ("call", "about", "name")]
+    for key in sorted(allowed.keys):
+        for shape in (canary, [canary], {key: canary}, [{key: [canary]}], {canary: {key: canary}}, {key: {canary: 1}}):
+            left = Scrubber(allowed).body(json.dumps({key: shape, "auditType": canary, "text": canary})).decode()
+            assert not any(word in left or json.dumps(word)[1:-1] in left for word in words), key
 
 
 @pytest.mark.parametrize(
