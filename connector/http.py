@@ -149,8 +149,9 @@ class Http:
             repeatable: Whether a second sending after an unclear failure is harmless; default: GET and HEAD only.
                 A 429 or 503 with `Retry-After` was not carried out, so those are repeated for every method when
                 the wait is short and few others wait.
-            background: Nobody waits for it: a poll, a sweep, a check. Only matters where there is a budget, of which
-                the background leaves enough for what people wait for.
+            background: Nobody waits for it: a poll, a sweep. Only matters where there is a budget, of which the
+                background leaves enough for what people wait for, and a little is kept for the background: so what is
+                done in one go at the start (a check) is not of it, or no poll would follow for a whole window.
 
         Raises:
             TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown. Or nothing was

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connector.core import link_story, pair, plan, refusals, steps
-from connector.core.case import Approval, Case, fold, mailbox
+from connector.core.case import Action, Approval, Case, fold, mailbox
 from connector.core.ports import Account, CaseStore, Directory, Psa, Ticket
 from connector.core.subject import read_subject
 from connector.errors import (
@@ -145,6 +145,7 @@ class Lookout:
                 at=reset.at,
                 approvers=reset.approvers,
                 case_id=reset.case_id,
+                asked_for_both=other is not None and other.action is Action.BOTH,
             )
             for reset in resets
             for other in [self._store.get(reset.case_id)]

@@ -433,7 +433,10 @@ class Reconciler:
                 if approval.approved
             ),
         )
-        stop = brake.check(wanted, self._store.resets_since(now - self._limits.longest), self._limits, now=now)
+        # By the defaults a day of one account and an hour of everybody: a day of everybody can be thousands of rows.
+        own = self._store.resets_since(now - self._limits.per_subject.window, subject=wanted.subject)
+        everybody = self._store.resets_since(now - self._limits.longest)
+        stop = brake.check(wanted, [*own, *everybody], self._limits, now=now)
         if stop is None:
             return replace(yes, reset=wanted)
         log.error("brake", case=case.id, ticket=case.number, reason=stop.reason, everything=stop.everything)

@@ -7,6 +7,7 @@ import pytest
 from connector.core.case import Action, Outcome, Person, State
 from connector.core.pair import PairRule
 from connector.core.ports import MailKind
+from connector.errors import TemporaryError
 from tests.fakes.directory import FakeAccount
 from tests.fakes.psa import APPROVER, FakeTicket
 from tests.fakes.world import World
@@ -84,6 +85,29 @@ def test_after_a_day_one_approver_is_enough_again(world: World) -> None:
 
 def test_a_request_for_both_is_known_to_its_approver(world: World) -> None:
     assert world.state_of(carried_out(world, Action.BOTH)) is State.LINK_OUT
+
+
+@pytest.mark.parametrize("again", [Action.PASSWORD, Action.MFA])
+def test_after_a_request_for_both_its_approver_may_approve_a_half_again(world: World, again: Action) -> None:
+    """The link of the first expired unopened, and its mail said to raise a new request."""
+    first = carried_out(world, Action.BOTH)
+    world.run_for(minutes=70)
+    assert world.case_of(first).outcome is Outcome.EXPIRED
+    second = carried_out(world, again)
+    assert world.case_of(second).state in (State.LINK_OUT, State.CLOSED)
+
+
+def test_a_ticket_turned_into_one_for_both_excuses_no_half_that_was_written_before(world: World) -> None:
+    world.directory.raise_after("remove_methods", *[TemporaryError("cut")] * 2)
+    first = carried_out(world, Action.MFA)
+    world.psa.change_action(first.id, Action.BOTH)
+    world.run_for(minutes=5)
+    writes = list(world.writes)
+    assert "method" in {write.what for write in writes}
+    assert "password" not in {write.what for write in writes}
+    ticket = carried_out(world, Action.PASSWORD)
+    assert world.state_of(ticket) is State.WAITING
+    assert world.writes == writes
 
 
 def test_a_second_half_that_was_approved_first_is_held_when_the_other_was_done_meanwhile(world: World) -> None:

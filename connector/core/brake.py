@@ -38,11 +38,8 @@ class Limits:
 
     @property
     def longest(self) -> timedelta:
-        """How far back the log of resets must be read."""
-        return max(
-            limit.window
-            for limit in (self.per_subject, self.per_requester, self.per_approver, self.per_tenant, self.overall)
-        )
+        """How far back everybody's resets must be read; those of one account as far as `per_subject.window`."""
+        return max(limit.window for limit in (self.per_requester, self.per_approver, self.per_tenant, self.overall))
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,11 @@ def check(wanted: Reset, done: Sequence[Reset], limits: Limits, *, now: datetime
     """Whether one more reset would be too many; `None` lets it pass.
 
     Args:
-        done: Earlier resets, at least of `limits.longest`. An entry of the very case, action and account is not
-            counted, so that a step that is started again does not stop itself.
+        done: Earlier resets: at least everybody's of `limits.longest` and this account's of the window of
+            `limits.per_subject`; one that comes twice counts once. An entry of the very case, action and account is
+            not counted, so that a step that is started again does not stop itself.
     """
-    earlier = [reset for reset in done if reset.key != wanted.key]
+    earlier = {reset for reset in done if reset.key != wanted.key}
 
     def count(limit: Limit, same: Callable[[Reset], bool]) -> int:
         since = now - limit.window

@@ -35,6 +35,8 @@ class Earlier:
         case_id: Of the case that wrote.
         action: The half that was written: `password` or `mfa`.
         approvers: Mailboxes (`case.mailbox`) of those who approved it.
+        asked_for_both: Its ticket asks for both halves, so whoever approved it knew that the whole account is handed
+            over.
     """
 
     ticket: str
@@ -42,13 +44,20 @@ class Earlier:
     at: datetime
     approvers: frozenset[str]
     case_id: str = ""
+    asked_for_both: bool = False
 
 
 def partners(action: Action, earlier: Sequence[Earlier], *, now: datetime) -> tuple[Earlier, ...]:
-    """The earlier writes that make a take-over together with this action."""
+    """The earlier writes that make a take-over together with this action.
+
+    A ticket that asked for both and got both counts for nothing here: whoever approved it was asked for the whole
+    account, and a link that expired unopened sends people to raise a new request for the password.
+    """
     if action is Action.BOTH:
         return ()  # its approver was asked for both
-    return tuple(one for one in earlier if one.action is not action and one.at > now - WINDOW)
+    recent = [one for one in earlier if one.at > now - WINDOW]
+    same_half = {one.case_id for one in recent if one.asked_for_both and one.action is action}
+    return tuple(one for one in recent if one.action is not action and one.case_id not in same_half)
 
 
 def is_overtaken(case_id: str, action: Action, at: datetime, known: Collection[Earlier], *, now: datetime) -> bool:

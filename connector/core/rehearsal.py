@@ -188,7 +188,14 @@ def _watched(ticket: Ticket, seen: Seen, result: Rehearsed) -> Case:
 
 def _earlier(result: Rehearsed, done: Sequence[Rehearsed]) -> tuple[Earlier, ...]:
     return tuple(
-        Earlier(ticket=reset.case_id, action=reset.action, at=reset.at, approvers=reset.approvers)
+        Earlier(
+            ticket=reset.case_id,
+            action=reset.action,
+            at=reset.at,
+            approvers=reset.approvers,
+            case_id=reset.case_id,
+            asked_for_both=one.action is Action.BOTH,
+        )
         for one in done
         if one.account_id == result.account_id
         for reset in resets_of(one)

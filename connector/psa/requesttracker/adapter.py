@@ -116,8 +116,12 @@ class RequestTracker:
         return self._mapping.rules
 
     def check(self) -> Iterator[Finding]:
-        """See `Psa.check`. Statuses and rights can only partly be tried from outside; what could not be says so."""
-        yield from findings(self._name, self._rest.in_background(), self._mapping)
+        """See `Psa.check`. Statuses and rights can only partly be tried from outside; what could not be says so.
+
+        Not in the background: a daemon checks when it starts, and these calls would use up what a budget keeps for
+        polls.
+        """
+        yield from findings(self._name, self._rest, self._mapping)
 
     def changed(self, cursor: str | None) -> Changes:
         """See `Psa.changed`. One call, and one more for each further hundred changed tickets."""
