@@ -103,6 +103,27 @@ def test_a_customer_with_a_members_name_is_not_that_member(server: Server, sourc
     assert (reading.stance, reading.decisions) == (Stance.PENDING, ())
 
 
+def test_a_member_without_an_address_who_may_be_the_accounts_owner_is_nobody(desk: CwDesk) -> None:
+    desk.desk.members[153].email = None
+    ticket_id = desk.add_ticket()
+    desk.approve(ticket_id, by="AnnaA")
+    reading = desk.psa.read(ticket_id).approval
+    assert (reading.stance, reading.decisions) == (Stance.PENDING, ())
+    assert "their own account" in reading.reason
+
+
+def test_a_contact_with_two_addresses_and_no_default_is_nobody(server: Server) -> None:
+    row = contact_row(803, "anna@contoso.com", "anna.private@contoso.com")
+    row["communicationItems"] = [{**one, "defaultFlag": False} for one in row["communicationItems"]]
+    server.get("system/audittrail", json=[{**APPROVED_BY_ANNA, "enteredBy": "anna@contoso.com"}])
+    server.get("company/contacts", json=[row])
+    server.get("system/members", json=[])
+    server.with_ticket()
+    reading = server.psa().read("4242").approval
+    assert (reading.stance, reading.decisions) == (Stance.PENDING, ())
+    assert "their own account" in reading.reason
+
+
 def contact_row(id_: int, *addresses: str) -> dict[str, Any]:
     """A contact of the ticket's company; the last address is the default."""
     items = [

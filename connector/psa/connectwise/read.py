@@ -48,6 +48,7 @@ MOST_TRAIL_PAGES = 10
 TRAIL_MAY_BE_LATE = timedelta(minutes=1)
 """How long after a ticket's last change the trail is given to show it. Whether it ever lags is UNVERIFIED."""
 LOOK_AGAIN = timedelta(seconds=10)
+NO_ADDRESS = "no mail address, so nobody can tell whether it is their own account"
 SAME_MOMENT = timedelta(seconds=2)
 """What one act writes into a ticket and into its trail bears dates that are no further apart."""
 
@@ -162,6 +163,8 @@ class _Look:
             if member.program or not member.active:
                 kind = "a program with keys" if member.program else "a member who is not active any more"
                 return f"{_quoted(name)}, who set it, is {kind}"
+            if not member.person.email:
+                return f"{_quoted(name)}, who set it, has {NO_ADDRESS}"
             if self._reader.people.shares_address(member):
                 return f"{_quoted(name)}, who set it, has the same mail address as another member"
             if self._reader.mapping.approval.approvers.who == "psa" and member.id not in self._names.members:
@@ -178,7 +181,7 @@ class _Look:
             return f"{_quoted(name)}, who set it, is no member and no address of a contact of this company"
         if self._reader.mapping.approval.approvers.who == "psa" and not found.types & self._names.contact_types:
             return f"{_quoted(name)}, who set it, has none of approval.contact_types"
-        return found.person
+        return found.person if found.person.email else f"{_quoted(name)}, who set it, has no default or {NO_ADDRESS}"
 
     # -- approval
 

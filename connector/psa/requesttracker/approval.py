@@ -186,6 +186,11 @@ def _objections(
         yield f"{name} was given by a requestor of this ticket"
     elif who.is_same(request.creator):
         yield f"{name} was given by the person who created this ticket"
+    if not who.email:
+        yield (
+            f"{name} was given by {who.name}, who has no proper address in RT, so nobody can tell whether it is their "
+            "own account"
+        )
     if not anyone and asked is None:
         yield f"nobody can tell whether {who.name} was asked for {name}: its group cannot be read (right SeeGroup)"
     elif not anyone and asked is not None and not any(who.is_same(person) for person in asked):
