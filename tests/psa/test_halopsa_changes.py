@@ -17,7 +17,7 @@ from requests import PreparedRequest
 from connector.core.ports import Changes
 from connector.errors import TemporaryError
 from connector.psa.halopsa.adapter import HaloPsa
-from connector.psa.halopsa.changes import MOST_REMEMBERED, OVERLAP, Cursor
+from connector.psa.watermark import MOST_REMEMBERED, OVERLAP, Cursor
 from tests.psa.halopsa_make import MovableClock, make_psa
 
 HALO = "https://msp.example.com"

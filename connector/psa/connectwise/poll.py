@@ -1,12 +1,9 @@
 """Which tickets changed: one walk over ConnectWise's list, and the cursor that makes the next walk short.
 
-The clock is ConnectWise's alone: the cursor remembers the newest `lastUpdated` of any row, the next walk asks from a
-little before it (`OVERLAP`; the dates have whole seconds, and rows may show up late), and rows that were told before
-and look the same are left out. While nothing changes the overlap shrinks by the time that ConnectWise's `Date` says
-has gone by. Pages are forward-only, by id, so a ticket that changes during the walk skips no other. Conditions hold
-ids and dates only, and whatever comes back is tested against each of them again. Sources: developer guide,
-"Conditions" and "Pagination"; every record can be asked for by `lastUpdated` (amp-labs/connectors,
-django-connectwise); read 2026-11-22.
+The clock is ConnectWise's alone (see `watermark`); its dates have whole seconds. Pages are forward-only, by id, so a
+ticket that changes during the walk skips no other. Conditions hold ids and dates only, and whatever comes back is
+tested against each of them again. Sources: developer guide, "Conditions" and "Pagination"; every record can be asked
+for by `lastUpdated` (amp-labs/connectors, django-connectwise); read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from connector.core.ports import ChangedTicket, Changes
@@ -23,56 +19,13 @@ from connector.psa.connectwise.api import ConnectWiseApi
 from connector.psa.connectwise.names import Names
 from connector.psa.connectwise.ticket import SERVICE_TICKET
 from connector.psa.connectwise.values import Record, flag, identifier, inner, moment, records, reference, text, updated
+from connector.psa.watermark import Cursor, remember
 
-OVERLAP = timedelta(minutes=5)
-"""How late a change may show up in the list."""
-
-LEAST_OVERLAP = timedelta(seconds=1)
-MOST_REMEMBERED = 2000
 FUTURE = timedelta(days=1)
 """How far ahead of now a row may be and still count at all."""
 
 LONGEST_CONDITION = 1200
 """Addresses should stay below 2,000 characters (developer guide, read 2026-11-22), and brackets and blanks triple."""
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where the last poll ended.
-
-    Attributes:
-        newest: The newest `lastUpdated` seen; `None` while no row had one. Then every open ticket is asked for.
-        told: The rows of the last walk: ticket id to a digest of what the row said.
-        newest_at, walked_at: ConnectWise's `Date` when `newest` was first seen, and at the last walk; `None` where it
-            sends none.
-    """
-
-    newest: datetime | None = None
-    told: Mapping[int, str] = field(default_factory=dict)
-    newest_at: datetime | None = None
-    walked_at: datetime | None = None
-
-    def written(self) -> str:
-        moments = {"newest": self.newest, "newest_at": self.newest_at, "walked_at": self.walked_at}
-        dates = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
-        return json.dumps({**dates, "told": {str(key): value for key, value in self.told.items()}})
-
-    @classmethod
-    def read(cls, written: str | None) -> Cursor:
-        """Anything that is not a cursor of ours counts as none: that costs a longer walk and loses nothing."""
-        try:
-            data = json.loads(written or "{}")
-            told = {int(key): str(value) for key, value in data.get("told", {}).items()}
-            return cls(_date(data, "newest"), told, _date(data, "newest_at"), _date(data, "walked_at"))
-        except (ValueError, TypeError, AttributeError):
-            return cls()
-
-    @property
-    def overlap(self) -> timedelta:
-        """How far before `newest` the next walk must begin: what appears now is at most `OVERLAP` older than the last
-        walk, so each quiet minute since `newest` appeared takes a minute off."""
-        quiet = self.walked_at - self.newest_at if self.walked_at and self.newest_at else timedelta(0)
-        return min(OVERLAP, max(LEAST_OVERLAP, OVERLAP - quiet))
 
 
 def changed(api: ConnectWiseApi, names: Names, written: str | None, now: datetime) -> Changes:
@@ -95,7 +48,7 @@ def changed(api: ConnectWiseApi, names: Names, written: str | None, now: datetim
     newest = _newest(rows, sent_at or now.astimezone(UTC), cursor.newest)
     after = Cursor(
         newest=newest,
-        told=_remember(rows, digests),
+        told=remember(digests, {key: updated(row) for key, row in rows.items()}),
         newest_at=sent_at if newest != cursor.newest else cursor.newest_at,
         walked_at=sent_at,
     )
@@ -152,18 +105,6 @@ def _newest(rows: Mapping[int, Record], now: datetime, before: datetime | None) 
     dates = [at for row in rows.values() if (at := updated(row)) is not None]
     moments = [min(at, now) for at in dates if at <= now + FUTURE]
     return max([*moments, *([before] if before else [])], default=None)
-
-
-def _date(data: Mapping[str, str], name: str) -> datetime | None:
-    written = data.get(name)
-    return datetime.fromisoformat(written).astimezone(UTC) if written else None
-
-
-def _remember(rows: Mapping[int, Record], digests: Mapping[int, str]) -> dict[int, str]:
-    """What this walk told or had told before; the newest where there are too many. The next walk may leave it out."""
-    oldest = datetime.min.replace(tzinfo=UTC)
-    newest_first = sorted(rows, key=lambda key: updated(rows[key]) or oldest, reverse=True)
-    return {key: digests[key] for key in newest_first[:MOST_REMEMBERED]}
 
 
 def _digest(row: Record) -> str:

@@ -91,9 +91,9 @@ def moment(record: Record, key: str) -> datetime | None:
         return None
     try:
         read = datetime.fromisoformat(value.strip())
-    except ValueError:
+        return read.astimezone(UTC) if read.tzinfo else None
+    except (ValueError, OverflowError):  # the last day of the year 9999, west of us
         return None
-    return read.astimezone(UTC) if read.tzinfo else None
 
 
 def updated(record: Record) -> datetime | None:

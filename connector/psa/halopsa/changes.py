@@ -1,32 +1,24 @@
 """Which tickets changed: one walk over HaloPSA's list, and the cursor that makes the next walk short.
 
-The clock is HaloPSA's alone: the cursor remembers the newest `last_update` of any row seen so far, the next walk asks
-from a little before it (`OVERLAP`), and rows that were told before and look the same are left out. So our clock may
-be wrong, several tickets may share an instant, and it does not matter whether `lastupdatefromdate` includes its
-moment (UNVERIFIED). While nothing changes, the overlap shrinks by the time that HaloPSA's `Date` says has gone by:
-otherwise a burst of changes would be read again at every poll until something newer happens. Facts about the list:
+The clock is HaloPSA's alone (see `watermark`): ours may be wrong, several tickets may share an instant, and it does not
+matter whether `lastupdatefromdate` includes its moment (UNVERIFIED). Facts about the list:
 public Halo swagger, panoramicdata/HaloPsa.Api; read 2026-11-22.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from connector.core.ports import ChangedTicket, Changes
 from connector.errors import TemporaryError
 from connector.psa.halopsa.api import HaloApi, Reply
 from connector.psa.halopsa.values import Record, as_record, flag, identifier, moment, number, records, text
+from connector.psa.watermark import Cursor, remember
 
 PAGE_SIZE = 100  # HaloPSA's own limit, whatever is asked for
-OVERLAP = timedelta(minutes=5)
-"""How late a change may show up in the list."""
-
-LEAST_OVERLAP = timedelta(seconds=1)
-MOST_REMEMBERED = 2000
 WALKS = 3
 FUTURE = timedelta(hours=14)
 """How far ahead of HaloPSA's `Date` a row may be and still move the cursor: the widest offset of a local time. One
@@ -36,48 +28,6 @@ imported ticket that was "updated" next year would otherwise hide every change u
 MARGIN_OF_RAISED = timedelta(days=1)
 LAST_DAY = datetime(2099, 12, 31, tzinfo=UTC)
 """An end for a search by dates that has none: whether HaloPSA takes one bound alone is not documented."""
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where the last poll ended.
-
-    Attributes:
-        newest: The newest `last_update` seen; `None` while no row had one. Then every open ticket is asked for.
-        told: The rows of the last walk: ticket id to a digest of what the row said.
-        newest_at, walked_at: HaloPSA's `Date` when `newest` was first seen, and at the last complete walk; `None`
-            where it sends none. They are only compared with each other: rows may be dated in another zone.
-    """
-
-    newest: datetime | None = None
-    told: Mapping[int, str] = field(default_factory=dict)
-    newest_at: datetime | None = None
-    walked_at: datetime | None = None
-
-    def written(self) -> str:
-        moments = {"newest": self.newest, "newest_at": self.newest_at, "walked_at": self.walked_at}
-        dates = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
-        return json.dumps({**dates, "told": {str(key): value for key, value in self.told.items()}})
-
-    @classmethod
-    def read(cls, written: str | None) -> Cursor:
-        """Anything that is not a cursor of ours counts as none: that costs a longer walk and loses nothing."""
-        try:
-            data = json.loads(written or "{}")
-            told = {int(key): str(value) for key, value in data.get("told", {}).items()}
-            return cls(_date(data, "newest"), told, _date(data, "newest_at"), _date(data, "walked_at"))
-        except (ValueError, TypeError, AttributeError):
-            return cls()
-
-    @property
-    def overlap(self) -> timedelta:
-        """How far before `newest` the next walk must begin.
-
-        What shows up now and did not at the last walk is at most `OVERLAP` older than that walk, so each quiet
-        minute since `newest` appeared takes a minute off.
-        """
-        quiet = self.walked_at - self.newest_at if self.walked_at and self.newest_at else timedelta(0)
-        return min(OVERLAP, max(LEAST_OVERLAP, OVERLAP - quiet))
 
 
 @dataclass(frozen=True)
@@ -113,7 +63,8 @@ def changed(api: HaloApi, type_ids: Collection[int], written: str | None) -> Cha
     digests = {key: _digest(row) for key, row in rows.items()}
     news = tuple(ChangedTicket(str(key), str(key)) for key in sorted(rows) if cursor.told.get(key) != digests[key])
     after = _after(cursor, rows, walk) if walk.complete else cursor
-    return Changes(news, replace(after, told=_remember(rows, digests)).written())
+    dates = {key: _updated(row) for key, row in rows.items()}
+    return Changes(news, replace(after, told=remember(digests, dates)).written())
 
 
 def raised_since(api: HaloApi, type_ids: Collection[int], since: datetime) -> tuple[ChangedTicket, ...]:
@@ -209,18 +160,6 @@ def _newest(rows: Collection[Record], sent_at: datetime | None, before: datetime
     limit = sent_at + FUTURE if sent_at else None
     moments = [at for row in rows if (at := _updated(row)) is not None and (limit is None or at <= limit)]
     return max([*moments, *([before] if before else [])], default=None)
-
-
-def _date(data: Mapping[str, str], name: str) -> datetime | None:
-    written = data.get(name)
-    return datetime.fromisoformat(written).astimezone(UTC) if written else None
-
-
-def _remember(rows: Mapping[int, Record], digests: Mapping[int, str]) -> dict[int, str]:
-    """What this walk told or had told before; the newest where there are too many. The next walk may leave it out."""
-    oldest = datetime.min.replace(tzinfo=UTC)
-    newest_first = sorted(rows, key=lambda key: _updated(rows[key]) or oldest, reverse=True)
-    return {key: digests[key] for key in newest_first[:MOST_REMEMBERED]}
 
 
 def _digest(row: Record) -> str:
