@@ -661,10 +661,12 @@ def test_the_published_member_company_information_and_dates_are_read(server: Ser
         ("2026-11-22T10:00:00+01:00", datetime(2026, 11, 22, 9, tzinfo=UTC)),
         ("2026-11-22T09:00:00", None),
         ("Resolve by Tue 10/04 11:00 PM UTC-05", None),
+        ("9999-12-31T23:59:59-05:00", None),
+        ("0001-01-01T00:00:00+05:00", None),
         (None, None),
     ],
 )
-def test_a_date_without_a_zone_is_none(written: object, read: datetime | None) -> None:
+def test_a_date_without_a_zone_or_beyond_the_calendar_is_none(written: object, read: datetime | None) -> None:
     assert moment({"at": written}, "at") == read
 
 
