@@ -14,7 +14,17 @@ from connector.core.case import Person
 from connector.errors import AuthenticationError, PermanentError
 from connector.psa.halopsa.api import HaloApi
 from connector.psa.halopsa.mapping import HaloSubject
-from connector.psa.halopsa.values import Record, as_record, field_id, field_texts, flag, identifier, number, text
+from connector.psa.halopsa.values import (
+    Record,
+    address,
+    as_record,
+    field_id,
+    field_texts,
+    flag,
+    identifier,
+    number,
+    text,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +70,7 @@ def read_user(record: Record) -> User | None:
     id_ = identifier(record, "id")
     if id_ is None:
         return None
-    email, login = text(record, "emailaddress").strip(), text(record, "login").strip()
+    email, login = address(record, "emailaddress"), address(record, "login")
     return User(
         id=id_,
         name=text(record, "name").strip(),

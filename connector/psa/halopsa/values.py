@@ -89,6 +89,16 @@ def moment(record: Record, *keys: str) -> datetime | None:
     return None
 
 
+def address(record: Record, key: str) -> str:
+    """A mail address exactly as it stands; empty where blanks stand around it.
+
+    Request Tracker lets a second user take somebody's address with a blank beside it. Whether HaloPSA does is
+    UNVERIFIED; stripped, such an address would pass for the first one's.
+    """
+    found = text(record, key)
+    return found if found == found.strip() else ""
+
+
 def field_texts(ticket: Record, field: str) -> tuple[str, ...]:
     """Every form in which a field of a ticket gives its value, the one for people first; empty when never set.
 

@@ -15,7 +15,7 @@ from enum import Enum
 from connector.core.case import Person
 from connector.core.evidence import digest_of
 from connector.psa.halopsa.people import Look, User
-from connector.psa.halopsa.values import Record, flag, identifier, moment, number, records, text
+from connector.psa.halopsa.values import Record, address, flag, identifier, moment, number, records, text
 
 LONGEST_NAME = 100
 EVIDENCE = (
@@ -182,7 +182,7 @@ def _approver(row: Record) -> Person:
     if override := identifier(row, "admin_override_id"):
         ids.add(f"halo.agent:{override}")
     name = _name(row, "name") or _name(row, "agent_name")
-    email = text(row, "emailaddress").strip()
+    email = address(row, "emailaddress")
     return Person(name=name or email or "an approver without a name", email=email or None, ids=frozenset(ids))
 
 
