@@ -38,13 +38,12 @@ A_CUSTOMER = re.compile(r"portal|customer|contact|end.?user", re.IGNORECASE)
 """In `auditSource`: whoever sat there was a customer's person, whatever their name. Its real values are UNVERIFIED."""
 
 ELSEWHERE = frozenset(
-    (
-        "activity, agreement, attachment, attachments, board, company, configuration, configurations, contact, "
-        "create, department, description, discussion, document, documents, expense, impact, internal analysis, "
-        "item, location, merge, opportunity, priority, product, project, resolution, schedule, severity, site, "
-        "source, sub type, subtype, summary, task, team, time, time entry, type"
-    ).split(", ")
-)
+    ["activity", "agreement", "attachment", "attachments", "board", "company", "configuration", "configurations",
+     "contact", "create", "department", "description", "discussion", "document", "documents", "expense", "impact",
+     "internal analysis", "item", "location", "merge", "opportunity", "priority", "product", "project", "resolution",
+     "schedule", "severity", "site", "source", "sub type", "subtype", "summary", "task", "team", "time", "time entry",
+     "type"]
+)  # fmt: skip
 """In `auditSubType`, folded: about something else. Such a row may hold a text of anybody's, so when it reads like a
 change all the same, it is a doubt and no change."""
 
