@@ -6,8 +6,6 @@ import ast
 import copy
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +13,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytest
+import typer
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -29,13 +28,22 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 from cryptography.x509.oid import NameOID
 from pydantic import BaseModel
 
-from connector.config import load_connector, load_link_server
+from connector.cli.commands import app
+from connector.config import Place, load_connector, load_link_server
 from connector.config.graph import CREDENTIALS, METHOD_NAMES, GraphSection, RegistrationSection
 from connector.config.settings import ConnectorSettings
 from connector.core.machine import picture
+from connector.core.messages import PUBLIC_TOPICS
 from connector.errors import ConfigError
 from connector.graph.aadsts import ADVICE
 from connector.graph.mailer import GraphMailSettings
+from connector.psa.connectwise.adapter import ConnectWiseSection
+from connector.psa.connectwise.mapping import ConnectWiseMapping
+from connector.psa.halopsa.adapter import HaloSection
+from connector.psa.halopsa.mapping import HaloMapping
+from connector.psa.mapping import PsaMapping, TimingRules, read_mapping
+from connector.psa.requesttracker.adapter import RequestTrackerSection
+from connector.psa.requesttracker.mapping import RequestTrackerMapping
 from connector.secretlink.options import LinkServiceOptions
 from connector.wiring import build_adapters
 
@@ -46,14 +54,46 @@ EXAMPLE = (ROOT / "deploy" / "connector.yaml").read_text(encoding="utf-8")
 COMMENTED = re.compile(r"^( *)# ( *)(?=[a-z_]+:(?: |$))")
 """A key behind a `#`; prose begins with a capital letter."""
 YEAR = timedelta(days=365)
-PAPERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAPERS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "sandbox/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+MAPPINGS: dict[str, type[PsaMapping]] = {
+    "halopsa": HaloMapping,
+    "connectwise": ConnectWiseMapping,
+    "requesttracker": RequestTrackerMapping,
+}
+MEANINGLESS = {
+    # Deciders' votes stand in RT's approvals, and a team would be another queue.
+    "requesttracker": {"hand_off.team", "approval.approved_statuses", "approval.rejected_statuses"},
+}
+COMMANDS = typer.main.get_command(app)
 
 
-def help_of(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "connector", *words, "--help"], capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout
+def name_of(paper: Path) -> str:
+    return paper.relative_to(ROOT).as_posix()
+
+
+def leaves(group: Any, *above: str) -> Iterator[tuple[str, ...]]:
+    """Every command that can be run, such as `("audit", "verify")`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, *above, name)
+        else:
+            yield (*above, name)
+
+
+def calls_in(text: str) -> Iterator[list[str]]:
+    """The words after `connector` of each call in a text: in a code block, or between backticks."""
+    blocks = re.findall(r"^ *```[a-z]*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`]+)`", prose)
+    for line in lines:
+        for found in re.finditer(
+            r"(?:^|: |/)connector (?!\()((?:--config \S+ )?[a-z][a-z-]*(?![^\s.,;]).*)", line.strip()
+        ):
+            words = found[1].partition("#")[0].split()
+            yield words[2:] if words[0] == "--config" else words
 
 
 def test_the_readmes_state_picture_is_the_table_that_runs() -> None:
@@ -62,15 +102,27 @@ def test_the_readmes_state_picture_is_the_table_that_runs() -> None:
     assert drawn[1] == picture()
 
 
-def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme() -> None:
-    listed = set(re.findall(r"^  ([a-z-]+) {2,}", help_of().partition("Commands:")[2], re.MULTILINE))
-    assert listed, "the help lists commands"
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    pattern = r"^\s*connector (?:--config \S+ )?([a-z]+(?:-[a-z]+)*)"
-    named = set(re.findall(pattern, "\n".join(re.findall(r"`([^`]+)`", prose)) + "\n" + blocks, re.MULTILINE))
-    assert listed == named & listed, f"not in the README: {listed - named}"
-    assert named <= listed, f"no such command: {named - listed}"
+@pytest.mark.parametrize("paper", PAPERS, ids=name_of)
+def test_every_command_and_option_of_the_papers_exists(paper: Path) -> None:
+    for words in calls_in(paper.read_text(encoding="utf-8")):
+        command: Any = COMMANDS
+        while words and hasattr(command, "commands"):
+            assert words[0].rstrip(".,;") in command.commands, f"no such command: connector {' '.join(words)}"
+            command, *words = command.commands[words[0].rstrip(".,;")], *words[1:]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        named = {word.partition("=")[0].rstrip(".,;") for word in words if word.startswith("--")}
+        assert named <= known, f"{name_of(paper)}: connector {command.name} has no {named - known}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    told = {tuple(words[:depth]) for words in calls_in(README) for depth in (1, 2)}
+    every = set(leaves(COMMANDS))
+    assert {("run",), ("rehearse",), ("psa", "register-callback")} <= every
+    assert every - told == set()
+
+
+def test_the_readme_shows_how_to_try_without_harm() -> None:
+    assert any(words[0] == "run" and "--dry-run" in words for words in calls_in(README))
 
 
 def test_every_make_target_of_the_papers_exists() -> None:
@@ -81,12 +133,32 @@ def test_every_make_target_of_the_papers_exists() -> None:
         assert named <= targets, f"{paper.name} names {named - targets}"
 
 
-@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.name)
+@pytest.mark.parametrize("paper", PAPERS, ids=name_of)
 def test_every_link_of_the_papers_leads_somewhere(paper: Path) -> None:
     text = paper.read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) + re.findall(r'src="([^"]+)"', text)
-    missing = [t for t in targets if "://" not in t and not t.startswith("mailto:") and not (paper.parent / t).exists()]
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text) + [(t, "") for t in re.findall(r'src="([^"]+)"', text)]
+    missing = []
+    for target, anchor in links:
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        there = (paper.parent / target) if target else paper
+        if not there.exists() or (anchor and anchor not in anchors_of(there)):
+            missing.append(f"{target}#{anchor}")
     assert missing == []
+
+
+def anchors_of(paper: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a paper."""
+    headings = re.findall(r"^#+ (.*)$", paper.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name_of)
+def test_every_file_of_the_project_that_a_paper_names_exists(paper: Path) -> None:
+    folders = "bench|connector|deploy|docs|mappings|sandbox|scripts|tests"
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+\.(?:py|md|yaml|sh))`", paper.read_text(encoding="utf-8")))
+    unknown = {"docs/psa/name.md"}
+    assert sorted(one for one in named - unknown if not (ROOT / one).exists()) == []
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +166,7 @@ def cupboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that the examples look for in /run/secrets, made now."""
     folder = tmp_path_factory.mktemp("secrets")
     names = ("halo", "connectwise", "rt", "graph", "federated-token", "links", "mail", "sentry", "pepper")
-    for name in (*names, "graph-passphrase"):
+    for name in (*names, "graph-passphrase", "halo-push", "rt-push"):
         (folder / name).write_text(secrets.token_urlsafe(48))
     passphrase = (folder / "graph-passphrase").read_text().encode()
     sealed = BestAvailableEncryption(passphrase)
@@ -226,6 +298,71 @@ def test_the_example_shows_every_key_that_there_is() -> None:
     assert set(keys_of(ConnectorSettings)) - again <= shown
     mail = set(GraphMailSettings.model_fields) - set(RegistrationSection.model_fields)
     assert {f"mail.{key}" for key in mail} <= shown
+
+
+def test_the_example_shows_every_key_of_each_psa() -> None:
+    sections = {"halo": HaloSection, "cw": ConnectWiseSection, "rt": RequestTrackerSection}
+    example = yaml.safe_load(EXAMPLE)
+    for place, value in ALTERNATIVES:
+        if place[0] == "psa":
+            example = with_key(example, place, value)
+    for name, section in sections.items():
+        shown = set(keys_in(example["psa"][name]))
+        may_be_left_out = {"callback.key_url"}
+        assert set(keys_of(section)) - shown - may_be_left_out == set(), name
+
+
+COMMENTED_RULES = [
+    (kind, place, value)
+    for kind in MAPPINGS
+    for place, value in commented_keys((ROOT / "mappings" / f"{kind}.yaml").read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "value"), COMMENTED_RULES, ids=[f"{kind}-{'.'.join(place)}" for kind, place, _ in COMMENTED_RULES]
+)
+def test_every_key_behind_a_comment_sign_of_a_mapping_is_accepted(
+    kind: str, place: tuple[str, ...], value: Any, tmp_path: Path
+) -> None:
+    mapping = yaml.safe_load((ROOT / "mappings" / f"{kind}.yaml").read_text(encoding="utf-8"))
+    inside = mapping
+    for step in place[:-1]:
+        inside = inside[step][0] if isinstance(inside[step], list) else inside[step]
+    if place == ("approval", "field"):  # stands for the approval in place of statuses
+        del inside["approved_statuses"], inside["rejected_statuses"]
+    inside[place[-1]] = value
+    (tmp_path / "mapping.yaml").write_text(yaml.safe_dump(mapping), encoding="utf-8")
+    read_mapping(MAPPINGS[kind], "mapping.yaml", Place(folder=tmp_path, production=True, environ={}))
+
+
+@pytest.mark.parametrize("kind", MAPPINGS)
+def test_every_mapping_shows_every_key_that_there_is(kind: str) -> None:
+    shown = set(keys_in(yaml.safe_load((ROOT / "mappings" / f"{kind}.yaml").read_text(encoding="utf-8"))))
+    for where, place, value in COMMENTED_RULES:
+        if where == kind:
+            path = ".".join(place)
+            shown |= {path, *(f"{path}.{key}" for key in keys_in(value))}
+    wanted = set(keys_of(MAPPINGS[kind])) - MEANINGLESS.get(kind, set())
+    assert {"dry_run", "notes.public", "timing.business_hours.holidays", "approval.approvers.minimum"} <= wanted
+    assert wanted - shown == set()
+
+
+@pytest.mark.parametrize("kind", MAPPINGS)
+def test_every_mapping_says_which_notes_may_be_public_and_what_is_in_them(kind: str) -> None:
+    text = (ROOT / "mappings" / f"{kind}.yaml").read_text(encoding="utf-8")
+    comment = " ".join(text.partition("Which notes")[2].partition("# notes:")[0].replace("#", "").split())
+    listed = re.search(r"Any of: ([^.]+)\.", comment)
+    assert listed is not None
+    assert set(listed[1].split(", ")) == PUBLIC_TOPICS
+    assert "approvers' names and addresses" in comment
+
+
+@pytest.mark.parametrize("kind", MAPPINGS)
+def test_the_values_that_a_mapping_shows_for_timing_are_the_defaults(kind: str) -> None:
+    [value] = [value for where, place, value in COMMENTED_RULES if (where, place) == (kind, ("timing",))]
+    value = {key: shown for key, shown in value.items() if key != "business_hours"}
+    assert TimingRules.model_validate(value) == TimingRules()
 
 
 def test_every_key_for_microsoft_is_explained_once() -> None:
