@@ -45,7 +45,8 @@ def unpack_npm(folder: Path, package: str, inside: str) -> Path:
         not_here(f"{package} could not be fetched from npm: {done.stderr.strip()[-300:]}")
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
         wanted = [member for member in archive.getmembers() if member.name.startswith(f"package/{inside}")]
-        archive.extractall(folder, members=wanted, filter="data")
+        careful: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from 3.11.4 on
+        archive.extractall(folder, members=wanted, **careful)
     return folder / "package"
 
 
