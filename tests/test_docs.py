@@ -6,6 +6,7 @@ import ast
 import copy
 import re
 import secrets
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +32,7 @@ from pydantic import BaseModel
 from connector.cli.commands import app
 from connector.config import Place, load_connector, load_link_server
 from connector.config.graph import CREDENTIALS, METHOD_NAMES, GraphSection, RegistrationSection
-from connector.config.settings import ConnectorSettings
+from connector.config.settings import ConnectorSettings, LinkServerSettings, TenantSection
 from connector.core.machine import picture
 from connector.core.messages import PUBLIC_TOPICS
 from connector.errors import ConfigError
@@ -310,6 +311,31 @@ def test_the_example_shows_every_key_of_each_psa() -> None:
         shown = set(keys_in(example["psa"][name]))
         may_be_left_out = {"callback.key_url"}
         assert set(keys_of(section)) - shown - may_be_left_out == set(), name
+
+
+def fragments_in(paper: Path) -> Iterator[dict[str, Any]]:
+    """The pieces of configuration that a paper shows, at whatever indentation."""
+    for block in re.findall(r"```yaml\n(.*?)```", paper.read_text(encoding="utf-8"), re.DOTALL):
+        piece = yaml.safe_load(textwrap.dedent(block))
+        assert isinstance(piece, dict), f"{name_of(paper)}: {block}"
+        yield piece
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=name_of)
+def test_every_key_in_a_papers_pieces_of_configuration_exists(paper: Path) -> None:
+    sections = {"halo": HaloSection, "cw": ConnectWiseSection, "rt": RequestTrackerSection}
+    anywhere = {
+        *keys_of(ConnectorSettings),
+        *keys_of(LinkServerSettings),
+        *(key for model in (*sections.values(), *MAPPINGS.values()) for key in keys_of(model)),
+    }
+    for piece in fragments_in(paper):
+        for name, section in piece.pop("psa", {}).items():
+            named = {key for key in keys_in(section) if not key.endswith((".file", ".env"))}
+            assert named <= {"kind", *keys_of(sections[name])}
+        for section in piece.pop("tenants", {}).values():
+            assert set(keys_in(section, chosen=("halo", "cw", "rt"))) <= set(keys_of(TenantSection))
+        assert piece.keys() <= {key.partition(".")[0] for key in anywhere}, f"{name_of(paper)}: {piece.keys()}"
 
 
 COMMENTED_RULES = [
