@@ -105,3 +105,18 @@ def test_the_page_names_every_promise_group_of_the_contract() -> None:
 def test_every_file_of_the_example_is_on_the_page() -> None:
     files = {one.name for one in EXAMPLE.iterdir() if one.is_file()}
     assert {name for name in files if f"examples/deskbook/{name}" not in PAGE} == set()
+
+
+def test_the_example_is_typed_as_strictly_as_the_connector(tmp_path: Path) -> None:
+    modules = ("deskbook.py", "deskbook_rows.py", "fake_deskbook.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--explicit-package-bases", f"--cache-dir={tmp_path}"]
+        + [str(EXAMPLE / module) for module in modules],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={**os.environ, "MYPYPATH": str(EXAMPLE)},
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout

@@ -22,6 +22,7 @@ from connector.core.case import Action
 from connector.core.ports import Level, Push, Stance, StatusTarget
 from connector.errors import ConfigError, PermanentError, PushRefused, TemporaryError, TicketGone
 from tests.contracts.psa import PsaContract, SeenNote
+from tests.fakes.world import SUBJECT, TENANT, World
 
 HERE = Path(__file__).parent
 KINDS = {Action.PASSWORD: "1", Action.MFA: "2", Action.BOTH: "3"}
@@ -253,3 +254,57 @@ def test_a_name_that_does_not_exist_is_told_with_what_does(
     assert [finding.level for finding in findings] == [Level.ERROR]
     assert f"there is no {'status' if 'Done' in right else 'kind' if 'MFA' in right else 'field'}" in findings[0].text
     assert "There is: " in findings[0].text
+
+
+# -- a whole request, with the real reconciler, guard and mail templates
+
+
+def world_with(desk: DeskbookDesk, *, approvers: frozenset[str]) -> World:
+    world = World(tenants={"12": TENANT}, approvers=approvers)
+    world.psas = {desk.psa.name: desk.psa}
+    world.restart()
+    desk.system.now = world.clock.now
+    return world
+
+
+def an_hour_later(desk: DeskbookDesk, world: World) -> None:
+    world.clock.advance(hours=1)
+    desk.system.now = world.clock.now
+
+
+def test_an_approved_request_ends_with_a_password_and_a_closed_ticket(desk: DeskbookDesk) -> None:
+    world = world_with(desk, approvers=frozenset({desk.approver}))
+    ticket = desk.add_ticket(subject=SUBJECT)
+    world.run()
+    assert world.writes == []
+    an_hour_later(desk, world)
+    desk.approve(ticket, comment="known to me")
+    world.run()
+    password = world.open_newest_link()
+    world.run()
+    assert world.password_in_force() is password
+    assert desk.status(ticket) == desk.closed_status()
+    assert any("known to me" in note.text for note in desk.notes(ticket))
+    assert world.bugs == []
+
+
+@pytest.mark.parametrize("forgery", ["stranger", "in their place", "before a change", "not listed"])
+def test_a_forged_approval_changes_nothing(desk: DeskbookDesk, forgery: str) -> None:
+    listed = frozenset({"olga@msp.example.com" if forgery == "not listed" else desk.approver})
+    world = world_with(desk, approvers=listed)
+    ticket = desk.add_ticket(subject=SUBJECT)
+    world.run()
+    an_hour_later(desk, world)
+    desk.system.vote(
+        ticket,
+        by=HUGO if forgery == "stranger" else ANNA,
+        entered_by=HUGO if forgery == "in their place" else None,
+    )
+    if forgery == "before a change":
+        desk.tick()
+        desk.change_subject(ticket, "emil@contoso.example.com")
+        desk.change_subject(ticket, SUBJECT)  # and back: between two polls only the history shows it
+    an_hour_later(desk, world)
+    world.run()
+    assert (world.writes, world.links.made(), world.bugs) == ([], [], [])
+    assert desk.status(ticket) != desk.closed_status()
