@@ -66,6 +66,16 @@ def test_offline_check_asks_nobody_and_so_reports_no_tenant(config: Path) -> Non
     assert said["tenants"] == []
 
 
+@pytest.mark.parametrize("written", ["true", "silent"])
+def test_a_dry_run_that_was_forgotten_is_a_warning(config: Path, written: str) -> None:
+    mapping = config.parent / "halopsa.yaml"
+    mapping.write_text(f"{mapping.read_text(encoding='utf-8')}\ndry_run: {written}\n", encoding="utf-8")
+    done = connector(config, "check", "--offline")
+    assert done.returncode == 0
+    assert re.search(r"^warn +psa\.halo\.mapping: dry_run is on", done.stdout, re.MULTILINE)
+    assert "0 errors, 1 warning." in done.stdout
+
+
 def test_the_policy_of_passwords_is_the_configured_one(config: Path) -> None:
     change(config, passwords={"policy": "random"})
     assert "passwords: random: 20 characters, " in connector(config, "check", "--offline").stdout

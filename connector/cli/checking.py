@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,7 +12,7 @@ from connector.errors import ConfigError, ConnectorError
 
 if TYPE_CHECKING:
     from connector.config import ConnectorSettings, Place
-    from connector.core.ports import Finding
+    from connector.core.ports import Finding, Psa
     from connector.graph.report import TenantReport
     from connector.wiring import Outfit
 
@@ -29,8 +29,9 @@ def check_offline(settings: ConnectorSettings, place: Place) -> Iterator[Finding
     from connector.core.ports import Finding, Level
     from connector.wiring import build_adapters
 
-    build_adapters(settings, place)
+    adapters = build_adapters(settings, place)
     yield Finding(Level.OK, "adapters", "Every section, mapping and secret file can be read.")
+    yield from check_dry_runs(adapters.psas)
     yield check_passwords(settings)
 
 
@@ -79,6 +80,18 @@ def check_tenants(outfit: Outfit, reports: Sequence[TenantReport]) -> Iterator[F
             yield Finding(
                 Level.WARNING, f"tenants.{report.tenant}.clients", "No client of any PSA is mapped to this tenant.",
                 "Add the customer's ids in the PSA, or nothing will ever be reset here.",
+            )  # fmt: skip
+
+
+def check_dry_runs(psas: Mapping[str, Psa]) -> Iterator[Finding]:
+    """A dry run that somebody forgot looks like a connector that does nothing."""
+    from connector.core.ports import DryRun, Finding, Level
+
+    for name, psa in psas.items():
+        if psa.rules.dry_run is not DryRun.OFF:
+            yield Finding(
+                Level.WARNING, f"psa.{name}.mapping", f"dry_run is on ({psa.rules.dry_run.value}): nothing is reset.",
+                "Remove dry_run from the mapping when you have seen enough.",
             )  # fmt: skip
 
 

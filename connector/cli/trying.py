@@ -10,6 +10,7 @@ import typer
 from connector.cli.beginning import JsonOption, assembled, load, start_telemetry
 from connector.cli.checking import (
     check_database,
+    check_dry_runs,
     check_offline,
     check_tenants,
     print_tenant,
@@ -42,6 +43,7 @@ def check(
         findings.extend(check_database(settings))
         for psa in outfit.adapters.psas.values():
             findings.extend(psa.check())
+        findings.extend(check_dry_runs(outfit.adapters.psas))
         reports = report_tenants(outfit)
         findings.extend(check_tenants(outfit, reports))
         findings.extend(outfit.adapters.links.check())
