@@ -44,9 +44,13 @@ def unpack_npm(folder: Path, package: str, inside: str) -> Path:
     if done.returncode != 0:
         not_here(f"{package} could not be fetched from npm: {done.stderr.strip()[-300:]}")
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        wanted = [member for member in archive.getmembers() if member.name.startswith(f"package/{inside}")]
-        careful: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from 3.11.4 on
-        archive.extractall(folder, members=wanted, **careful)
+        # File by file: the filters of `extractall` are newer than Debian 12's Python (3.11.2).
+        for member in archive.getmembers():
+            content = archive.extractfile(member) if member.name.startswith(f"package/{inside}") else None
+            if content is not None and ".." not in member.name:
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
     return folder / "package"
 
 
