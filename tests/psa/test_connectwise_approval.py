@@ -524,3 +524,24 @@ def test_who_logged_the_ticket_is_told_where_it_was_a_member(desk: CwDesk) -> No
         desk.approve(ticket)
     assert desk.psa.read(own).also_not_approvers == desk.psa.read(by_rule).also_not_approvers == ()
     assert [person.ids for person in desk.psa.read(logged).also_not_approvers] == [frozenset({"cw.member:151"})]
+
+
+# ---------------------------------------------------------------- the past
+
+
+def test_a_closed_ticket_still_tells_who_approved_it(desk: CwDesk) -> None:
+    ticket = desk.add_ticket()
+    desk.approve(ticket)
+    desk.close(ticket)
+    seen = desk.psa.read(ticket)
+    assert seen.closed
+    assert [one.approved for one in seen.approval.decisions] == [True]
+    assert seen.approval.stance is Stance.PENDING, "a closed ticket is no yes for anything"
+
+
+def test_a_closed_ticket_that_was_denied_or_never_approved_has_no_yes(desk: CwDesk) -> None:
+    denied, unanswered = desk.add_ticket(), desk.add_ticket()
+    desk.reject(denied)
+    for ticket in (denied, unanswered):
+        desk.close(ticket)
+        assert desk.psa.read(ticket).approval.decisions == ()

@@ -46,7 +46,8 @@ class Sign(Enum):
     YES = "yes"
     NO = "no"
     PASSING = "passing"
-    """A status of ours (hand-off, retry): a decision made before still stands in the trail."""
+    """A status of ours (hand-off, retry), or one of a closed ticket: a decision made before still stands in the trail.
+    A closed ticket is never acted upon; its past is told to rehearsals."""
     NONE = "none"
 
 
@@ -107,8 +108,9 @@ def _status_carrier(ticket: Record, board: BoardNames) -> Carrier:
         sign = Sign.YES
     elif status in board.rejected:
         sign = Sign.NO
-    elif status in ours:
+    elif status in ours or flag(ticket, "closedFlag"):
         sign = Sign.PASSING
+        ours |= {status} - {None}
     shown = board.statuses.get(status or 0, "")
     return Carrier(
         label=STATUS,
