@@ -94,20 +94,23 @@ class Lookout:
             ticket = self.psa(case).read(case.ticket_id)
         except TicketGone as gone:
             return steps.Seen(gone=str(gone), link_events=events)
-        earlier = self.earlier(case, now) if ticket.approval.decisions else ()
-        seen = steps.Seen(
-            ticket=ticket,
-            link_events=events,
-            earlier=earlier,
-            approver_ids=self.approver_ids(ticket, earlier, self.policy(case, ticket), now),
-            related=self._related(case, case.tenant, case.subject_id, now),
-        )
-        if not needs.account or ticket.closed or not ticket.mapped:
+        seen = steps.Seen(ticket=ticket, link_events=events)
+        if ticket.closed or not ticket.mapped or not (needs.account or needs.approval):
             return seen
         policy = self.policy(case, ticket)
-        seen = self._accounts.add_to(seen, policy, ticket)
-        related = self._related(case, policy.tenant, seen.account.id, now) if seen.account else ()
-        return replace(seen, related=related)
+        if needs.account:
+            seen = self._accounts.add_to(seen, policy, ticket)
+            if seen.account is None:
+                return seen
+            written = self._written(seen.account.id, now)
+            return replace(seen, related=self._related(case, policy.tenant, seen.account.id, written))
+        written = self.earlier(case, now)
+        return replace(
+            seen,
+            earlier=written,
+            approver_ids=self.approver_ids(ticket, written, policy, now),
+            related=self._related(case, case.tenant, case.subject_id, written),
+        )
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
         """What was written to the account of this case within a day.
@@ -159,12 +162,12 @@ class Lookout:
             log.info("not_confirmed_yet", case=case.id, error=str(failure))
             return None
 
-    def _related(self, case: Case, tenant: str, account_id: str, now: datetime) -> tuple[str, ...]:
+    def _related(self, case: Case, tenant: str, account_id: str, written: Sequence[pair.Earlier]) -> tuple[str, ...]:
         """What else is asked for, or was done within a day, for the same account: to be seen side by side."""
         others = [other for other in self._store.cases_about(tenant, account_id) if other.id != case.id]
         asked = {f"{other.psa}:{other.number}": other.action.words if other.action else "reset" for other in others}
         done = {one.ticket: f"{one.action.words}, done at {one.at:%H:%M} UTC"
-                for one in self._written(account_id, now) if one.case_id != case.id}  # fmt: skip
+                for one in written if one.case_id != case.id}  # fmt: skip
         return tuple(f"ticket {ticket} ({what})" for ticket, what in {**asked, **done}.items())
 
 

@@ -49,7 +49,9 @@ def needs(case: Case, *, now: datetime) -> Needs:
     match case.state:
         case State.RECEIVED:
             return Needs(ticket=True, account=True)
-        case State.WAITING | State.NEEDS_PERSON:
+        case State.WAITING:
+            return Needs(ticket=True, approval=True)
+        case State.NEEDS_PERSON:
             return Needs(ticket=True)
         case State.LINK_OUT:
             overdue = case.link_expires_at is not None and now >= case.link_expires_at + LATE_EXPIRY

@@ -77,11 +77,14 @@ class Needs:
     """What must be read before `next_step` can decide.
 
     Attributes:
+        approval: With the ticket, what its approval is judged by: other writes and requests for the account, and who
+            the approvers are.
         proof: The account by its id, as far as it can be read: nothing waits for it.
     """
 
     ticket: bool = False
     account: bool = False
+    approval: bool = False
     fresh_link_events: bool = False
     proof: bool = False
 

@@ -110,7 +110,7 @@ def moves(record: Record) -> list[StatusTarget]:
     ("state", "wanted"),
     [
         (S.RECEIVED, Needs(ticket=True, account=True)),
-        (S.WAITING, Needs(ticket=True)),
+        (S.WAITING, Needs(ticket=True, approval=True)),
         (S.NEEDS_PERSON, Needs(ticket=True)),
         (S.APPROVED, Needs()),
         (S.LINK_OUT, Needs()),
