@@ -39,7 +39,7 @@ class Polls:
         self._every = every
         self._failures: dict[str, int] = {}
         self._waits_until: dict[str, datetime] = {}
-        self._link_seq = 0
+        self._link_cursor = ""
         self._link_lock = threading.Lock()
 
     def poll_psa(self, psa: Psa, *, early: bool = False) -> int | None:
@@ -110,7 +110,7 @@ class Polls:
         """
         return self._poll(
             "links",
-            lambda cursor: str(self._read_links(int(cursor or 0))),
+            self._read_links,
             every=self._every,
             early=self._every if early else timedelta(0),
         )
@@ -124,16 +124,19 @@ class Polls:
             TemporaryError, AuthenticationError.
         """
         with self._link_lock:
-            after = self._link_seq
-        self._read_links(after)
+            cursor = self._link_cursor
+        self._read_links(cursor)
 
-    def _read_links(self, after: int) -> int:
-        while events := self._links.events(after):
-            self._store.record_link_events(events, now=self._clock())
-            after = max(after, *(event.seq for event in events))
+    def _read_links(self, cursor: str) -> str:
+        while True:
+            news = self._links.news(cursor)
+            self._store.record_link_events(news.events, now=self._clock())
+            cursor = news.cursor
+            if not news.more:
+                break
         with self._link_lock:
-            self._link_seq = max(self._link_seq, after)
-        return after
+            self._link_cursor = cursor
+        return cursor
 
     def _poll(self, name: str, ask: Callable[[str], str], *, every: timedelta, early: timedelta = timedelta(0)) -> bool:
         now = self._clock()

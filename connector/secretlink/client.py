@@ -11,7 +11,20 @@ from typing import Final, Self
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
-from connector.core.ports import Clock, Finding, Level, Link, LinkEvent, LinkEventKind, LinkWish
+from connector.core.ports import (
+    AlarmWish,
+    Capabilities,
+    Clock,
+    Finding,
+    Level,
+    Link,
+    LinkEvent,
+    LinkEventKind,
+    LinkMode,
+    LinkNews,
+    LinkWish,
+    Watched,
+)
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.http import Answer, Http
@@ -123,39 +136,47 @@ class BuiltinLinks:
             views=wish.views,
         )
 
-    def revoke(self, link_id: str) -> None:
+    @property
+    def capabilities(self) -> Capabilities:
+        """What our own link service can do."""
+        return Capabilities(modes=frozenset({LinkMode.PATH}), human_check=False, alarms=False, announces=False)
+
+    def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - our id is enough
         """Make the link dead; a repeat, or a link that was never made, is fine. See `core.ports.LinkService`."""
         self._call("POST", f"/links/{link_id}/revoke", expect=(200, 404))
 
-    def events(self, after: int) -> Sequence[LinkEvent]:
-        """Events with `seq` greater than `after`, oldest first. See `core.ports.LinkService`.
-
-        Kinds that concern nobody here are left out; a call that meets only such goes on to the next page by itself.
+    def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:  # noqa: ARG002 - it tells by itself
+        """One page of events after the cursor, the kinds that concern nobody here left out.
 
         Raises:
             PermanentError: The service's history is shorter than what was read before: its database was replaced or
                 restored. Events of live links may be missing, so nothing is concluded from it.
         """
-        cursor = after
-        while True:
-            page = self._call("GET", f"/events?after={cursor}&limit={EVENTS_PER_CALL}", expect=(200,)).json()
-            try:
-                head, raw = int(page["head"]["seq"]), list(page["events"])
-                found = [event for item in raw if (event := _read_event(item)) is not None]
-                following, more = int(page["next"]), bool(page["more"])
-            except (KeyError, TypeError, ValueError):
-                raise TemporaryError(
-                    "The link service answered events in a shape that is not known here. "
-                    "Bring connector and link service to the same version."
-                ) from None
-            if head < after:
-                raise PermanentError(
-                    f"The link service knows {head} events, but {after} were read from it before. Its database was "
-                    "replaced or restored from a backup: look at the open links by hand."
-                )
-            if found or not more or following <= cursor:
-                return found
-            cursor = following
+        after = int(cursor or 0)
+        page = self._call("GET", f"/events?after={after}&limit={EVENTS_PER_CALL}", expect=(200,)).json()
+        try:
+            head, raw = int(page["head"]["seq"]), list(page["events"])
+            found = [event for item in raw if (event := _read_event(item)) is not None]
+            following, more = int(page["next"]), bool(page["more"])
+        except (KeyError, TypeError, ValueError):
+            raise TemporaryError(
+                "The link service answered events in a shape that is not known here. "
+                "Bring connector and link service to the same version."
+            ) from None
+        if head < after:
+            raise PermanentError(
+                f"The link service knows {head} events, but {after} were read from it before. Its database was "
+                "replaced or restored from a backup: look at the open links by hand."
+            )
+        return LinkNews(tuple(found), cursor=str(following), more=more and following > after)
+
+    def await_news(self, cursor: str, timeout: timedelta) -> bool:  # noqa: ARG002
+        """See `core.ports.LinkService`."""
+        return False
+
+    def arm(self, wish: AlarmWish) -> Secret:  # noqa: ARG002
+        """See `core.ports.LinkService`."""
+        raise PermanentError("This link service has no alarms.")
 
     def check(self) -> Iterable[Finding]:
         """Whether the service is there, takes our key, and has the same time."""

@@ -77,4 +77,5 @@ def test_a_long_history_needs_several_calls() -> None:
     links.page = 2
     for _ in range(3):
         links.create(a_wish(), a_password())
-    assert [len(links.events(after)) for after in (0, 2, 3)] == [2, 1, 0]
+    asked = [links.news(cursor) for cursor in ("", "2", "3")]
+    assert [(len(news.events), news.more) for news in asked] == [(2, True), (1, False), (0, False)]

@@ -11,14 +11,26 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from connector.core.ports import Clock, Finding, Level, Link, LinkEvent, LinkEventKind, LinkWish
+from connector.core.ports import (
+    AlarmWish,
+    Capabilities,
+    Clock,
+    Finding,
+    Level,
+    Link,
+    LinkEvent,
+    LinkEventKind,
+    LinkNews,
+    LinkWish,
+    Watched,
+)
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 
-Call = Literal["create", "revoke", "events", "check"]
+Call = Literal["create", "revoke", "news", "arm", "check"]
 Moment = Literal["before", "after"]
 
 ADDRESS = "https://links.example.com"
@@ -51,7 +63,8 @@ class FakeLinks:
         down: The service is away.
         key_refused: The service does not accept our key (any more).
         asleep: Its timer does not come: links whose time is over are dead, but it does not say so.
-        page: How many events one call of `events` brings at most.
+        page: How many events one call of `news` brings at most.
+        capabilities: May be changed by a test before it begins.
         on_call: Called before and after the effect of each call; what it raises is what the caller sees.
     """
 
@@ -62,9 +75,12 @@ class FakeLinks:
         self.key_refused = False
         self.asleep = False
         self.page = 200
+        self.capabilities = Capabilities(announces=False)
         self.on_call: Callable[[Call, Moment], None] | None = None
         self._clock = clock
         self._links: dict[str, _Kept] = {}
+        self._alarms: dict[Secret, tuple[AlarmWish, datetime]] = {}
+        self._pressed: set[Secret] = set()
         self._ordered: dict[tuple[Call, Moment], deque[Exception]] = defaultdict(deque)
         self._seq = 0
         self._lock = threading.RLock()
@@ -106,6 +122,28 @@ class FakeLinks:
             if kept is not None and kept.alive:
                 self._tell(kept, LinkEventKind.PAGE_OPENED)
 
+    def press(self, url: Secret, *, ip: str = "203.0.113.77", place: str = "United Kingdom (approx.)") -> bool:
+        """A person says "this was not me" at an alarm's address. `False`: there is no such alarm, or its time is over.
+
+        A second press of the same alarm tells nothing new.
+        """
+        with self._lock:
+            wish, end = self._alarms.get(url, (None, None))
+            if wish is None or end is None or end <= self._clock():
+                return False
+            if url in self._pressed:
+                return True
+            self._pressed.add(url)
+            self._end(wish.link_id)
+            self._seq += 1
+            self.history.append(
+                LinkEvent(
+                    seq=self._seq, link_id=wish.about, kind=LinkEventKind.REPORTED, at=self._clock(), ip=ip,
+                    place=place, agent="Firefox on Windows", reason=wish.source.value,
+                )
+            )  # fmt: skip
+            return True
+
     def expire(self, now: datetime) -> None:
         """The service's own timer: end every link whose time is over."""
         with self._lock:
@@ -146,21 +184,32 @@ class FakeLinks:
         self._at("create", "after", wish.id)
         return Link(id=wish.id, url=url, expires_at=kept.expires_at, views=wish.views)
 
-    def revoke(self, link_id: str) -> None:
+    def revoke(self, link_id: str, *, handle: str = "") -> None:
         self._at("revoke", "before", link_id)
         with self._lock:
-            kept = self._links.get(link_id)
-            if kept is not None and kept.alive:
-                kept.ended = LinkEventKind.REVOKED
-                self._tell(kept, LinkEventKind.REVOKED)
+            self._end(link_id)
         self._at("revoke", "after", link_id)
 
-    def events(self, after: int) -> Sequence[LinkEvent]:
-        self._at("events", "before", str(after))
+    def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
+        self._at("news", "before", cursor)
         with self._lock:
-            found = [event for event in self.history if event.seq > after][: self.page]
-        self._at("events", "after", str(after))
-        return found
+            newer = [event for event in self.history if event.seq > int(cursor or 0)]
+        found = newer[: self.page]
+        self._at("news", "after", cursor)
+        return LinkNews(tuple(found), str(found[-1].seq) if found else cursor, more=len(newer) > len(found))
+
+    def await_news(self, cursor: str, timeout: timedelta) -> bool:
+        return False
+
+    def arm(self, wish: AlarmWish) -> Secret:
+        self._at("arm", "before", wish.about)
+        if not self.capabilities.alarms:
+            raise PermanentError("This link service has no alarms.")
+        url = Secret(f"{ADDRESS}/n/{secrets.token_urlsafe(24)}")
+        with self._lock:
+            self._alarms[url] = (wish, self._clock() + wish.lifetime)
+        self._at("arm", "after", wish.about)
+        return url
 
     def check(self) -> Iterable[Finding]:
         try:
@@ -171,6 +220,12 @@ class FakeLinks:
             yield Finding(Level.OK, "links", "The link service answers.")
 
     # -- inside
+
+    def _end(self, link_id: str) -> None:
+        kept = self._links.get(link_id)
+        if kept is not None and kept.alive:
+            kept.ended = LinkEventKind.REVOKED
+            self._tell(kept, LinkEventKind.REVOKED)
 
     def _find(self, url: Secret) -> _Kept | None:
         return next((kept for kept in self._links.values() if kept.url == url), None)

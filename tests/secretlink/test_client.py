@@ -18,6 +18,7 @@ from connector.http import Http
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.links import Revealed
 from connector.secretlink.seal import decode_token, new_link_id
+from tests.contracts.links import all_events
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, make_database, make_link, new_nonce, open_vault, options_for
 from tests.secretlink.test_vault import SOMEBODY
@@ -67,7 +68,7 @@ def test_a_link_that_was_made_opens_to_the_password(
     vault.close()
     assert isinstance(shown, Revealed)
     assert shown.password == password
-    revealed = links.events(0)[-1]
+    revealed = all_events(links)[-1]
     assert (revealed.kind, revealed.link_id, revealed.view, revealed.views_left) == (
         LinkEventKind.REVEALED, link.id, 1, 1
     )  # fmt: skip
@@ -87,7 +88,7 @@ def test_revoking_is_fine_twice_and_for_a_link_that_was_never_made(links: LinkSe
     links.revoke(link.id)
     links.revoke(link.id)
     links.revoke(new_link_id())
-    assert [event.kind for event in links.events(0)] == [LinkEventKind.CREATED, LinkEventKind.REVOKED]
+    assert [event.kind for event in all_events(links)] == [LinkEventKind.CREATED, LinkEventKind.REVOKED]
 
 
 def test_a_second_link_under_the_same_id_is_refused(links: LinkService) -> None:
@@ -103,7 +104,7 @@ def test_a_link_that_the_service_cannot_make_is_refused_with_what_to_do(links: L
     for wrong in ({"views": 0}, {"views": 21}, {"id": "x"}):
         with pytest.raises(ValueError):
             links.create(wish(**wrong), Secret(secrets.token_urlsafe()))
-    assert list(links.events(0)) == []
+    assert all_events(links) == []
 
 
 def test_events_are_read_to_the_end_whatever_kinds_are_in_between(
@@ -115,22 +116,22 @@ def test_events_are_read_to_the_end_whatever_kinds_are_in_between(
         vault.record_burst(visitor=SOMEBODY)
     last = links.create(wish(), Secret(secrets.token_urlsafe()))
     vault.close()
-    assert [event.link_id for event in links.events(0)] == [first.id]
-    assert [event.link_id for event in links.events(1)] == [last.id]
-    assert list(links.events(232)) == []
+    assert [event.link_id for event in all_events(links)] == [first.id, last.id]
+    assert [event.link_id for event in all_events(links, cursor="1")] == [last.id]
+    assert all_events(links, cursor="232") == []
 
 
 def test_a_history_shorter_than_what_was_read_before_is_not_believed(links: LinkService) -> None:
     links.create(wish(), Secret(secrets.token_urlsafe()))
-    assert list(links.events(1)) == []
+    assert all_events(links, cursor="1") == []
     with pytest.raises(PermanentError, match="restored"):
-        links.events(2)
+        links.news("2")
 
 
 def test_a_wrong_key_is_an_authentication_error_and_shows_nowhere(address: str, clock: FakeClock) -> None:
     key = secrets.token_urlsafe(32)
     stranger = client(address, key, clock)
-    for act in (lambda: stranger.events(0), lambda: stranger.revoke(new_link_id())):
+    for act in (lambda: stranger.news(""), lambda: stranger.revoke(new_link_id())):
         with pytest.raises(AuthenticationError) as refusal:
             act()
         assert refusal.value.scope == "links"
@@ -192,4 +193,4 @@ def test_make_link_of_the_tests_and_the_adapter_use_one_format(
     shown = vault.claim(made.key, nonce=new_nonce(), visitor=SOMEBODY)
     vault.close()
     assert isinstance(shown, Revealed)
-    assert [event.kind for event in client(address, api_key, clock).events(0)][-1] == LinkEventKind.REVEALED
+    assert [event.kind for event in all_events(client(address, api_key, clock))][-1] == LinkEventKind.REVEALED

@@ -13,7 +13,20 @@ from datetime import datetime
 
 from connector.core.ports.directory import Account, Directory, MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.ports.findings import Finding, Level
-from connector.core.ports.links import Link, LinkEvent, LinkEventKind, LinkService, LinkWish
+from connector.core.ports.links import (
+    AlarmSource,
+    AlarmWish,
+    Capabilities,
+    HumanCheck,
+    Link,
+    LinkEvent,
+    LinkEventKind,
+    LinkMode,
+    LinkNews,
+    LinkService,
+    LinkWish,
+    Watched,
+)
 from connector.core.ports.mail import Email, Letter, LetterWriter, Mailer, MailKind
 from connector.core.ports.psa import (
     ApprovalReading,
@@ -36,9 +49,12 @@ Clock = Callable[[], datetime]
 
 __all__ = [
     "Account",
+    "AlarmSource",
+    "AlarmWish",
     "ApprovalReading",
     "AuditEntry",
     "AuditLine",
+    "Capabilities",
     "CaseStore",
     "ChangedTicket",
     "Changes",
@@ -47,12 +63,15 @@ __all__ = [
     "DryRun",
     "Email",
     "Finding",
+    "HumanCheck",
     "Letter",
     "LetterWriter",
     "Level",
     "Link",
     "LinkEvent",
     "LinkEventKind",
+    "LinkMode",
+    "LinkNews",
     "LinkService",
     "LinkWish",
     "MailKind",
@@ -73,4 +92,5 @@ __all__ = [
     "StatusTarget",
     "Ticket",
     "Timing",
+    "Watched",
 ]

@@ -30,6 +30,8 @@ class Account:
         password_set_at, sessions_valid_from: As the directory tells; `None` where it does not. Only ever compared with
             a later reading of the same, because the directory's clock is not ours.
         unknown: Facts that could not be read, in plain words. Not empty means: do not touch.
+        alternate_mails: Addresses that the directory holds beside the account's own mailbox (often private ones), as
+            written there. Only ever for telling the owner what was done; nobody is recognised by them.
     """
 
     tenant: str
@@ -50,6 +52,7 @@ class Account:
     password_set_at: datetime | None = None
     sessions_valid_from: datetime | None = None
     unknown: tuple[str, ...] = ()
+    alternate_mails: tuple[str, ...] = ()
 
     @property
     def person(self) -> Person:

@@ -1,4 +1,8 @@
-"""A service that keeps one-time links."""
+"""A service that keeps one-time links, and the way to say "that was not me".
+
+**Alarm**: what stands behind "this was not me" in a mail: an address of its own that shows nothing and opens nothing.
+Whoever acts on its page ends the link and tells us; see `core.alarm` for what follows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,30 @@ from typing import Protocol
 
 from connector.core.ports.findings import Finding
 from connector.core.secret import Secret
+
+
+class LinkMode(StrEnum):
+    """Who opens the sealed password."""
+
+    PATH = "path"
+    """The link service, at the moment of the reveal: the token is a part of the address."""
+    FRAGMENT = "fragment"
+    """The browser alone: the token stands behind `#` and is never sent."""
+
+
+class HumanCheck(StrEnum):
+    """What is asked of whoever wants to see the password."""
+
+    OFF = "off"
+    TICKET_NUMBER = "ticket_number"
+    """To type the ticket's number, which the page then does not show."""
+
+
+class AlarmSource(StrEnum):
+    """Which mail an alarm went out with."""
+
+    ACCESSED = "accessed"
+    NOTICE = "notice"
 
 
 @dataclass(frozen=True)
@@ -24,6 +52,9 @@ class LinkWish:
         views: 1 to 20.
         lifetime: Counted from now.
         time_zone: IANA name in which the page shows times.
+        locale: Language of the page, such as `en` or `de`; one that the service does not know becomes its own default.
+        mode: Who opens the sealed password.
+        human_check: What is asked of whoever wants to see the password.
     """
 
     id: str
@@ -33,16 +64,92 @@ class LinkWish:
     views: int
     lifetime: timedelta
     time_zone: str = "UTC"
+    locale: str = "en"
+    mode: LinkMode = LinkMode.PATH
+    human_check: HumanCheck = HumanCheck.OFF
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link that exists. `url` opens the password: it goes into one mail and nowhere else."""
+    """A link that exists. `url` opens the password: it goes into one mail and nowhere else.
+
+    Attributes:
+        handle: By what the service knows the link, where that is not our id; kept with the case. Whoever reads it can
+            do nothing with it: never an address, and nothing that opens one.
+    """
 
     id: str
     url: Secret
     expires_at: datetime
     views: int
+    handle: str = ""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A link of ours that can still be opened or run out, for services that do not tell by themselves."""
+
+    id: str
+    handle: str
+    expires_at: datetime
+    views: int
+
+
+@dataclass(frozen=True)
+class AlarmWish:
+    """What "this was not me" in one mail is to stand for.
+
+    Attributes:
+        about: The id of the case; it comes back as `LinkEvent.link_id`.
+        link_id: The link that the press ends at once, before anybody here hears of it; empty: none.
+        source: Which mail it goes into.
+        display_name, ticket, time_zone, locale: As in `LinkWish`.
+        lifetime: Counted from now.
+    """
+
+    about: str
+    link_id: str
+    source: AlarmSource
+    display_name: str
+    ticket: str
+    lifetime: timedelta
+    time_zone: str = "UTC"
+    locale: str = "en"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a link service can do. The defaults are those of our own.
+
+    Attributes:
+        lifetimes: The only ones that it offers, shortest first; empty: any from a second to a week.
+        keeps_lifetime: `False`: the service itself ends a link later than asked, and the adapter ends it in time.
+        most_views: How many views a link can have.
+        tells_ip, tells_agent, tells_place: What a reveal comes with.
+        tells_expiry: Whether the end of a link is told, or has to be found out.
+        scanner_proof: Opening the page, following what is on it and sending its forms uses no view.
+        alarms: Whether it has pages for "this was not me".
+        modes: Who can open the password.
+        human_check: Whether it can ask for something typed.
+        locales: Languages of its page that it can be asked for; empty: it chooses by itself.
+        announces: `await_news` really waits.
+        needs_watched: `news` wants to know the links that are still of interest.
+    """
+
+    lifetimes: tuple[timedelta, ...] = ()
+    keeps_lifetime: bool = True
+    most_views: int = 20
+    tells_ip: bool = True
+    tells_agent: bool = True
+    tells_place: bool = True
+    tells_expiry: bool = True
+    scanner_proof: bool = True
+    alarms: bool = True
+    modes: frozenset[LinkMode] = frozenset(LinkMode)
+    human_check: bool = True
+    locales: frozenset[str] = frozenset()
+    announces: bool = True
+    needs_watched: bool = False
 
 
 class LinkEventKind(StrEnum):
@@ -54,6 +161,8 @@ class LinkEventKind(StrEnum):
     REFUSED = "refused"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    REPORTED = "reported"
+    """Somebody said "this was not me"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +170,15 @@ class LinkEvent:
     """One thing that happened to a link.
 
     Attributes:
-        seq: Grows without gaps that matter; the cursor.
+        seq: Grows; no two events of one service share it.
+        link_id: The link; for `REPORTED` by an alarm, what that was about (`AlarmWish.about`).
         view: Which reveal this was, counted from 1; 0 for other kinds.
         views_left: After this event.
         ip: The visitor's address, or empty.
         place: Approximate, never finer than its source: `United Kingdom (approx.)`; or empty.
         agent: Browser and system in words; or empty.
+        reason: Why a link was revoked by the service itself (`check_failed`: too many wrong answers), or through what
+            it was reported (`accessed`, `notice`: which mail; `page`: the page of the used link); or empty.
     """
 
     seq: int
@@ -78,10 +190,30 @@ class LinkEvent:
     ip: str = ""
     place: str = ""
     agent: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LinkNews:
+    """What one call brought.
+
+    Attributes:
+        events: Oldest first; some may be old news (overlap).
+        cursor: Opaque; give it back at the next call. Saved only after the events were.
+        more: Ask again at once: there is more than fits into one answer.
+    """
+
+    events: tuple[LinkEvent, ...]
+    cursor: str
+    more: bool = False
 
 
 class LinkService(Protocol):
     """Where one-time links live."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; the same for as long as the object lives. Asks nobody."""
 
     def create(self, wish: LinkWish, password: Secret) -> Link:
         """Seal the password and store it behind a new link.
@@ -91,13 +223,42 @@ class LinkService(Protocol):
             AuthenticationError (scope `links`), PermanentError.
         """
 
-    def revoke(self, link_id: str) -> None:
-        """Make the link dead. Repeating it, or naming a link that was never made, changes nothing and is fine."""
+    def revoke(self, link_id: str, *, handle: str = "") -> None:
+        """Make the link dead. Repeating it, or naming a link that was never made, changes nothing and is fine.
 
-    def events(self, after: int) -> Sequence[LinkEvent]:
-        """Events with `seq` greater than `after`, oldest first; empty when there is nothing new.
+        Args:
+            handle: As `create` gave it, where it is still known.
 
-        Long histories come in several calls: ask again with the newest `seq` until it answers empty.
+        Raises:
+            TemporaryError, AuthenticationError (scope `links`).
+        """
+
+    def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
+        """What happened since `cursor`; the empty one: ever.
+
+        Args:
+            watched: For a service with `needs_watched`.
+
+        Raises:
+            PermanentError: The history does not go on where it was left: it was replaced, shortened or rewritten.
+            TemporaryError, AuthenticationError (scope `links`): Ask again with the same cursor.
+        """
+
+    def await_news(self, cursor: str, timeout: timedelta) -> bool:
+        """Wait until there is something newer than `cursor`, at most for `timeout`; `False` when there is not.
+
+        Only ever a hint to ask for `news`. A service that cannot wait answers `False` at once.
+
+        Raises:
+            TemporaryError, AuthenticationError (scope `links`).
+        """
+
+    def arm(self, wish: AlarmWish) -> Secret:
+        """Make an alarm, and give the address to be mailed. Every call makes another; none of them opens anything.
+
+        Raises:
+            PermanentError: This service has no alarms.
+            TemporaryError, AuthenticationError (scope `links`).
         """
 
     def check(self) -> Iterable[Finding]: ...

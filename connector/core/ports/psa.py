@@ -117,6 +117,9 @@ class StatusTarget(StrEnum):
     WORKING = "working"
     CLOSED = "closed"
     HAND_OFF = "hand_off"
+    ALARM = "alarm"
+    """Somebody said "this was not me": also out of a closed status, with the mapped priority; the hand-off status
+    where the mapping names none of its own."""
 
 
 @dataclass(frozen=True)
