@@ -164,27 +164,32 @@ class Statuses(Section):
 
     Attributes:
         retry: Where an agent moves a ticket to have it tried again.
+        alarm: Where a ticket goes when somebody said "this was not me", also out of `closed`; `None`: `hand_off`.
     """
 
     working: Name | None = None
     closed: Name | None = None
     hand_off: Name | None = None
     retry: Name | None = None
+    alarm: Name | None = None
 
     @model_validator(mode="after")
     def _apart(self) -> Statuses:
         # A ticket that we move to hand_off must not read as an agent's wish to try again: that would never end.
-        ours = {_fold(name) for name in (self.working, self.closed, self.hand_off) if name}
+        ours = {_fold(name) for name in (self.working, self.closed, self.hand_off, self.alarm) if name}
         if self.retry and _fold(self.retry) in ours:
             raise ValueError("retry must be a status of its own: otherwise our own move would ask for a retry")
+        if self.alarm and _fold(self.alarm) in {_fold(name) for name in (self.working, self.closed) if name}:
+            raise ValueError("alarm must not be the status of working or closed: nobody would look at the ticket there")
         return self
 
     def target(self, target: StatusTarget) -> str | None:
-        """The mapped status for `target`, or `None` for "leave it"."""
+        """The status that the file names for `target`, or `None` for "leave it" (for `ALARM`: "as a hand-off")."""
         return {
             StatusTarget.WORKING: self.working,
             StatusTarget.CLOSED: self.closed,
             StatusTarget.HAND_OFF: self.hand_off,
+            StatusTarget.ALARM: self.alarm,
         }[target]
 
 
