@@ -546,6 +546,9 @@ class Reconciler:
                     views=policy.views,
                     lifetime=policy.lifetime,
                     time_zone=self._zone_name(policy.tenant),
+                    locale=policy.locale,
+                    mode=policy.link_mode,
+                    human_check=policy.human_check,
                 ),
                 password,
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from zoneinfo import ZoneInfo
 
 from connector.adapter import Surroundings
-from connector.config import ConnectorSettings, Place
+from connector.config import ConnectorSettings, LinksSection, Place
 from connector.core.brake import Limits
 from connector.core.case import Case, fold
 from connector.core.ports import Clock, DryRun, LinkService, Mailer, Psa
@@ -205,12 +205,17 @@ def policies(
     def policy_for(psa: Psa, client_id: str) -> Policy:
         tenant = tenants.get((psa.name, client_id), "")
         listed = frozenset(fold(address) for address in settings.tenants[tenant].approvers) if tenant else frozenset()
+        links = links_of(settings, tenant)
         return Policy(
             tenant=tenant,
             approvers=listed if psa.rules.approvers_listed else None,
             timing=psa.rules.timing,
-            lifetime=settings.links.lifetime,
-            views=settings.links.views,
+            lifetime=links.lifetime,
+            views=links.views,
+            link_mode=links.mode,
+            human_check=links.human_check,
+            locale=links.locale,
+            alarm_lifetime=links.not_me_lifetime,
             zone=ZoneInfo(zone_of(settings, tenant)),
             senders=senders,
             minimum=psa.rules.approvers_minimum,
@@ -223,6 +228,12 @@ def policies(
 
 def _dry(mapped: DryRun) -> DryRun:
     return DryRun.SILENT if mapped is DryRun.OFF else mapped
+
+
+def links_of(settings: ConnectorSettings, tenant: str) -> LinksSection:
+    """What applies to the links of a tenant: the top-level `links`, with what the tenant has of its own over it."""
+    section = settings.tenants.get(tenant)
+    return settings.links.model_copy(update=section.links.model_dump(exclude_none=True) if section else {})
 
 
 def zone_of(settings: ConnectorSettings, tenant: str) -> str:

@@ -24,6 +24,7 @@ from connector.config.values import (
 )
 from connector.core.brake import Limit
 from connector.core.pair import PairRule
+from connector.core.ports import HumanCheck, LinkMode
 from connector.passwords import Policy
 
 TENANT_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -37,6 +38,15 @@ def _check_tenant_id(value: str) -> str:
 
 
 TenantId = Annotated[str, AfterValidator(_check_tenant_id)]
+
+
+def _read_switch(value: object) -> object:
+    # YAML 1.1 takes a bare off for False.
+    return "off" if value is False else value
+
+
+Switchable = Annotated[HumanCheck, BeforeValidator(_read_switch)]
+Locale = Literal["en", "de"]
 
 
 def _read_client(value: object) -> str:
@@ -67,6 +77,14 @@ class ProtectedSection(Section):
     groups: tuple[str, ...] = ()
 
 
+class TenantLinksSection(Section):
+    """What differs from the top-level `links` for one customer; `None`: nothing does."""
+
+    mode: LinkMode | None = None
+    human_check: Switchable | None = None
+    locale: Locale | None = None
+
+
 class TenantSection(Section):
     """One customer.
 
@@ -74,6 +92,7 @@ class TenantSection(Section):
         clients: Its ids in each PSA.
         approvers: Addresses of those who may approve for this customer.
         mfa: What an MFA reset keeps for this customer; `None`: what the top-level `mfa` says. The two are not added up.
+        links: What is special about this customer's one-time links.
         time_zone: For times in mails and on the link page; default: `support.time_zone`.
     """
 
@@ -82,6 +101,7 @@ class TenantSection(Section):
     approvers: tuple[Address, ...] = ()
     protected: ProtectedSection = ProtectedSection()
     mfa: MfaSection | None = None
+    links: TenantLinksSection = TenantLinksSection()
     time_zone: Zone | None = None
 
 
@@ -104,13 +124,24 @@ class BrakeSection(Section):
 
 
 class LinksSection(BaseModel):
-    """What the connector itself needs of `links`; every other key belongs to the adapter of that kind."""
+    """What the connector itself needs of `links`; every other key belongs to the adapter of that kind.
+
+    Attributes:
+        mode: Who opens the sealed password: the link service (`path`), or the browser alone (`fragment`).
+        human_check: What whoever opens a link has to type, if anything.
+        locale: Language of the link's page.
+        not_me_lifetime: How long "this was not me" in a mail can be pressed.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     kind: str = "builtin"
     lifetime: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(days=7))] = timedelta(minutes=60)
     views: Annotated[int, Field(ge=1, le=20)] = 2
+    mode: LinkMode = LinkMode.PATH
+    human_check: Switchable = HumanCheck.OFF
+    locale: Locale = "en"
+    not_me_lifetime: Annotated[Duration, Field(ge=timedelta(hours=1), le=timedelta(days=31))] = timedelta(days=7)
 
     @property
     def rest(self) -> dict[str, Any]:

@@ -12,7 +12,17 @@ from connector.core.case import Case
 from connector.core.guard import Refusal
 from connector.core.machine import Event
 from connector.core.pair import Earlier, PairRule
-from connector.core.ports import Account, AuditEntry, DryRun, LinkEvent, Message, Ticket, Timing
+from connector.core.ports import (
+    Account,
+    AuditEntry,
+    DryRun,
+    HumanCheck,
+    LinkEvent,
+    LinkMode,
+    Message,
+    Ticket,
+    Timing,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +34,8 @@ class Policy:
         approvers: Folded addresses, or `None` where the PSA's process names them.
         minimum: How many different people must have approved.
         senders: Folded addresses from which we send our own mails.
+        link_mode, human_check, locale: Of the link; see `LinkWish`.
+        alarm_lifetime: How long "this was not me" in a mail can be pressed.
     """
 
     tenant: str
@@ -36,6 +48,10 @@ class Policy:
     minimum: int = 1
     pair_rule: PairRule = PairRule.SECOND_APPROVER
     dry_run: DryRun = DryRun.OFF
+    link_mode: LinkMode = LinkMode.PATH
+    human_check: HumanCheck = HumanCheck.OFF
+    locale: str = "en"
+    alarm_lifetime: timedelta = timedelta(days=7)
 
     @property
     def pen(self) -> notes.Pen:

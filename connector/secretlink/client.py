@@ -35,7 +35,9 @@ LONGEST_NAME: Final = 200
 LONGEST_TICKET: Final = 64
 GREATEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=60)
 # These keys of `links` are the connector's own.
-_KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
+_KEYS_OF_THE_CONNECTOR: Final = frozenset(
+    {"kind", "lifetime", "views", "mode", "human_check", "locale", "not_me_lifetime"}
+)
 _KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
 
 
