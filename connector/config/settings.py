@@ -211,7 +211,15 @@ class ConnectorSettings(Section):
 
 
 class GeoSection(Section):
+    """Files in MaxMind's format that the operator has a licence for; relative paths count from the file's folder.
+
+    Attributes:
+        mmdb: Where addresses are; without it, the country in whose name an address is registered.
+        network: What addresses are: of a VPN, a proxy, a hosting provider.
+    """
+
     mmdb: str | None = None
+    network: str | None = None
 
 
 class LinkServerSettings(Section):
@@ -224,6 +232,9 @@ class LinkServerSettings(Section):
     api_keys: Annotated[tuple[SecretValue, ...], Field(min_length=1, max_length=2)]
     trusted_proxies: tuple[str, ...] = ()
     geo: GeoSection = GeoSection()
+    retention: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)
+    ip_retention: Annotated[Duration, Field(ge=timedelta(days=1))] | None = None
+    mask_ip: bool = False
     support: SupportSection = SupportSection()
     log: LogSection = LogSection()
 

@@ -26,12 +26,15 @@ class LinkServiceOptions:
         pepper: See `seal.Pepper`.
         api_keys: What the connector shows as a bearer token; one, or two while rotating.
         trusted_proxies: Networks whose `X-Forwarded-For` counts; none by default.
-        mmdb: City file for places; `None` for the country table that comes along.
+        mmdb: City or country file for places; `None` for the country table that comes along.
+        network_mmdb: File that says which addresses belong to VPNs, proxies and hosting providers; `None` for none.
         brand_name: Who helps, on pages of links that name nobody.
         brand_phone: Their number, as people write it.
         brand_url: Where they can be reached; https or http.
         brand_colour: Accent of the page, `#rrggbb`.
         retention: How long an ended link's tombstone and its events are kept.
+        ip_retention: After how long an address is masked in what is kept of its visit; `None`: never before `retention`.
+        mask_ip: Whether addresses are masked before they are written at all.
     """
 
     database: str = field(repr=False)
@@ -42,11 +45,14 @@ class LinkServiceOptions:
     api_keys: tuple[str, ...] = field(repr=False)
     trusted_proxies: tuple[str, ...] = ()
     mmdb: Path | None = None
+    network_mmdb: Path | None = None
     brand_name: str | None = None
     brand_phone: str | None = None
     brand_url: str | None = None
     brand_colour: str | None = None
     retention: timedelta = timedelta(days=90)
+    ip_retention: timedelta | None = None
+    mask_ip: bool = False
 
     @classmethod
     def from_settings(cls, settings: LinkServerSettings, *, folder: Path) -> Self:
@@ -68,6 +74,10 @@ class LinkServiceOptions:
             api_keys=tuple(key.reveal() for key in settings.api_keys),
             trusted_proxies=settings.trusted_proxies,
             mmdb=folder / settings.geo.mmdb if settings.geo.mmdb else None,
+            network_mmdb=folder / settings.geo.network if settings.geo.network else None,
+            retention=settings.retention,
+            ip_retention=settings.ip_retention,
+            mask_ip=settings.mask_ip,
             brand_name=settings.support.name,
             brand_phone=settings.support.phone or None,
             brand_url=settings.support.url or None,
@@ -97,5 +107,7 @@ class LinkServiceOptions:
             )
         if self.retention < timedelta(days=1):
             problems.append("retention: it must be a day or more, so that the connector has read every event before.")
+        if self.ip_retention is not None and not timedelta(days=1) <= self.ip_retention <= self.retention:
+            problems.append("ip_retention: it must be a day or more, and no longer than retention. Leave it out for that.")
         if problems:
             raise ConfigError(problems)
