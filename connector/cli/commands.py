@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from connector.cli import casework, services, trying
+from connector.cli.links import links_app
 from connector.cli.papers import audit_app, mails_app
 from connector.cli.psa import psa_app
 from connector.errors import ConfigError, ConnectorError
@@ -48,6 +49,7 @@ for command in (casework.cases, casework.show, casework.retry, casework.cancel, 
     app.command()(command)
 app.add_typer(audit_app, name="audit")
 app.add_typer(mails_app, name="mails")
+app.add_typer(links_app, name="links")
 app.add_typer(psa_app, name="psa")
 
 

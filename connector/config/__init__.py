@@ -28,6 +28,7 @@ from connector.config.reading import (
 from connector.config.settings import (
     BrakeSection,
     ConnectorSettings,
+    HashedKeySection,
     HttpSection,
     InboundSection,
     LinkServerSettings,
@@ -73,6 +74,7 @@ __all__ = [
     "FederatedSection",
     "FilePath",
     "GraphSection",
+    "HashedKeySection",
     "HttpSection",
     "InboundSection",
     "LinkServerSettings",

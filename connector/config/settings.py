@@ -5,10 +5,20 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from connector.config.graph import GraphSection, MfaSection
 from connector.config.values import (
@@ -222,6 +232,48 @@ class GeoSection(Section):
     network: str | None = None
 
 
+def _check_network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8, without host bits") from None
+    return value
+
+
+Network = Annotated[str, AfterValidator(_check_network)]
+
+
+class HashedKeySection(Section):
+    """A key of the API of which only the SHA-256 is here; `connector links new-key` prints one with these lines.
+
+    Attributes:
+        name: By which logs know it.
+        sha256: Of the whole key, 64 hexadecimal digits.
+        expires: The first day (UTC) on which it opens nothing any more.
+        networks: From where it works; empty: from anywhere.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
+    scopes: Annotated[
+        frozenset[Literal["links:create", "links:read", "links:revoke", "events:read"]], Field(min_length=1)
+    ]
+    expires: date | None = None
+    networks: tuple[Network, ...] = ()
+
+
+def _kind_of_key(value: object) -> str:
+    """`{file: ...}`, `{env: ...}` and what is wrong altogether are secrets; every other mapping is a hashed key."""
+    hashed = isinstance(value, HashedKeySection) or (isinstance(value, Mapping) and not value.keys() <= {"file", "env"})
+    return "key" if hashed else "secret"
+
+
+ApiKeyEntry = Annotated[
+    Annotated[SecretValue, Tag("secret")] | Annotated[HashedKeySection, Tag("key")], Discriminator(_kind_of_key)
+]
+MOST_PLAIN_KEYS = 2
+
+
 class LinkServerSettings(Section):
     """The file of `connector serve-links`."""
 
@@ -229,7 +281,7 @@ class LinkServerSettings(Section):
     listen: Listen = "127.0.0.1:8081"
     url: Url
     pepper: SecretValue
-    api_keys: Annotated[tuple[SecretValue, ...], Field(min_length=1, max_length=2)]
+    api_keys: Annotated[tuple[ApiKeyEntry, ...], Field(min_length=1, max_length=50)]
     trusted_proxies: tuple[str, ...] = ()
     geo: GeoSection = GeoSection()
     retention: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)
@@ -237,6 +289,20 @@ class LinkServerSettings(Section):
     mask_ip: bool = False
     support: SupportSection = SupportSection()
     log: LogSection = LogSection()
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_are_told_apart(cls, entries: tuple[ApiKeyEntry, ...]) -> tuple[ApiKeyEntry, ...]:
+        hashed = [entry for entry in entries if isinstance(entry, HashedKeySection)]
+        if len(entries) - len(hashed) > MOST_PLAIN_KEYS:
+            raise ValueError(
+                f"at most {MOST_PLAIN_KEYS} plain secrets, the old and the new one while they are rotated; "
+                "make every further key with: connector links new-key"
+            )
+        for what, values in (("name", [one.name for one in hashed]), ("sha256", [one.sha256 for one in hashed])):
+            if len(set(values)) < len(values):
+                raise ValueError(f"two keys have the same {what}: give each its own")
+        return entries
 
     @model_validator(mode="after")
     def _networks(self) -> LinkServerSettings:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -19,7 +17,9 @@ from starlette.routing import Route
 
 from connector.secretlink.answers import BadBody, BodyTooLarge, error_answer, read_json
 from connector.secretlink.chain import Event, Head
+from connector.secretlink.keys import ApiKeys, Refusal, Scope
 from connector.secretlink.links import Conflict, EventPage, LinkRecord, NewLink
+from connector.secretlink.place import IpNetwork, client_ip
 from connector.secretlink.seal import LOOKUP_BYTES, MOST_VIEWS, Terms, is_link_id
 from connector.secretlink.vault import Vault
 
@@ -29,20 +29,6 @@ LONGEST_WAIT: Final = timedelta(seconds=30)
 _MOST_SEALED_BYTES: Final = 2048
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class ApiKeys:
-    """The keys that open the API, kept as digests only."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
-
-    def accept(self, request: Request) -> bool:
-        """Whether a request carries one of them. Takes the same time for every wrong key."""
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        digest = hashlib.sha256(shown.strip().encode()).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return scheme.lower() == "bearer" and any(matches)
 
 
 class News:
@@ -151,19 +137,28 @@ class CreateBody(_Strict):
 class Api:
     """The endpoints under `/api/v1`. Every one of them wants a key first and says nothing without."""
 
-    def __init__(self, vault: Vault, keys: ApiKeys, news: News, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        keys: ApiKeys,
+        news: News,
+        *,
+        trusted_proxies: Sequence[IpNetwork],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._vault = vault
         self._keys = keys
+        self._trusted = tuple(trusted_proxies)
         self._news = news
         self._clock = clock
 
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route("/api/v1/links", self._guarded(self.create), methods=["POST"]),
-            Route("/api/v1/links/{link_id}", self._guarded(self.show), methods=["GET"]),
-            Route("/api/v1/links/{link_id}/revoke", self._guarded(self.revoke), methods=["POST"]),
-            Route("/api/v1/events", self._guarded(self.events), methods=["GET"]),
+            Route("/api/v1/links", self._guarded(self.create, Scope.LINKS_CREATE), methods=["POST"]),
+            Route("/api/v1/links/{link_id}", self._guarded(self.show, Scope.LINKS_READ), methods=["GET"]),
+            Route("/api/v1/links/{link_id}/revoke", self._guarded(self.revoke, Scope.LINKS_REVOKE), methods=["POST"]),
+            Route("/api/v1/events", self._guarded(self.events, Scope.EVENTS_READ), methods=["GET"]),
         ]
 
     async def create(self, request: Request) -> Response:
@@ -210,15 +205,16 @@ class Api:
             if page.events or not await self._news.wait(left):
                 return JSONResponse(_describe_page(page, after))
 
-    def _guarded(self, endpoint: Endpoint) -> Endpoint:
+    def _guarded(self, endpoint: Endpoint, scope: Scope) -> Endpoint:
         async def guarded(request: Request) -> Response:
-            if not self._keys.accept(request):
-                return error_answer(
-                    401,
-                    "unauthorised",
-                    "send Authorization: Bearer with one of the link service's api_keys",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
+            ip = client_ip(
+                request.client.host if request.client else None,
+                request.headers.getlist("x-forwarded-for"),
+                self._trusted,
+            )
+            key = self._keys.judge(request.headers.getlist("authorization"), ip=ip, scope=scope)
+            if isinstance(key, Refusal):
+                return _refuse(key)
             try:
                 return await endpoint(request)
             except BodyTooLarge:
@@ -232,6 +228,17 @@ class Api:
         if record is None:
             return error_answer(404, "unknown", "there is no link with this id")
         return JSONResponse(_describe(record))
+
+
+def _refuse(refusal: Refusal) -> Response:
+    if refusal.missing is not None:
+        # The form of RFC 6750, section 3.1.
+        challenge = f'Bearer error="insufficient_scope", scope="{refusal.missing}"'
+        message = f"this key may not do this: it has no scope {refusal.missing}"
+        return error_answer(403, "forbidden", message, headers={"WWW-Authenticate": challenge})
+    # One answer for a key that is unknown, over, or used from elsewhere: only the operator learns which, from the log.
+    message = "send Authorization: Bearer with one of the link service's api_keys"
+    return error_answer(401, "unauthorised", message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _decode(text: str, name: str) -> bytes:

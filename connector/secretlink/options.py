@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from connector.config import LinkServerSettings, split_listen
+from connector.config import HashedKeySection, LinkServerSettings, split_listen
 from connector.errors import ConfigError
+from connector.secretlink.keys import ApiKey, Scope, digest_of
+from connector.secretlink.place import parse_networks
 
 LEAST_API_KEY_LETTERS: Final = 24
 
@@ -24,7 +26,9 @@ class LinkServiceOptions:
         listen_port: Port; 0 lets the system choose.
         url: What people open, without a path: `https://links.example.com`.
         pepper: See `seal.Pepper`.
-        api_keys: What the connector shows as a bearer token; one, or two while rotating.
+        api_keys: Whole keys that may do everything; one, or two while rotating.
+        hashed_keys: Keys of which only the digest is known, each with its own rights. There is at least one key of
+            either sort.
         trusted_proxies: Networks whose `X-Forwarded-For` counts; none by default.
         mmdb: City or country file for places; `None` for the country table that comes along.
         network_mmdb: File that says which addresses belong to VPNs, proxies and hosting providers; `None` for none.
@@ -33,7 +37,8 @@ class LinkServiceOptions:
         brand_url: Where they can be reached; https or http.
         brand_colour: Accent of the page, `#rrggbb`.
         retention: How long an ended link's tombstone and its events are kept.
-        ip_retention: After how long an address is masked in what is kept of its visit; `None`: never before `retention`.
+        ip_retention: After how long an address is masked in what is kept of its visit; `None`: never before
+            `retention`.
         mask_ip: Whether addresses are masked before they are written at all.
     """
 
@@ -42,7 +47,8 @@ class LinkServiceOptions:
     listen_port: int
     url: str
     pepper: bytes = field(repr=False)
-    api_keys: tuple[str, ...] = field(repr=False)
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    hashed_keys: tuple[ApiKey, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     mmdb: Path | None = None
     network_mmdb: Path | None = None
@@ -71,7 +77,8 @@ class LinkServiceOptions:
             listen_port=port,
             url=settings.url,
             pepper=settings.pepper.reveal().encode(),
-            api_keys=tuple(key.reveal() for key in settings.api_keys),
+            api_keys=tuple(key.reveal() for key in settings.api_keys if not isinstance(key, HashedKeySection)),
+            hashed_keys=tuple(_read_key(key) for key in settings.api_keys if isinstance(key, HashedKeySection)),
             trusted_proxies=settings.trusted_proxies,
             mmdb=folder / settings.geo.mmdb if settings.geo.mmdb else None,
             network_mmdb=folder / settings.geo.network if settings.geo.network else None,
@@ -86,6 +93,11 @@ class LinkServiceOptions:
         options.check()
         return options
 
+    def keys(self) -> tuple[ApiKey, ...]:
+        """Every key that opens the API."""
+        plain = (ApiKey(f"plain-{place}", digest_of(key)) for place, key in enumerate(self.api_keys, start=1))
+        return (*plain, *self.hashed_keys)
+
     def check(self) -> None:
         """Look for what cannot work.
 
@@ -98,16 +110,27 @@ class LinkServiceOptions:
             problems.append(
                 f"url: {self.url!r} cannot be used. Write it like https://links.example.com, without a path."
             )
-        if not self.api_keys:
-            problems.append("api_keys: there is none. Name one secret that the connector uses too.")
+        if not self.api_keys and not self.hashed_keys:
+            problems.append("api_keys: there is none. Make one with: connector links new-key")
         if any(len(key) < LEAST_API_KEY_LETTERS for key in self.api_keys):
             problems.append(
-                f"api_keys: one is shorter than {LEAST_API_KEY_LETTERS} letters. "
-                'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+                f"api_keys: one is shorter than {LEAST_API_KEY_LETTERS} letters. Make one with: connector links new-key"
             )
         if self.retention < timedelta(days=1):
             problems.append("retention: it must be a day or more, so that the connector has read every event before.")
         if self.ip_retention is not None and not timedelta(days=1) <= self.ip_retention <= self.retention:
-            problems.append("ip_retention: it must be a day or more, and no longer than retention. Leave it out for that.")
+            problems.append(
+                "ip_retention: it must be a day or more, and no longer than retention. Leave it out for that."
+            )
         if problems:
             raise ConfigError(problems)
+
+
+def _read_key(section: HashedKeySection) -> ApiKey:
+    return ApiKey(
+        name=section.name,
+        digest=bytes.fromhex(section.sha256),
+        scopes=frozenset(Scope(scope) for scope in section.scopes),
+        expires=section.expires,
+        networks=parse_networks(section.networks),
+    )

@@ -28,8 +28,9 @@ from starlette.types import ASGIApp
 
 from connector.errors import ConfigError
 from connector.secretlink.answers import UniformAnswers, error_answer, place_of
-from connector.secretlink.api import Api, ApiKeys, News
+from connector.secretlink.api import Api, News
 from connector.secretlink.challenge import Challenges
+from connector.secretlink.keys import ApiKeys
 from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.pages import Pages
 from connector.secretlink.place import Places, parse_networks
@@ -75,10 +76,12 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
         renderer,
         clock=clock,
     )
-    api = Api(vault, ApiKeys(options.api_keys), news, clock=clock)
+    keys = ApiKeys(options.keys(), clock=clock)
+    api = Api(vault, keys, news, trusted_proxies=trusted, clock=clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        keys.warn_of_ends()
         report = vault.verify_chain()
         if report.broken_at is not None:
             # Links go on: nobody is served by a locked-out customer. But somebody must look.

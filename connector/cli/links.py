@@ -1,0 +1,77 @@
+"""`connector links`: the keys of the link service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from connector.cli.beginning import JsonOption
+from connector.cli.printing import print_json
+
+links_app = typer.Typer(help="The one-time link service: its keys.", no_args_is_help=True)
+
+
+@links_app.callback()
+def links() -> None:
+    """The one-time link service: its keys."""
+
+
+@links_app.command(name="new-key")
+def new_key(
+    name: Annotated[
+        str, typer.Option("--name", help="By which logs know the key: small letters, digits and '-'.")
+    ] = "connector",
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option("--scope", help="What it may do; give it several times. Default: everything the connector does."),
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option("--expires", formats=["%Y-%m-%d"], help="The first day (UTC) on which it no longer works."),
+    ] = None,
+    networks: Annotated[
+        list[str] | None, typer.Option("--network", help="From where it works, such as 10.0.0.0/8.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key for the API of the link service. It is shown this once; the service keeps only its hash."""
+    from connector.errors import ConfigError
+    from connector.secretlink import keys
+    from connector.secretlink.place import parse_networks
+
+    known = [scope.value for scope in keys.Scope]
+    chosen = [scope for scope in known if scope in scopes] if scopes else known
+    problems = [
+        f"--scope: {scope!r} is none. Use any of: {', '.join(known)}." for scope in scopes or () if scope not in known
+    ]
+    if not keys.is_key_name(name):
+        problems.append("--name: use 1 to 32 small letters, digits or '-', such as connector-2027.")
+    try:
+        parse_networks(networks or ())
+    except ConfigError as failure:
+        problems += [problem.replace("trusted_proxies", "--network", 1) for problem in failure.problems]
+    if problems:
+        raise ConfigError(problems)
+    key = keys.new_key(name)
+    entry: dict[str, object] = {"name": name, "sha256": keys.digest_of(key).hex(), "scopes": chosen}
+    if expires:
+        entry["expires"] = expires.date().isoformat()
+    if networks:
+        entry["networks"] = networks
+    if as_json:
+        print_json({"key": key, "entry": entry})
+        return
+    typer.echo(f"The key, shown this once (into the file that links.api_key names):\n\n{key}\n")
+    typer.echo("The link service's file gets only its hash, in place of or beside what is there:\n")
+    typer.echo(f"api_keys:\n{yaml_lines(entry)}")
+
+
+def yaml_lines(entry: dict[str, object]) -> str:
+    """One entry of `api_keys`, to be pasted."""
+    import json
+
+    # JSON is YAML too, and quotes what YAML would take for a number.
+    first, *more = (f"{key}: {json.dumps(value)}" for key, value in entry.items())
+    return "\n".join([f"  - {first}", *(f"    {line}" for line in more)])
