@@ -53,6 +53,7 @@ class Form(Enum):
     INSTANT = "a point in time"
     COUNT = "a whole number"
     LINES = "several short texts, one a line"
+    PEOPLE = "people, one a line: address, tab, name"
     FLAG = "yes or nothing"
 
 
@@ -79,6 +80,7 @@ _EXTRA_COUNT: Final = Fact(Form.COUNT, required=False, may_be_empty=True)
 _EXTRA_FLAG: Final = Fact(Form.FLAG, required=False, may_be_empty=True)
 _EXTRA_LINES: Final = Fact(Form.LINES, required=False, may_be_empty=True)
 _EXTRA_INSTANT: Final = Fact(Form.INSTANT, required=False, may_be_empty=True)
+_MAYBE_PEOPLE: Final = Fact(Form.PEOPLE, may_be_empty=True)
 
 COMMON: Final[Mapping[str, Fact]] = MappingProxyType(
     {
@@ -122,6 +124,7 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
             "views": _COUNT,
             "kept": _EXTRA_LINES,
         },
+        # With the address of an alarm beside the letter, where the link service has alarms.
         # view: which reveal this was, counted from 1.
         MailKind.LINK_ACCESSED: {
             "opened_at": _INSTANT,
@@ -134,6 +137,14 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
         MailKind.LINK_EXPIRED: {"expired_at": _INSTANT},
         # Kinds of methods, one a line; left: `kind: reason`; kept: left in place on purpose.
         MailKind.MFA_RESET_DONE: {"removed": _LINES, "left": _LINES, "kept": _EXTRA_LINES},
+        # Like LINK_ACCESSED, with an alarm's address beside it. to_manager: it goes to the owner's manager.
+        MailKind.SUBJECT_NOTICE: {
+            "done_at": _INSTANT,
+            "requested_by": _MAYBE_PEOPLE,
+            "approved_by": _MAYBE_PEOPLE,
+            "to_manager": _EXTRA_FLAG,
+        },
+        MailKind.NOT_ME: {"reported_at": _INSTANT},
         # The ticket may not have said what is to be reset; that may be the very reason.
         MailKind.HANDED_TO_PERSON: {"reason": _MAYBE_TEXT, "action": Fact(Form.ACTION, may_be_empty=True)},
         MailKind.TIMED_OUT: {"waited_days": _COUNT},
@@ -163,7 +174,7 @@ def read_facts(letter: Letter, zone: tzinfo) -> Mapping[str, Shown]:
         if not text:
             if not fact.may_be_empty:
                 raise _defect(letter, f"has an empty {name}")
-            shown[name] = () if fact.form is Form.LINES else ""
+            shown[name] = () if fact.form in (Form.LINES, Form.PEOPLE) else ""
             continue
         try:
             shown[name] = _read(text, fact.form, zone)
@@ -203,6 +214,8 @@ def _read(text: str, form: Form, zone: tzinfo) -> Shown:
             return text
         case Form.LINES:
             return tuple(harmless(line, LONGEST_NAME * 2) for line in text.splitlines() if line.strip())[:MOST_LINES]
+        case Form.PEOPLE:
+            return tuple(_person(line) for line in text.splitlines() if line.strip())[:MOST_LINES]
 
 
 def _address(text: str) -> str:
@@ -211,6 +224,14 @@ def _address(text: str) -> str:
         return checked_address(text)
     except ValueError:
         return harmless(text, LONGEST_NAME)
+
+
+def _person(line: str) -> str:
+    """`Rita (rita@contoso.com)`; one of the two where the other is missing, or the name is the address."""
+    address, _, name = (part.strip() for part in line.partition("\t"))
+    if name in ("", address):
+        return _address(address)
+    return f"{harmless(name, LONGEST_NAME)} ({_address(address)})" if address else harmless(name, LONGEST_NAME)
 
 
 def _ip(text: str) -> str:

@@ -10,16 +10,35 @@ from typing import Final
 
 from connector.core.ports import Letter, MailKind
 from connector.core.secret import Secret
-from connector.mail.render import Brand, Renderer
+from connector.mail.render import WITH_ALARM, Brand, Renderer
 
 SAMPLE_BRAND: Final = Brand(name="IT Service Desk", phone="+44 20 7946 0123", url="https://portal.example.com")
 
 # Opens nothing: there is no such host.
 _SAMPLE_LINK: Final = "https://links.example.com/s/sample-address-that-opens-nothing"
+_SAMPLE_ALARM: Final = "https://links.example.com/n/sample-address-that-stops-nothing"
 
 _ACCOUNT: Final = {"subject_name": "Alex", "subject_upn": "alex@contoso.com"}
 _LINK_FACTS: Final = {"lifetime_minutes": "60", "views": "2"}
 _READY: Final = {"expires_at": "2026-11-22T14:05:00+00:00", **_LINK_FACTS}
+_DONE: Final = {
+    "done_at": "2026-11-22T13:05:00+00:00",
+    "requested_by": "megan@contoso.com\tMegan",
+    "approved_by": "nestor.wilke@contoso.com\tNestor",
+}
+_DONE_BY_TWO: Final = {**_DONE, "approved_by": f"{_DONE['approved_by']}\npatti@contoso.com\tPatti"}
+_MEGAN: Final = ("Megan", "megan@contoso.com")
+_OWNER: Final = ("Alex", "alex@home.example")
+_TO: Final = {
+    "approval_reminder": ("Nestor", "nestor.wilke@contoso.com"),
+    "subject_notice": _OWNER,
+    "subject_notice_mfa": _OWNER,
+    "subject_notice_both": _OWNER,
+    "subject_notice_manager": ("Lee", "lee@contoso.com"),
+    "subject_notice_manager_mfa": ("Lee", "lee@contoso.com"),
+    "subject_notice_without_alarm": _OWNER,
+}
+_WITHOUT_ALARM: Final = frozenset({"sample-link_accessed_without_alarm", "sample-subject_notice_without_alarm"})
 _REASON: Final = "Alex is back from leave and cannot remember the password. The customer meeting is at three."
 
 _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
@@ -99,6 +118,27 @@ _SAMPLES: Final[tuple[tuple[str, MailKind, dict[str, str]], ...]] = (
             "views_left": "0",
         },
     ),
+    (
+        "link_accessed_without_alarm",
+        MailKind.LINK_ACCESSED,
+        {
+            "action": "password",
+            "opened_at": "2026-11-22T13:11:00+00:00",
+            "ip": "203.0.113.24",
+            "place": "United Kingdom (approx.)",
+            "agent": "Chrome on Windows",
+            "view": "1",
+            "views_left": "1",
+        },
+    ),
+    ("subject_notice", MailKind.SUBJECT_NOTICE, {"action": "password", **_DONE}),
+    ("subject_notice_mfa", MailKind.SUBJECT_NOTICE, {"action": "mfa", **_DONE}),
+    ("subject_notice_both", MailKind.SUBJECT_NOTICE, {"action": "both", **_DONE_BY_TWO}),
+    ("subject_notice_manager", MailKind.SUBJECT_NOTICE, {"action": "password", **_DONE, "to_manager": "yes"}),
+    ("subject_notice_manager_mfa", MailKind.SUBJECT_NOTICE, {"action": "mfa", **_DONE, "to_manager": "yes"}),
+    ("subject_notice_without_alarm", MailKind.SUBJECT_NOTICE, {"action": "password", **_DONE}),
+    ("not_me", MailKind.NOT_ME, {"action": "password", "reported_at": "2026-11-22T13:14:00+00:00"}),
+    ("not_me_mfa", MailKind.NOT_ME, {"action": "mfa", "reported_at": "2026-11-22T13:14:00+00:00"}),
     ("link_expired", MailKind.LINK_EXPIRED, {"action": "password", "expired_at": "2026-11-22T14:05:00+00:00"}),
     (
         "mfa_reset_done",
@@ -133,8 +173,8 @@ def sample_letters() -> dict[str, Letter]:
         name: Letter(
             id=f"sample-{name}",
             kind=kind,
-            to="megan@contoso.com" if kind is not MailKind.APPROVAL_REMINDER else "nestor.wilke@contoso.com",
-            to_name="Megan" if kind is not MailKind.APPROVAL_REMINDER else "Nestor",
+            to=_TO.get(name, _MEGAN)[1],
+            to_name=_TO.get(name, _MEGAN)[0],
             ticket="4242",
             tenant="contoso",
             facts={**_ACCOUNT, **facts},
@@ -144,8 +184,10 @@ def sample_letters() -> dict[str, Letter]:
 
 
 def sample_link(letter: Letter) -> Secret | None:
-    """The link to give to `Renderer.write` with this letter: one that opens nothing, for the kind that shows one."""
-    return Secret(_SAMPLE_LINK) if letter.kind is MailKind.PASSWORD_READY else None
+    """The link to give to `Renderer.write` with this letter: one that does nothing, for the kinds that show one."""
+    if letter.kind is MailKind.PASSWORD_READY:
+        return Secret(_SAMPLE_LINK)
+    return Secret(_SAMPLE_ALARM) if letter.kind in WITH_ALARM and letter.id not in _WITHOUT_ALARM else None
 
 
 def preview(

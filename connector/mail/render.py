@@ -7,8 +7,8 @@ whom to call.
 The HTML is made for what mail programs can do: tables, styles in the elements, no images, no scripts, nothing loaded
 from elsewhere and nothing that tells us whether it was read. The text version stands by itself.
 
-A link's address is revealed here and nowhere else in this package, for `PASSWORD_READY` alone. No mail ever holds a
-password.
+An address that opens something is revealed here and nowhere else in this package: the link's for `PASSWORD_READY`, an
+alarm's for the mails that have "this was not me". No mail ever holds a password.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from connector.mail.facts import Shown, harmless, one_line, read_facts
 
 LONGEST_SUBJECT: Final = 140
 LONGEST_TICKET: Final = 40
+WITH_ALARM: Final = frozenset({MailKind.LINK_ACCESSED, MailKind.SUBJECT_NOTICE})
+"""Mails that show an alarm's address where they are given one."""
 _LINE_WIDTH: Final = 76
 
 
@@ -170,13 +172,13 @@ class Renderer:
 
 
 def _address_of(kind: MailKind, link: Secret | None) -> str:
-    """The link's address, for the one kind that shows it; empty for all others."""
-    if kind is not MailKind.PASSWORD_READY:
-        if link is not None:
-            raise PermanentError(f"The mail {kind.value} was given a link, which it must not show. Report this defect.")
+    """The address that this kind shows; empty for all others, and where an alarm has none."""
+    if link is None and kind is not MailKind.PASSWORD_READY:
         return ""
+    if kind is not MailKind.PASSWORD_READY and kind not in WITH_ALARM:
+        raise PermanentError(f"The mail {kind.value} was given a link, which it must not show. Report this defect.")
     if link is None or not _is_web_address(link.reveal()):
-        raise PermanentError("The mail password_ready has no usable link. Check links.url, then retry the ticket.")
+        raise PermanentError(f"The mail {kind.value} has no usable link. Check links.url, then retry the ticket.")
     return link.reveal()
 
 

@@ -23,6 +23,10 @@ class MailKind(StrEnum):
     LINK_ACCESSED = "link_accessed"
     LINK_EXPIRED = "link_expired"
     MFA_RESET_DONE = "mfa_reset_done"
+    SUBJECT_NOTICE = "subject_notice"
+    """To the account's owner, by a way that does not lead through the account; or to the owner's manager."""
+    NOT_ME = "not_me"
+    """To the requester, after somebody said "this was not me"."""
     HANDED_TO_PERSON = "handed_to_person"
     TIMED_OUT = "timed_out"
 
@@ -64,10 +68,16 @@ class LetterWriter(Protocol):
     """Puts a letter into words."""
 
     def write(self, letter: Letter, *, link: Secret | None = None) -> Email:
-        """Render subject, text and html. `link` is used by `PASSWORD_READY` only.
+        """Render subject, text and html.
+
+        Args:
+            link: `PASSWORD_READY` cannot do without: the address that opens the password. `LINK_ACCESSED` and
+                `SUBJECT_NOTICE` may have one: the alarm's, behind "this was not me"; without it they name the service
+                desk alone. No other kind takes one.
 
         Raises:
-            PermanentError: A fact that the template needs is missing (a bug), or the address is no address.
+            PermanentError: A fact that the template needs is missing (a bug), the address is no address, or the link
+                is missing where it belongs or given where it does not.
         """
 
 
