@@ -141,6 +141,7 @@ class Http:
         form: Mapping[str, str] | None = None,
         timeout: timedelta | None = None,
         background: bool = False,
+        shown: str | None = None,
     ) -> Answer:
         """Send one request and wait for its answer.
 
@@ -152,6 +153,7 @@ class Http:
             background: Nobody waits for it: a poll, a sweep. Only matters where there is a budget, of which the
                 background leaves enough for what people wait for, and a little is kept for the background: so what is
                 done in one go at the start (a check) is not of it, or no poll would follow for a whole window.
+            shown: What messages say in place of `url`, where a part of its path is a secret.
 
         Raises:
             TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown. Or nothing was
@@ -191,8 +193,9 @@ class Http:
             form=dict(form) if form else None,
             timeout=timeout or self._timeout,
             background=background,
+            where=f"{method} {shown or _without_query(url)}",
         )
-        self._pass_gate(f"{method} {_without_query(url)}")
+        self._pass_gate(request.where)
         return retrying(self._once, request, frozenset(expect))
 
     def ready(self, what: str) -> None:
@@ -255,7 +258,7 @@ class Http:
         )
 
     def _once(self, request: _Request, expect: frozenset[int]) -> Answer:
-        where = f"{request.method} {_without_query(request.url)}"
+        where = request.where
         with self._turn(where, background=request.background):
             pause = self._gate.latest
             response = self._send(request, where)
@@ -397,13 +400,14 @@ def read_retry_after(value: str | None, *, now: datetime | None = None) -> timed
 @dataclass(frozen=True)
 class _Request:
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: dict[str, str] = field(repr=False)
     params: dict[str, str] | None = field(repr=False)
     json: object | None = field(repr=False)
     form: dict[str, str] | None = field(repr=False)
     timeout: timedelta
     background: bool
+    where: str
 
 
 @dataclass(frozen=True)

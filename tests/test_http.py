@@ -79,6 +79,29 @@ def test_a_body_is_sent_as_json_or_as_a_form(bench: Bench, web: RequestsMock) ->
     assert len(web.calls) == 2
 
 
+@pytest.mark.parametrize("status", [200, 302, 401, 404, 429, 500])
+def test_a_path_that_is_a_secret_is_in_no_message(bench: Bench, web: RequestsMock, status: int) -> None:
+    token = secrets.token_urlsafe(9)
+    url = f"https://push.example.com/p/{token}/audit"
+    web.get(url, status=status, body="not JSON")
+    with pytest.raises(ConnectorError) as failure:
+        bench.http.call("GET", url, shown="https://push.example.com/p/…/audit").json()
+    assert "/p/…/audit" in str(failure.value)
+    assert token not in shown(failure.value)
+
+
+@pytest.mark.parametrize("trouble", [requests.ConnectionError, requests.Timeout, requests.exceptions.InvalidURL])
+def test_a_path_that_is_a_secret_stays_one_without_an_answer(
+    bench: Bench, web: RequestsMock, trouble: type[Exception]
+) -> None:
+    token = secrets.token_urlsafe(9)
+    url = f"https://push.example.com/p/{token}/audit"
+    web.get(url, body=trouble(f"something about {url}"))
+    with pytest.raises(TemporaryError) as failure:
+        bench.http.call("GET", url, shown="https://push.example.com/p/…/audit")
+    assert token not in shown(failure.value)
+
+
 @pytest.mark.parametrize("body", ["<html>Sign in</html>", "", '{"cut": ', "\ufeff"])
 def test_an_answer_that_is_not_json_is_temporary_and_its_body_stays_out_of_the_message(
     bench: Bench, web: RequestsMock, body: str
