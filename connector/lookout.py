@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core import link_story, pair, plan, refusals, steps
-from connector.core.case import Action, Approval, Case, fold, mailbox
+from connector.core import alarm, link_story, pair, plan, refusals, steps
+from connector.core.case import Action, Approval, Case, State, fold, mailbox
 from connector.core.ports import Account, CaseStore, Directory, Psa, Ticket
 from connector.core.subject import read_subject
 from connector.errors import (
@@ -111,6 +111,19 @@ class Lookout:
             approver_ids=self.approver_ids(ticket, written, policy, now),
             related=self._related(case, case.tenant, case.subject_id, written),
         )
+
+    def is_alarmed(self, case: Case) -> bool:
+        """Whether somebody said "this was not me", and that was not answered yet. Asks nobody outside."""
+        if case.state is State.ALARMED:
+            return True
+        return bool(alarm.reports_in(self._store.link_events(case.id, after=case.link_seq)))
+
+    def alarm(self, case: Case) -> steps.Record | None:
+        """What to write down because somebody said "this was not me"; `None` when nobody did. Asks nobody outside."""
+        events = self._store.link_events(case.id, after=case.link_seq)
+        if not alarm.reports_in(events):
+            return None
+        return link_story.tell_link_story(case, steps.Seen(link_events=events), self.policy(case))
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
         """What was written to the account of this case within a day.

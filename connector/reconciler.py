@@ -7,7 +7,8 @@ Failures never leave this module half done: a `TemporaryError` keeps the case wh
 `PermanentError` hands it off, an `AuthenticationError` keeps it and is told to the caller, a bug is reported and
 keeps it, the third time hands it off. `LostClaim` means that another worker has the case: nothing is written.
 
-The order inside `_deliver` is the crash rule; see the comments there before moving a line.
+The order inside `_deliver` is the crash rule; see the comments there before moving a line. An alarm ("this was not me")
+comes before everything else in a pass, and waits for nobody: neither for a PSA that is away nor for the outbox.
 """
 
 from __future__ import annotations
@@ -23,8 +24,21 @@ from enum import StrEnum
 
 import structlog
 
-from connector.core import brake, link_story, messages, notes, plan, proof, records, refusals, request, steps
-from connector.core.case import Action, Case, Proof, State, mailbox
+from connector.core import (
+    alarm,
+    brake,
+    guard,
+    link_story,
+    messages,
+    notes,
+    plan,
+    proof,
+    records,
+    refusals,
+    request,
+    steps,
+)
+from connector.core.case import Action, Case, Person, Proof, State, mailbox
 from connector.core.machine import Event, advance
 from connector.core.pair import Earlier
 from connector.core.ports import (
@@ -60,6 +74,7 @@ from connector.errors import (
     TicketGone,
 )
 from connector.lookout import Lookout, PolicyFor
+from connector.telemetry import ALARMS
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +86,9 @@ WAITS = tuple(timedelta(seconds=seconds) for seconds in (2, 5, 15, 30, 60, 120, 
 
 MOST_TRIES_OF_A_WRITE = 25
 """About five hours of failures of a step that writes to an account, then a person is called."""
+
+TRIES_BEFORE_AN_ALARM_IS_TOLD = 3
+"""An account that could not be secured within so many tries is a person's business at once; it is tried on."""
 
 MOST_BUGS = 3
 LONG_DELAY = timedelta(minutes=10)
@@ -166,7 +184,7 @@ class Reconciler:
         """Carry a claimed case as far as it goes now, and give the claim back. Raises nothing of ours."""
         held = Held(case)
         try:
-            if self._is_psa_refusing(held):
+            if self._is_psa_refusing(held) and not self._lookout.is_alarmed(held.case):
                 return Pass(Result.DELAYED, held.case)
             self._pass(held)
         except (LostClaim, DatabaseError) as failure:
@@ -219,7 +237,10 @@ class Reconciler:
         if self._is_held_by_dry_run(held):
             return
         for _ in range(MOST_STEPS):
+            trouble = self._answer_alarm(held)
             self._courier.deliver(held)
+            if trouble is not None:
+                raise trouble
             now = self._clock()
             seen = self._lookout.look(held.case, now)
             # The ticket may have moved to another client: the policy is that of the ticket as it is now.
@@ -231,6 +252,9 @@ class Reconciler:
                     return
                 case steps.Record():
                     self._record(held, step)
+                case steps.Secure():  # held by a pause, or not due again yet: the failures so far still count
+                    held.case = self._store.save(held.case, now=now)
+                    return
                 case steps.RemoveMethods() | steps.Deliver() if self._is_too_early(held, now) or self._is_paused(
                     held, now
                 ):
@@ -281,7 +305,7 @@ class Reconciler:
     def _postpone(self, held: Held, failure: Exception, at_least: timedelta | None) -> None:
         case = held.case
         now = self._clock()
-        if case.state is State.APPROVED and case.attempts + 1 >= MOST_TRIES_OF_A_WRITE:
+        if case.state in (State.APPROVED, State.ALARMED) and case.attempts + 1 >= MOST_TRIES_OF_A_WRITE:
             self._give_up(held, f"It failed {case.attempts + 1} times, the last time because: {failure}")
             return
         wait = WAITS[min(case.attempts, len(WAITS) - 1)]
@@ -289,7 +313,9 @@ class Reconciler:
         log.info("delayed", case=case.id, ticket=case.number, state=case.state.value, attempt=case.attempts + 1,
                  wait_seconds=round(wait.total_seconds()), error=str(failure))  # fmt: skip
         changed = replace(case, attempts=case.attempts + 1, failing_since=case.failing_since or now, due_at=now + wait)
-        held.case = self._store.save(changed, now=now, audit=tuple(held.owed))
+        late = case.state is State.ALARMED and changed.attempts == TRIES_BEFORE_AN_ALARM_IS_TOLD
+        told = [alarm.delayed(case, str(failure))] if late else []
+        held.case = self._store.save(changed, now=now, messages=told, audit=tuple(held.owed))
         held.owed.clear()
 
     def _after_bug(self, held: Held, bug: Exception) -> None:
@@ -301,7 +327,10 @@ class Reconciler:
     def _give_up(self, held: Held, why: str) -> None:
         """Hand the case to a person, where its state knows that way; else it stays and is looked at later."""
         case = held.case
-        if case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.LINK_OUT):
+        if case.state is State.ALARMED:
+            self._record(held, alarm.not_secured(case, why))
+            self._make_due(held)
+        elif case.state in (State.RECEIVED, State.WAITING, State.APPROVED, State.LINK_OUT):
             self._record(held, records.hand_off(case, refusals.failed(why, case.psa, case.number)))
             self._make_due(held)
         else:
@@ -314,6 +343,81 @@ class Reconciler:
         now = self._clock()
         held.case = self._store.save(replace(held.case, due_at=now), now=now)
 
+    # ------------------------------------------------------------ alarms
+
+    def _answer_alarm(self, held: Held) -> ConnectorError | None:
+        """Take in "this was not me", and secure the account. What fails is returned: the ticket is to hear of it first.
+
+        The link is ended before anything is asked, and without anybody's leave.
+        """
+        heard = self._lookout.alarm(held.case)
+        if heard is not None:
+            log.error("alarm", case=held.case.id, ticket=held.case.number, source=heard.facts.get("source", ""))
+            ALARMS.inc()
+            self._record(held, heard)
+        if held.case.state is not State.ALARMED or (heard is None and self._is_early(held.case, self._clock())):
+            return None
+        try:
+            if held.case.link_id:
+                self._links.revoke(held.case.link_id)
+            if reason := self._store.paused():
+                log.error("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
+                held.case = replace(held.case, due_at=self._clock() + WHILE_PAUSED)
+                return None
+            self._secure(held)
+        except DatabaseError:
+            raise
+        except (TemporaryError, AuthenticationError, PermanentError) as failure:
+            return failure
+        return None
+
+    def _secure(self, held: Held) -> None:
+        """Make the password one that nobody has, and end the sessions. A repeat does the same with another one."""
+        case = held.case
+        if case.written_at is None or not case.subject_id:
+            self._record(held, alarm.not_secured(case, "This case never changed anything on the account."))
+            return
+        try:
+            account = self._directory.read(case.tenant, case.subject_id)
+        except NoSuchAccount:
+            self._record(held, alarm.not_secured(case, "The account is gone."))
+            return
+        senders = self._lookout.policy(case).senders
+        requester = case.requester or Person("")
+        facts = guard.AccountFacts(action=Action.PASSWORD, account=account, requester=requester, senders=senders)
+        refusal = guard.judge_alarm(facts)
+        if refusal is not None:
+            self._record(held, alarm.not_secured(case, refusal.reason))
+            return
+        password = guard.password_can_be_set_in_the_cloud(facts) is None
+        now = self._clock()
+        held.case = self._store.save(
+            case, now=now, audit=[_about_to(case, "securing", account, now)], lease=self._lease
+        )  # fmt: skip
+        receipts, problem = [], ""
+        if password:
+            try:
+                receipts.append(self._set_unknown_password(case, account))
+            except PermanentError as failure:
+                problem = str(failure)
+        sessions = self._directory.revoke_sessions(case.tenant, account.id)
+        record = alarm.secured(held.case, password=password, facts=_receipts(receipts, sessions))
+        if problem:
+            why = f"Everybody was signed out, but the password still opens it: {problem}"
+            record = alarm.not_secured(held.case, why)
+        self._record(held, record)
+
+    def _set_unknown_password(self, case: Case, account: Account) -> Receipt:
+        for candidate in range(1, PASSWORD_CANDIDATES + 1):
+            try:
+                # Nobody ever has it: it is not kept, not sealed, not shown.
+                return self._directory.set_password(case.tenant, account.id, self._new_password())
+            except PasswordRejected:
+                log.info("password_rejected", case=case.id, candidate=candidate)
+                if candidate == PASSWORD_CANDIDATES:
+                    raise
+        raise AssertionError("unreachable")
+
     # ------------------------------------------------------------ acting
 
     def _is_too_early(self, held: Held, now: datetime) -> bool:
@@ -321,11 +425,14 @@ class Reconciler:
 
         Each try makes a link and revokes it; the link service tells both, and so each try would call for the next.
         """
-        case = held.case
-        if not case.attempts or case.due_at is None or case.due_at <= now:
+        if not self._is_early(held.case, now):
             return False
-        held.case = self._store.save(case, now=now)
+        held.case = self._store.save(held.case, now=now)
         return True
+
+    @staticmethod
+    def _is_early(case: Case, now: datetime) -> bool:
+        return bool(case.attempts) and case.due_at is not None and case.due_at > now
 
     def _is_ready(self, held: Held, step: steps.RemoveMethods | steps.Deliver, now: datetime) -> bool:
         """Whether the directory lets us write now. Waiting for that is no failed try, however long it takes."""
@@ -474,10 +581,11 @@ class Reconciler:
             sessions = self._directory.revoke_sessions(policy.tenant, account.id)
         except ConnectorError as failure:
             done = report.removed if report else failure.done
+            before = [records.BY_A_DEAD_TRY] if interrupted else []
             # The next try will not see these any more, but the ticket is to name them.
             now = self._clock()
             held.case = self._store.save(
-                replace(held.case, mfa_removed=(*held.case.mfa_removed, *done)),
+                replace(held.case, mfa_removed=(*held.case.mfa_removed, *before, *done)),
                 now=now,
                 audit=[AuditEntry(at=now, case_id=held.case.id, event="removal_failed",
                                   facts={"removed": ", ".join(done)})],

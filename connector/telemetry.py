@@ -31,6 +31,7 @@ DOWN = Gauge("connector_system_down", "1 while a system refuses us or cannot be 
 PAUSED = Gauge("connector_paused", "1 while writing to accounts is paused")
 PUSHES = Counter("connector_pushes_total", "Pushes of PSAs", ["psa", "result"])
 PUSH_TO_PASS_SECONDS = Histogram("connector_push_to_pass_seconds", "From a push until the pass that it called for")
+ALARMS = Counter("connector_alarms_total", "Somebody said: this was not me")
 BUGS = Counter("connector_bugs_total", "Unexpected exceptions")
 
 SUSPICIOUS_KEYS = re.compile(

@@ -118,6 +118,12 @@ def cancel(context: typer.Context, ticket: TicketArgument) -> None:
     settings, place = load(context)
 
     def decide(case: Case) -> Record:
+        if case.state is State.ALARMED:
+            raise ConnectorError(
+                f"Ticket {case.psa}:{case.number} has an alarm (somebody said that it was not them): its account is "
+                "being secured. There is nothing to cancel; see: connector show "
+                f"{case.psa}:{case.number}"
+            )
         if case.state in ENDING or case.state is State.CLOSED:
             raise ConnectorError(
                 f"Ticket {case.psa}:{case.number} is {case.state.value} already. There is nothing to cancel."

@@ -42,6 +42,7 @@ class State(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     NEEDS_PERSON = "needs_person"
+    ALARMED = "alarmed"
     CLOSED = "closed"
 
 
@@ -55,6 +56,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     DRY_RUN = "dry_run"
+    NOT_ME = "not_me"
 
 
 @dataclass(frozen=True)

@@ -268,6 +268,13 @@ ACCOUNT_RULES: tuple[Callable[[AccountFacts], Refusal | None], ...] = (
 )
 
 
+ALARM_RULES = tuple(
+    rule for rule in ACCOUNT_RULES if rule not in (requester_is_not_the_subject, password_can_be_set_in_the_cloud)
+)
+"""What an alarm must not touch either. Who had asked for the reset does not matter any more, and where the password
+cannot be set, the sessions can still be ended."""
+
+
 # ---------------------------------------------------------------- the approval
 
 TOLD_APPROVAL = "The approval of your request could not be accepted. A colleague of the service desk takes over."
@@ -446,6 +453,11 @@ APPROVAL_RULES: tuple[Callable[[ApprovalFacts], Refusal | None], ...] = (
 def judge_account(facts: AccountFacts) -> Refusal | None:
     """The first objection against touching the account, or `None`."""
     return next((refusal for rule in ACCOUNT_RULES if (refusal := rule(facts))), None)
+
+
+def judge_alarm(facts: AccountFacts) -> Refusal | None:
+    """The first objection against securing the account after an alarm, or `None`."""
+    return next((refusal for rule in ALARM_RULES if (refusal := rule(facts))), None)
 
 
 def judge_approval(facts: ApprovalFacts) -> Refusal | None:

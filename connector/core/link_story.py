@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector.core import notes, proof, refusals
+from connector.core import alarm, notes, proof, refusals
 from connector.core.case import Case, Outcome, Proof, State
 from connector.core.machine import Event
 from connector.core.messages import close_row, letter_to_requester, mail_rows, note_row, whole_minutes
@@ -74,7 +74,7 @@ def look_for_proof(case: Case, open_one: Proof, seen: Seen, now: datetime) -> Re
 
 
 def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
-    """What new link events mean. Reveals come before everything else; at most one record per call."""
+    """What new link events mean. Alarms and reveals come before everything else; at most one record per call."""
     events = [event for event in seen.link_events if event.seq > case.link_seq]
     if not events:
         return None
@@ -84,6 +84,9 @@ def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
     messages = tuple(message for event in reveals for message in _reveal_messages(case, event, policy))
     changes: dict[str, Any] = {"link_seq": seq, "views_used": max([case.views_used, *(event.view for event in own)])}
     facts = {"ip": reveals[-1].ip, "place": reveals[-1].place, "views": str(len(reveals))} if reveals else {}
+    reports = alarm.reports_in(events)
+    if reports:
+        return alarm.raised(case, reports, policy, changes=changes, beside=messages)
     if case.state is State.LINK_OUT:
         if own:
             return Record(
@@ -114,8 +117,9 @@ def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
                 changes=changes,
             )
             return replace(withdrawn, messages=(*messages, *withdrawn.messages))
-    if messages and case.state in (State.CLOSED, State.NEEDS_PERSON):
-        return Record(event=Event.LATE_REVEAL, changes={**changes, "due_at": None}, messages=messages, facts=facts)
+    if messages and case.state in (State.CLOSED, State.NEEDS_PERSON, State.ALARMED):
+        due = case.due_at if case.state is State.ALARMED else None
+        return Record(event=Event.LATE_REVEAL, changes={**changes, "due_at": due}, messages=messages, facts=facts)
     return None
 
 

@@ -21,7 +21,12 @@ first: the service's events are read up to the present before anything is called
 asked until it shows the new password (`CONFIRMED`); what it does not show is told to the agent and changes nothing.
 
 `REJECTED`, `TIMED_OUT`, `OPENED`, `EXPIRED` and `CANCELLED` say how it ended; the next pass makes each `CLOSED`.
-`CLOSED` is final for accounts: only a late reveal of a link is still written down. A reopened ticket starts nothing.
+`CLOSED` is final for accounts, alarms apart: only a late reveal of a link is still written down. A reopened ticket
+starts nothing.
+
+Whatever else a case is, somebody may say "this was not me" (`REPORTED`): then it is `ALARMED`, and the next pass ends
+the link, makes the password useless and ends the sessions (`SECURED`), or says why it could not (`NOT_SECURED`). Either
+way our work is done, and the ticket stays with a person; saying it again (`REPORTED_AGAIN`) changes nothing.
 
 `NEEDS_PERSON` waits for a person: `connector retry`, or the agent moving the ticket to the retry status, starts over at
 `RECEIVED` in a new round; closing the ticket ends it.
@@ -63,6 +68,10 @@ class Event(StrEnum):
     TICKET_ENDED = "ticket_ended"
     CANCELLED = "cancelled"
     REHEARSED = "rehearsed"
+    REPORTED = "reported"
+    REPORTED_AGAIN = "reported_again"
+    SECURED = "secured"
+    NOT_SECURED = "not_secured"
     FINISHED = "finished"
 
 
@@ -75,6 +84,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.HANDED_OFF: S.NEEDS_PERSON,
         E.TICKET_ENDED: S.CANCELLED,
         E.CANCELLED: S.CANCELLED,
+        E.REPORTED: S.ALARMED,
     },
     S.WAITING: {
         E.APPROVED: S.APPROVED,
@@ -86,6 +96,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.HANDED_OFF: S.NEEDS_PERSON,
         E.TICKET_ENDED: S.CANCELLED,
         E.CANCELLED: S.CANCELLED,
+        E.REPORTED: S.ALARMED,
     },
     S.APPROVED: {
         E.LINK_CHOSEN: S.APPROVED,
@@ -98,6 +109,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.HANDED_OFF: S.NEEDS_PERSON,
         E.TICKET_ENDED: S.CANCELLED,
         E.CANCELLED: S.CANCELLED,
+        E.REPORTED: S.ALARMED,
     },
     S.LINK_OUT: {
         E.CONFIRMED: S.LINK_OUT,
@@ -106,19 +118,27 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.EXPIRED: S.EXPIRED,
         E.HANDED_OFF: S.NEEDS_PERSON,
         E.CANCELLED: S.CANCELLED,
+        E.REPORTED: S.ALARMED,
     },
     S.NEEDS_PERSON: {
         E.RETRIED: S.RECEIVED,
         E.LATE_REVEAL: S.NEEDS_PERSON,
         E.TICKET_ENDED: S.CANCELLED,
         E.CANCELLED: S.CANCELLED,
+        E.REPORTED: S.ALARMED,
     },
-    S.OPENED: {E.FINISHED: S.CLOSED},
-    S.EXPIRED: {E.FINISHED: S.CLOSED},
-    S.REJECTED: {E.FINISHED: S.CLOSED},
-    S.TIMED_OUT: {E.FINISHED: S.CLOSED},
-    S.CANCELLED: {E.FINISHED: S.CLOSED},
-    S.CLOSED: {E.LATE_REVEAL: S.CLOSED},
+    S.OPENED: {E.FINISHED: S.CLOSED, E.REPORTED: S.ALARMED},
+    S.EXPIRED: {E.FINISHED: S.CLOSED, E.REPORTED: S.ALARMED},
+    S.REJECTED: {E.FINISHED: S.CLOSED, E.REPORTED: S.ALARMED},
+    S.TIMED_OUT: {E.FINISHED: S.CLOSED, E.REPORTED: S.ALARMED},
+    S.CANCELLED: {E.FINISHED: S.CLOSED, E.REPORTED: S.ALARMED},
+    S.ALARMED: {
+        E.SECURED: S.CLOSED,
+        E.NOT_SECURED: S.CLOSED,
+        E.REPORTED_AGAIN: S.ALARMED,
+        E.LATE_REVEAL: S.ALARMED,
+    },
+    S.CLOSED: {E.LATE_REVEAL: S.CLOSED, E.REPORTED: S.ALARMED, E.REPORTED_AGAIN: S.CLOSED},
 }
 """From each state, what each event leads to. What is not here cannot happen."""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from connector.core.case import Approval, Case, Person, State
 from connector.core.guard import Refusal
-from connector.core.ports import LinkEvent
+from connector.core.ports import AlarmSource, LinkEvent
 
 LONGEST_QUOTE = 300
 
@@ -205,6 +205,62 @@ def opened(event: LinkEvent, pen: Pen) -> str:
         + (f", {event.agent}" if event.agent else "")
         + f". Views left: {event.views_left}.",
         "Was it not the requester? Reset the account again by hand and tell the security contact.",
+    )
+
+
+def alarm(event: LinkEvent, case: Case, pen: Pen) -> str:
+    """Somebody said "this was not me"."""
+    return _lines(
+        f"ALARM: somebody says that this was not them, {_report(event, pen)}",
+        "The link is ended. Next: the account's password is made useless and everybody is signed out; another note "
+        "says when that is done.",
+        f"To do: call the owner of {case.subject_name or case.subject} and {name(case.requester)} on numbers that you "
+        "know already: one of their mailboxes may be in other hands."
+        + (f" Look at the account's sign-ins since {pen.time(case.written_at)}." if case.written_at else ""),
+        "A new password needs a new request.",
+    )
+
+
+def alarm_again(event: LinkEvent, pen: Pen) -> str:
+    return f"Said again that this was not them, {_report(event, pen)} Nothing more was done: see the first alarm."
+
+
+def _report(event: LinkEvent, pen: Pen) -> str:
+    through = {
+        AlarmSource.ACCESSED.value: "through the mail about an opened link",
+        AlarmSource.NOTICE.value: "through the notice to the account's owner",
+        "page": "on the page of the used link",
+    }.get(event.reason, "")
+    where = " ".join(part for part in (event.ip, f"– {event.place}" if event.place else "") if part)
+    parts = (f"on {pen.time(event.at)}", through, f"from {where}" if where else "", event.agent)
+    return ", ".join(part for part in parts if part) + "."
+
+
+def secured(case: Case, *, password: bool) -> str:
+    account = f"{case.subject_name or case.subject} ({case.subject})"
+    if password:
+        return _lines(
+            f"Secured: {account} has a password now that nobody has, and everybody was signed out. The link is ended.",
+            "Next: find out with the owner and the requester what happened; then a new request gives a new password.",
+        )
+    return _lines(
+        f"Everybody was signed out of {account}, and the link is ended. The password stays as it is: it is not kept in "
+        "the cloud.",
+        "To do, now: change the password where the account comes from.",
+    )
+
+
+def not_secured(case: Case, why: str) -> str:
+    return _lines(
+        f"NOT secured: {case.subject_name or case.subject} ({case.subject}) was left as it is. {why}",
+        "To do, now: look at the account by hand; set a new password and revoke its sessions in Entra if it is in use.",
+    )
+
+
+def not_secured_yet(why: str) -> str:
+    return _lines(
+        f"Not secured yet, tried again by itself: {why}",
+        "To do: do not wait for it. Set a new password and revoke the account's sessions in Entra by hand.",
     )
 
 

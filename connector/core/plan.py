@@ -35,7 +35,7 @@ from connector.core.request import (
     subject_as_recognised,
     what_is_taken_over,
 )
-from connector.core.steps import Deliver, Needs, Policy, Record, RemoveMethods, Seen, Step, Wait
+from connector.core.steps import Deliver, Needs, Policy, Record, RemoveMethods, Secure, Seen, Step, Wait
 
 MOST_REMINDED_APPROVERS = 5
 
@@ -65,12 +65,14 @@ def next_step(case: Case, seen: Seen, policy: Policy, *, now: datetime) -> Step:
 
     A repeat with the same arguments decides the same.
     """
-    if case.state in ENDING:
-        return Record(event=Event.FINISHED, changes={"due_at": None})
     late = tell_link_story(case, seen, policy)
     if late is not None:
         return late
+    if case.state in ENDING:
+        return Record(event=Event.FINISHED, changes={"due_at": None})
     match case.state:
+        case State.ALARMED:
+            return Secure()
         case State.RECEIVED:
             return _receive(case, seen, policy, now)
         case State.WAITING:

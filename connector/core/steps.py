@@ -135,4 +135,9 @@ class Deliver:
     """Make a link, set a new password behind it and mail it, after a fresh look."""
 
 
-Step = Wait | Record | RemoveMethods | Deliver
+@dataclass(frozen=True)
+class Secure:
+    """End the link, make the password useless, end the sessions: somebody said "this was not me"."""
+
+
+Step = Wait | Record | RemoveMethods | Deliver | Secure

@@ -76,7 +76,7 @@ class SqlCaseStore:
         if not events:
             return
         with self.database.writing() as connection:
-            intake.record_link_events(connection, events, now=now)
+            intake.record_link_events(self.database, connection, events, now=now)
 
     # -- working on a case
 

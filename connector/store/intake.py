@@ -6,7 +6,7 @@ Many rows cost few statements: a poll of 100 tickets is a look-up, one insert an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -81,13 +81,16 @@ def _first_row(case: Case) -> dict[str, object]:
     }
 
 
-def record_link_events(connection: Connection, events: Sequence[LinkEvent], *, now: datetime) -> None:
+def record_link_events(
+    database: Database, connection: Connection, events: Sequence[LinkEvent], *, now: datetime
+) -> None:
     """See `CaseStore.record_link_events`. Events of links that no case has are left aside."""
     links, kept = tables.case_link.c, tables.case_link_event.c
     for chunk in _chunks(events):
         ids = {event.link_id for event in chunk}
         query = select(links.link_id, links.case_id).where(links.link_id.in_(ids))
         owners = {row.link_id: row.case_id for row in connection.execute(query)}
+        owners |= _alarmed_cases(database, connection, chunk, known=owners)
         if not owners:
             continue
         stored = select(kept.link_id, kept.seq).where(
@@ -101,6 +104,20 @@ def record_link_events(connection: Connection, events: Sequence[LinkEvent], *, n
             poke(connection, tables.cases.c.id.in_({owners[str(row["link_id"])] for row in rows}), now=now)
 
 
+def _alarmed_cases(
+    database: Database, connection: Connection, events: Sequence[LinkEvent], *, known: Mapping[str, str]
+) -> dict[str, str]:
+    """The cases that an alarm names itself, which need not have had a link; each owns its alarms like a link."""
+    named = {event.link_id for event in events if event.kind is LinkEventKind.REPORTED} - set(known)
+    if not named:
+        return {}
+    found = list(connection.execute(select(tables.cases.c.id).where(tables.cases.c.id.in_(named))).scalars())
+    if found:
+        own = database.insert_or_ignore(tables.case_link)
+        connection.execute(own.values([{"link_id": case_id, "case_id": case_id} for case_id in found]))
+    return {case_id: case_id for case_id in found}
+
+
 def _event_row(event: LinkEvent) -> dict[str, object]:
     return {
         "link_id": event.link_id,
@@ -112,6 +129,7 @@ def _event_row(event: LinkEvent) -> dict[str, object]:
         "ip": event.ip,
         "place": event.place,
         "agent": event.agent,
+        "reason": event.reason,
     }
 
 
@@ -135,6 +153,7 @@ def link_events(connection: Connection, case_id: str, *, after: int) -> list[Lin
             ip=row.ip,
             place=row.place,
             agent=row.agent,
+            reason=row.reason or "",
         )
         for row in connection.execute(query)
     ]

@@ -139,6 +139,7 @@ case_link_event: Final = Table(
     Column("ip", Words, nullable=False),
     Column("place", Words, nullable=False),
     Column("agent", Words, nullable=False),
+    Column("reason", Words),  # NULL for events of before 0.3
 )
 
 audit: Final = Table(

@@ -81,15 +81,27 @@ def test_every_event_moves_some_case() -> None:
     assert {event for _, event, _ in LEGAL} == set(Event)
 
 
-@pytest.mark.parametrize("state", [S.CLOSED, S.CANCELLED])
-def test_what_is_over_never_leads_to_a_state_that_acts(state: State) -> None:
+@pytest.mark.parametrize("state", [S.CLOSED, S.CANCELLED, S.ALARMED])
+def test_what_is_over_never_leads_to_a_state_that_resets(state: State) -> None:
     assert not reachable(state) & ACTING
-    assert reachable(state) <= {S.CLOSED}
+    assert reachable(state) <= {S.CLOSED, S.ALARMED}
 
 
 @pytest.mark.parametrize("state", [S.OPENED, S.EXPIRED, S.REJECTED, S.TIMED_OUT])
-def test_what_has_ended_only_ever_becomes_closed(state: State) -> None:
-    assert reachable(state) == {S.CLOSED}
+def test_what_has_ended_only_ever_becomes_closed_alarms_apart(state: State) -> None:
+    assert reachable(state) == {S.CLOSED, S.ALARMED}
+
+
+def test_an_alarm_can_be_raised_in_every_state_and_only_by_a_report() -> None:
+    raised = {(state, event) for state, event, target in LEGAL if target is S.ALARMED and state is not S.ALARMED}
+    assert raised == {(state, E.REPORTED) for state in State if state is not S.ALARMED}
+
+
+def test_an_alarm_ends_secured_or_not_and_nothing_else_ends_it() -> None:
+    assert {event: target for event, target in TRANSITIONS[S.ALARMED].items() if target is not S.ALARMED} == {
+        E.SECURED: S.CLOSED,
+        E.NOT_SECURED: S.CLOSED,
+    }
 
 
 def test_a_state_that_acts_is_entered_by_an_approval_alone() -> None:
@@ -108,10 +120,10 @@ def test_a_retry_starts_over_and_needs_an_approval_again() -> None:
 
 @pytest.mark.parametrize("state", sorted(ENDING))
 def test_each_ending_is_closed_by_the_next_pass(state: State) -> None:
-    assert TRANSITIONS[state] == {E.FINISHED: S.CLOSED}
+    assert TRANSITIONS[state] == {E.FINISHED: S.CLOSED, E.REPORTED: S.ALARMED}
 
 
-@pytest.mark.parametrize("state", [state for state in State if state not in {S.CLOSED, *ENDING}])
+@pytest.mark.parametrize("state", [state for state in State if state not in {S.CLOSED, S.ALARMED, *ENDING}])
 def test_every_case_that_is_not_over_can_be_cancelled(state: State) -> None:
     assert TRANSITIONS[state][E.CANCELLED] is S.CANCELLED
 

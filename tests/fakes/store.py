@@ -16,7 +16,16 @@ from typing import Literal
 
 from connector.core.case import Action, Case, State
 from connector.core.pair import Earlier, is_overtaken
-from connector.core.ports import AuditEntry, AuditLine, ChangedTicket, LinkEvent, Message, OutboxRow, Reset
+from connector.core.ports import (
+    AuditEntry,
+    AuditLine,
+    ChangedTicket,
+    LinkEvent,
+    LinkEventKind,
+    Message,
+    OutboxRow,
+    Reset,
+)
 from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head, chain, verify
 from connector.store.due import FINISHED, next_look
@@ -118,6 +127,8 @@ class MemoryCaseStore:
     def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
         with self._call("record_link_events"):
             for event in events:
+                if event.kind is LinkEventKind.REPORTED and event.link_id in self._kept:
+                    self._links.setdefault(event.link_id, event.link_id)
                 place = (event.link_id, event.seq)
                 if event.link_id in self._links and place not in self._events:
                     self._events[place] = event

@@ -1,0 +1,286 @@
+""" "This was not me": what follows when somebody presses it, and what must not follow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from connector.core.case import Action, Outcome, State
+from connector.core.ports import AlarmSource, AlarmWish, LinkEvent, LinkEventKind, StatusTarget
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, PermanentError, TemporaryError
+from tests.fakes.directory import FakeDirectory
+from tests.fakes.links import LinkGone
+from tests.fakes.psa import RETRY, FakePsa, FakeTicket
+from tests.fakes.world import SUBJECT, World
+
+ALARM = "Alarm"
+
+
+def down(system: FakePsa | FakeDirectory) -> None:
+    """From now on nobody answers there."""
+
+    def refuse(call: str, moment: str) -> None:
+        if moment == "before":
+            raise TemporaryError("It is away. It is asked again by itself.")
+
+    system.on_call = refuse
+
+
+def up(system: FakePsa | FakeDirectory) -> None:
+    system.on_call = None
+
+
+def asked(world: World, **fields: object) -> FakeTicket:
+    """A request that was approved and carried out."""
+    world.psa.statuses[StatusTarget.ALARM] = ALARM
+    ticket = world.ticket(subject_text=SUBJECT, **fields)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    return ticket
+
+
+def alarm_for(world: World, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> Secret:
+    case = world.case_of(ticket)
+    return world.links.arm(
+        AlarmWish(
+            about=case.id, link_id=case.link_id, source=source, display_name=case.subject_name, ticket=case.number,
+            lifetime=timedelta(days=7),
+        )
+    )  # fmt: skip
+
+
+def press(world: World, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> None:
+    assert world.links.press(alarm_for(world, ticket, source))
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_the_link_dies_the_password_is_useless_sessions_end_and_the_agent_is_alarmed(opened: bool) -> None:
+    world = World()
+    ticket = asked(world)
+    url = world.newest_link()
+    handed_over = world.links.behind(world.case_of(ticket).link_id)
+    if opened:
+        world.open_newest_link()
+        world.run()
+        assert world.state_of(ticket) is State.CLOSED
+    revocations = [write for write in world.writes if write.what == "sessions"]
+
+    press(world, ticket)
+    world.run()
+
+    with pytest.raises(LinkGone):
+        world.links.open(url)
+    assert world.password_in_force() not in (None, handed_over)
+    assert world.passwords[-1] == world.password_in_force()
+    assert world.password_in_force() not in {world.links.behind(link_id) for link_id in world.links.made()}
+    assert len([write for write in world.writes if write.what == "sessions"]) == len(revocations) + 1
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.CLOSED, Outcome.NOT_ME)
+    assert "203.0.113.77" in world.note_with(ticket, "ALARM: somebody says that this was not them")
+    assert world.note_with(ticket, "Secured:")
+    assert world.events_of(ticket)[-3:] == ["reported", "securing", "secured"]
+
+
+def test_pressing_again_and_by_another_mail_writes_no_second_time() -> None:
+    world = World()
+    ticket = asked(world)
+    first, second = alarm_for(world, ticket), alarm_for(world, ticket, AlarmSource.NOTICE)
+    assert world.links.press(first)
+    world.run()
+    before, moves = list(world.writes), list(world.moves)
+
+    assert world.links.press(first)
+    assert world.links.press(second)
+    world.run()
+
+    assert world.writes == before
+    assert world.moves == moves
+    assert "through the notice to the account's owner" in world.note_with(ticket, "Said again that this was not them")
+    assert world.state_of(ticket) is State.CLOSED
+
+
+def test_an_mfa_reset_without_any_link_can_be_reported() -> None:
+    world = World()
+    ticket = asked(world, action=Action.MFA)
+    assert world.state_of(ticket) is State.CLOSED
+    assert world.password_in_force() is None
+    press(world, ticket, AlarmSource.NOTICE)
+    world.run()
+    assert world.password_in_force() is not None
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
+
+
+def test_the_account_is_secured_though_the_psa_is_away_and_the_ticket_hears_of_it_later() -> None:
+    world = World()
+    ticket = asked(world)
+    before = world.password_in_force()
+    down(world.psa)
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force() != before
+    assert StatusTarget.ALARM not in world.moves
+
+    up(world.psa)
+    world.run_for(minutes=15)
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert world.note_with(ticket, "ALARM:")
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_the_agent_is_alarmed_though_microsoft_is_away_and_told_not_to_wait() -> None:
+    world = World()
+    ticket = asked(world)
+    before = world.password_in_force()
+    down(world.directory)
+    press(world, ticket)
+    world.run()
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert world.note_with(ticket, "ALARM:")
+    assert world.state_of(ticket) is State.ALARMED
+
+    world.run_for(minutes=10)
+    assert "do not wait" in world.note_with(ticket, "Not secured yet")
+    up(world.directory)
+    world.run_for(hours=1)
+    assert world.password_in_force() != before
+    assert world.note_with(ticket, "Secured:")
+    assert world.state_of(ticket) is State.CLOSED
+
+
+def test_a_pause_holds_the_write_but_neither_the_end_of_the_link_nor_the_alarm() -> None:
+    world = World()
+    ticket = asked(world)
+    url, before = world.newest_link(), list(world.writes)
+    world.store.pause("somebody looks into it", now=world.clock())
+    press(world, ticket)
+    world.run()
+    assert world.writes == before
+    with pytest.raises(LinkGone):
+        world.links.open(url)
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert world.state_of(ticket) is State.ALARMED
+
+    world.store.resume(now=world.clock())
+    world.run_for(minutes=2)
+    assert world.note_with(ticket, "Secured:")
+
+
+@pytest.mark.parametrize(
+    "become",
+    [
+        {"admin_roles": ("Global Administrator",)},
+        {"protected_by": "break-glass"},
+        {"guest": True},
+        {"privileged_groups": ("Helpdesk",)},
+        {"unknown": ("its groups could not be read",)},
+    ],
+)
+def test_an_account_that_must_not_be_touched_is_left_and_a_person_is_told(become: dict[str, object]) -> None:
+    world = World()
+    ticket = asked(world)
+    for name, value in become.items():
+        setattr(world.directory.account(SUBJECT), name, value)
+    before, password = list(world.writes), world.password_in_force()
+    press(world, ticket)
+    world.run()
+    assert world.writes == before
+    assert world.password_in_force() == password
+    assert "by hand" in world.note_with(ticket, "NOT secured")
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert world.state_of(ticket) is State.CLOSED
+
+
+def test_where_the_password_is_kept_elsewhere_the_sessions_end_and_the_note_says_so() -> None:
+    world = World()
+    ticket = asked(world)
+    world.directory.account(SUBJECT).synchronised = True
+    password, before = world.password_in_force(), len(world.writes)
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force() == password
+    assert [write.what for write in world.writes[before:]] == ["sessions"]
+    assert "change the password where the account comes from" in world.note_with(ticket, "Everybody was signed out")
+
+
+def test_a_case_that_changed_nothing_secures_nothing() -> None:
+    world = World()
+    ticket = world.ticket(subject_text=SUBJECT)
+    world.run()
+    press(world, ticket)
+    world.run()
+    assert world.writes == []
+    assert world.note_with(ticket, "This case never changed anything")
+    world.approve(ticket)
+    world.run()
+    assert world.writes == []
+    assert world.state_of(ticket) is State.CLOSED
+
+
+def test_a_refused_password_still_ends_the_sessions_and_calls_a_person() -> None:
+    world = World()
+    ticket = asked(world)
+    before = len(world.writes)
+    world.directory.raise_before("set_password", PermanentError("Microsoft refuses this target. Look at it in Entra."))
+    press(world, ticket)
+    world.run()
+    assert [write.what for write in world.writes[before:]] == ["sessions"]
+    assert "the password still opens it" in world.note_with(ticket, "NOT secured")
+
+
+def test_an_alarm_for_nobody_we_know_is_left_aside() -> None:
+    world = World()
+    ticket = asked(world)
+    case, before = world.case_of(ticket), list(world.writes)
+    stranger = LinkEvent(
+        seq=10_000, link_id="case-0000000000000000", kind=LinkEventKind.REPORTED, at=world.clock(), reason="notice"
+    )
+    world.links.history.append(stranger)
+    world.run()
+    assert world.writes == before
+    assert (world.state_of(ticket), world.case_of(ticket).outcome) == (case.state, case.outcome)
+
+
+def test_a_psa_that_refuses_our_credentials_does_not_hold_the_alarm_up() -> None:
+    world = World()
+    ticket = asked(world)
+    password = world.password_in_force()
+    world.open_newest_link()
+    world.psa.raise_before("add_note", AuthenticationError("refused", scope="psa.halo"))
+    world.run()
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force() != password
+
+
+def test_a_reveal_that_is_heard_with_the_alarm_is_told_too() -> None:
+    world = World()
+    ticket = asked(world)
+    world.open_newest_link()
+    press(world, ticket)
+    world.run()
+    assert world.note_with(ticket, "The password was shown (view 1)")
+    assert world.note_with(ticket, "ALARM:")
+
+
+def test_a_retry_status_does_not_wake_a_case_after_an_alarm() -> None:
+    world = World()
+    ticket = asked(world)
+    press(world, ticket)
+    world.run()
+    before = list(world.writes)
+    world.psa.set_status(ticket.id, RETRY)
+    world.run_for(hours=2)
+    assert world.writes == before
+
+
+def test_five_hours_of_failures_end_with_a_person() -> None:
+    world = World()
+    ticket = asked(world)
+    world.directory.raise_before("read", *[TemporaryError("Graph is away. It is tried again.")] * 60)
+    press(world, ticket)
+    world.run_for(hours=12)
+    assert world.state_of(ticket) is State.CLOSED
+    assert "It failed" in world.note_with(ticket, "NOT secured:")
