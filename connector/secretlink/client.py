@@ -27,10 +27,16 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
-from connector.http import Answer, Http
+from connector.http import Answer, Http, read_retry_after
+from connector.secretlink.history import Page, Position, believe, read_page, shape_not_known
 from connector.secretlink.seal import Terms, decode_token, lookup_of, new_token, seal
 
 EVENTS_PER_CALL: Final = 200
+LONGEST_WAIT_SECONDS: Final = 25
+"""Below the 30 seconds that the service allows, and below what reverse proxies commonly give a silent answer (60)."""
+WAIT_MARGIN_SECONDS: Final = 10
+"""How much longer than the service may wait we listen for its answer."""
+BUSY: Final = (429, 503)
 LONGEST_NAME: Final = 200
 LONGEST_TICKET: Final = 64
 GREATEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=60)
@@ -60,15 +66,19 @@ class BuiltinLinks:
     The token and the key that seals the password are made here and never sent; the service gets the sealed bytes.
     """
 
-    def __init__(self, *, http: Http, url: str, api_url: str, api_key: Secret, clock: Clock) -> None:
+    def __init__(
+        self, *, http: Http, url: str, api_url: str, api_key: Secret, clock: Clock, waiting: Http | None = None
+    ) -> None:
         """Nothing is sent yet.
 
         Args:
             url: What people open, without a slash at its end.
             api_url: Where the service listens for us.
             clock: Gives the present; a link's expiry is counted from it.
+            waiting: What `await_news` calls by, so that its long calls stay out of the figures of the others.
         """
         self._http = http
+        self._waiting = waiting or http
         self._url = url
         self._api = f"{api_url}/api/v1"
         self._api_url = api_url
@@ -86,6 +96,7 @@ class BuiltinLinks:
         settings = validate(BuiltinSection, own, surroundings.place, where=name)
         return cls(
             http=surroundings.http_for(system="The link service", scope="links"),
+            waiting=surroundings.http_for(system="The link service (waiting)", scope="links"),
             url=settings.url,
             api_url=settings.api_url or settings.url,
             api_key=settings.api_key,
@@ -141,7 +152,7 @@ class BuiltinLinks:
     @property
     def capabilities(self) -> Capabilities:
         """What our own link service can do."""
-        return Capabilities(modes=frozenset({LinkMode.PATH}), human_check=False, alarms=False, announces=False)
+        return Capabilities(modes=frozenset({LinkMode.PATH}), human_check=False, alarms=False)
 
     def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - our id is enough
         """Make the link dead; a repeat, or a link that was never made, is fine. See `core.ports.LinkService`."""
@@ -150,31 +161,47 @@ class BuiltinLinks:
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:  # noqa: ARG002 - it tells by itself
         """One page of events after the cursor, the kinds that concern nobody here left out.
 
-        Raises:
-            PermanentError: The service's history is shorter than what was read before: its database was replaced or
-                restored. Events of live links may be missing, so nothing is concluded from it.
-        """
-        after = int(cursor or 0)
-        page = self._call("GET", f"/events?after={after}&limit={EVENTS_PER_CALL}", expect=(200,)).json()
-        try:
-            head, raw = int(page["head"]["seq"]), list(page["events"])
-            found = [event for item in raw if (event := _read_event(item)) is not None]
-            following, more = int(page["next"]), bool(page["more"])
-        except (KeyError, TypeError, ValueError):
-            raise TemporaryError(
-                "The link service answered events in a shape that is not known here. "
-                "Bring connector and link service to the same version."
-            ) from None
-        if head < after:
-            raise PermanentError(
-                f"The link service knows {head} events, but {after} were read from it before. Its database was "
-                "replaced or restored from a backup: look at the open links by hand."
-            )
-        return LinkNews(tuple(found), cursor=str(following), more=more and following > after)
+        The cursor is the number of the last event with its mac; `history` says what is made sure of by it.
 
-    def await_news(self, cursor: str, timeout: timedelta) -> bool:  # noqa: ARG002
-        """See `core.ports.LinkService`."""
-        return False
+        Raises:
+            PermanentError: The history does not go on where it was left, so nothing is concluded from it.
+        """
+        page = self._page(Position.parse(cursor))
+        believe(page, self._page)
+        try:
+            found = [event for item in page.events if (event := _read_event(item)) is not None]
+        except (KeyError, TypeError, ValueError):
+            raise shape_not_known() from None
+        return LinkNews(tuple(found), cursor=str(page.end), more=page.more)
+
+    def await_news(self, cursor: str, timeout: timedelta) -> bool:
+        """Hold a call open until the service has an event after the cursor. See `core.ports.LinkService`.
+
+        It is sent once, whatever becomes of it: whoever waits decides when to wait again.
+
+        Args:
+            timeout: At most 25 seconds are waited.
+
+        Raises:
+            TemporaryError, AuthenticationError.
+        """
+        after = Position.parse(cursor)
+        seconds = min(math.ceil(timeout.total_seconds()), LONGEST_WAIT_SECONDS)
+        answer = self._waiting.call(
+            "GET",
+            f"{self._api}/events?after={after.seq}&limit=1&wait={seconds}",
+            expect=(200, *BUSY),
+            repeatable=False,
+            headers=self._headers,
+            timeout=timedelta(seconds=seconds + WAIT_MARGIN_SECONDS),
+        )
+        if answer.status in BUSY:  # taken here, or a short Retry-After would be waited out and the call repeated
+            raise TemporaryError(
+                f"The link service answered {answer.status} while its news were waited for. They are polled for.",
+                retry_after=read_retry_after(answer.headers.get("Retry-After")),
+            )
+        page = read_page(after, answer.json())
+        return bool(page.events) or page.head.seq != after.seq
 
     def arm(self, wish: AlarmWish) -> Secret:  # noqa: ARG002
         """See `core.ports.LinkService`."""
@@ -220,13 +247,21 @@ class BuiltinLinks:
                 "open it in a browser from outside; a page 'This link cannot be opened' is right",
             )  # fmt: skip
 
+    def _page(self, after: Position) -> Page:
+        answer = self._call("GET", f"/events?after={after.seq}&limit={EVENTS_PER_CALL}", expect=(200,))
+        return read_page(after, answer.json())
+
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self._api_key.reveal()}"}
+
     def _call(self, method: str, path: str, *, expect: tuple[int, ...], body: object | None = None) -> Answer:
         return self._http.call(
             method,
             f"{self._api}{path}",
             expect=expect,
             repeatable=True,  # creates and revocations are idempotent by the link's id
-            headers={"Authorization": f"Bearer {self._api_key.reveal()}"},
+            headers=self._headers,
             json=body,
         )
 
