@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from connector.adapter import Surroundings
 from connector.config import GraphSection, RegistrationSection, TenantSection
 from connector.core.address import checked_address
-from connector.core.case import Action, fold
+from connector.core.case import Action, Person, fold
 from connector.core.ports import Account, Clock, Finding, Level, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
@@ -167,6 +167,10 @@ class GraphDirectory:
             return at.lookup.can_help_itself(account_id)
         except (TemporaryError, AuthenticationError, PermanentError):
             return None
+
+    def manager_of(self, tenant: str, account_id: str) -> Person | None:
+        """See `Directory.manager_of`. One call."""
+        return self._at(tenant).lookup.manager_of(account_id)
 
     def ready(self, tenant: str, action: Action) -> None:
         """See `Directory.ready`. No call."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from connector.core.case import fold
+from connector.core.case import Person, fold, mailbox
 from connector.errors import PermanentError, TemporaryError
 from connector.graph.client import Reply
 
@@ -89,6 +89,34 @@ def addresses_of(facts: Facts, upn: str) -> frozenset[str]:
             found.append(address if colon else proxy)
     found += _sign_in_names(facts)
     return frozenset(fold(address) for address in found if "@" in address)
+
+
+def alternate_mails_of(facts: Facts, upn: str) -> tuple[str, ...]:
+    """The other addresses, as written, that do not lead into the account's own mailbox."""
+    own = {mailbox(upn), mailbox(facts.text("mail", "", needed=False))}
+    own |= {mailbox(proxy.partition(":")[2] or proxy) for proxy in listed(facts.raw("proxyAddresses"))
+            if isinstance(proxy, str)}  # fmt: skip
+    others = (other.strip() for other in listed(facts.raw("otherMails")) if isinstance(other, str))
+    return tuple(dict.fromkeys(other for other in others if is_address(other) and mailbox(other) not in own))
+
+
+def manager_in(body: object) -> Person | None:
+    """The manager in an answer; `None` for one whose account is disabled: nobody reads that mailbox.
+
+    It may be a contact instead of an account: without a permission to read those, only its id shows. Source:
+    learn.microsoft.com/graph/api/user-list-manager, read 2026-11-22.
+    """
+    if not isinstance(body, Mapping) or not isinstance(body.get("id"), str):
+        raise nonsense("the manager of an account")
+    if body.get("accountEnabled") is False:
+        return None
+    shown = {key: value for key, value in body.items() if isinstance(value, str) and value}
+    addresses = [fold(shown[key]) for key in ("mail", "userPrincipalName") if key in shown]
+    return Person(
+        name=shown.get("displayName", ""),
+        email=shown.get("mail"),
+        ids=frozenset({f"entra:{fold(shown['id'])}", *(f"mail:{address}" for address in addresses)}),
+    )
 
 
 def names(reply: Reply, thing: str, unknown: list[str]) -> tuple[str, ...]:

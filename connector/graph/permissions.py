@@ -97,7 +97,7 @@ EMAILS = "Register an e-mail address for any user, and reset the password by sel
 TABLE: tuple[Permission, ...] = (
     Permission(
         "User.Read.All", "df021288-bdef-4463-88db-98f22de89214", PermissionSet.READ, Need.REQUIRED,
-        "reading accounts, their roles and groups",
+        "reading accounts, their managers, roles and groups",
         "Nothing works.",
         "Read every account, its addresses, groups and roles.",
     ),

@@ -27,12 +27,16 @@ class People:
     Attributes:
         plain: An ordinary cloud account with at least two methods, one of which is the default.
         plain_alias: Another address of the same account.
+        plain_other: An alternate address of its owner, as the directory has it.
+        manager: The manager of `plain`, who has none.
         twins: An address that two accounts answer to.
         stranger: An account of another tenant.
     """
 
     plain: str
     plain_alias: str
+    plain_other: str
+    manager: str
     apostrophe: str
     plus: str
     twins: str
@@ -114,6 +118,13 @@ class DirectoryContract:
     def test_an_address_of_two_accounts_is_refused(self, place: Place) -> None:
         with pytest.raises(AmbiguousAccount):
             place.directory.find(place.tenant, place.people.twins)
+
+    def test_an_alternate_address_is_told_and_stands_for_nobody(self, place: Place) -> None:
+        account = self._plain(place)
+        assert account.alternate_mails == (place.people.plain_other,)
+        assert self._account(place, "manager").alternate_mails == ()
+        with pytest.raises((AmbiguousAccount, NoSuchAccount)):
+            place.directory.find(place.tenant, place.people.plain_other)
 
     def test_reading_by_id_tells_the_same_as_finding(self, place: Place) -> None:
         found = place.directory.find(place.tenant, place.people.plain)
@@ -255,11 +266,26 @@ class DirectoryContract:
         with pytest.raises(NoSuchAccount):
             place.directory.revoke_sessions(place.tenant, NOBODY)
 
+    # -- the manager
+
+    def test_a_manager_is_known_by_name_address_and_account(self, place: Place) -> None:
+        manager = place.directory.manager_of(place.tenant, self._plain(place).id)
+        expected = self._account(place, "manager")
+        assert manager is not None
+        assert (manager.name, manager.email) == (expected.display_name, place.people.manager)
+        assert f"entra:{expected.id}" in manager.ids
+        assert manager.is_same(expected.person)
+
+    def test_who_has_no_manager_has_none(self, place: Place) -> None:
+        assert place.directory.manager_of(place.tenant, self._account(place, "manager").id) is None
+        assert place.directory.manager_of(place.tenant, NOBODY) is None
+
     # -- looking must not touch
 
     def test_looking_up_changes_nothing(self, place: Place) -> None:
         account = self._plain(place)
         place.directory.read(place.tenant, account.id)
+        place.directory.manager_of(place.tenant, account.id)
         list(place.directory.check(place.tenant))
         assert not place.changed(account.upn)
 

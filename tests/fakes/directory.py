@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from connector.core.case import Action, fold
+from connector.core.case import Action, Person, fold
 from connector.core.ports import Account, Finding, Level, MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.secret import Secret
 from connector.errors import AmbiguousAccount, ConnectorError, NoSuchAccount, PasswordRejected, PermanentError
 
-Call = Literal["find", "read", "ready", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"]
+Call = Literal[
+    "find", "read", "manager_of", "ready", "set_password", "remove_methods", "remove_method", "revoke_sessions", "check"
+]
 Moment = Literal["before", "after"]
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -31,6 +33,8 @@ class FakeAccount:
     Attributes:
         id: Derived from tenant and UPN where none is given.
         also: Further addresses that stand for this account.
+        alternate_mails: Addresses of its owner that stand for nobody.
+        manager: The UPN of the manager's account in the same tenant, or empty.
         methods: Kinds of the registered methods besides the password: `phone (mobile)`, `fido2`.
         default_method: The kind that the directory lets go last.
         stubborn: Kinds that cannot be removed, each with its reason.
@@ -41,6 +45,8 @@ class FakeAccount:
     id: str = ""
     display_name: str = ""
     also: tuple[str, ...] = ()
+    alternate_mails: tuple[str, ...] = ()
+    manager: str = ""
     enabled: bool = True
     guest: bool = False
     synchronised: bool = False
@@ -67,6 +73,11 @@ class FakeAccount:
 
     @property
     def addresses(self) -> frozenset[str]:
+        return frozenset(fold(address) for address in (self.upn, *self.also, *self.alternate_mails))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The addresses by which it is found."""
         return frozenset(fold(address) for address in (self.upn, *self.also))
 
     def reading(self) -> Account:
@@ -90,6 +101,7 @@ class FakeAccount:
             password_set_at=self.password_set_at,
             sessions_valid_from=self.sessions_valid_from,
             unknown=self.unknown,
+            alternate_mails=self.alternate_mails,
         )
 
 
@@ -161,7 +173,7 @@ class FakeDirectory:
         found = [known for known in self.accounts if known.tenant == tenant and wanted in known.addresses]
         if not found:
             raise NoSuchAccount(f"{tenant} has no account for {address}. Correct the address in the ticket.")
-        if len(found) > 1:
+        if len(found) > 1 or wanted not in found[0].names:
             raise AmbiguousAccount(
                 f"{len(found)} accounts of {tenant} answer to {address}. Name the one by its UPN.",
                 ids=tuple(known.id for known in found),
@@ -174,6 +186,14 @@ class FakeDirectory:
         reading = self._get(tenant, account_id).reading()
         self._at("read", "after", tenant)
         return reading
+
+    def manager_of(self, tenant: str, account_id: str) -> Person | None:
+        self._at("manager_of", "before", tenant)
+        wanted = next((known.manager for known in self.accounts if known.tenant == tenant and known.id == account_id),
+                      "")  # fmt: skip
+        manager = next((known for known in self.accounts if known.tenant == tenant and known.upn == wanted), None)
+        self._at("manager_of", "after", tenant)
+        return manager.reading().person if manager is not None and manager.enabled else None
 
     def home_of(self, address: str) -> str:
         domain = fold(address).rpartition("@")[2]

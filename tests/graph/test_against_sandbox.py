@@ -33,6 +33,8 @@ from tests.graph.ticking import Ticking
 PEOPLE = People(
     plain="dana@contoso.com",
     plain_alias="d.subject@contoso.com",
+    plain_other="dana@home.example",
+    manager="anna@contoso.com",
     apostrophe="oona.o'neil@contoso.com",
     plus="paul+sales@contoso.com",
     twins="shared@contoso.com",

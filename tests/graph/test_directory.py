@@ -607,3 +607,93 @@ def refusal_of(border: Border, action: Action) -> str:
     refusal = judge_account(facts)
     assert [call for call in border.calls if call.method in ("PATCH", "DELETE")] == []
     return refusal.code if refusal else ""
+
+
+# ---------------------------------------------------------------- alternate addresses, and the manager
+
+
+def test_alternate_addresses_are_as_written_and_lead_elsewhere(border: Border) -> None:
+    account = reading(
+        border,
+        mail="Dana@Contoso.example",
+        otherMails=["Dana.Private@Home.example", f"dana+help@{UPN.partition('@')[2]}", "one@contoso.example", "",
+                    "no address", " second@home.example ", "Dana.Private@Home.example"],
+        proxyAddresses=["SMTP:dana@contoso.example", "smtp:ONE@contoso.example"],
+    )  # fmt: skip
+    assert account.alternate_mails == ("Dana.Private@Home.example", "second@home.example")
+
+
+@pytest.mark.parametrize("others", [None, "dana@home.example", [5]])
+def test_alternate_addresses_that_cannot_be_read_are_none(border: Border, others: object) -> None:
+    assert reading(border, otherMails=others).alternate_mails == ()
+
+
+MANAGER_ID = "cccccccc-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+MANAGER = {
+    "@odata.type": "#microsoft.graph.user", "id": MANAGER_ID, "displayName": "Lee", "mail": "Lee@contoso.example",
+    "userPrincipalName": "lee.manager@contoso.example", "accountEnabled": True,
+}  # fmt: skip
+
+
+def manager(border: Border, answer: Answers) -> Person | None:
+    border.on(rf"^GET /users/{ID}/manager", answer)
+    return border.directory().manager_of("contoso", ID)
+
+
+def test_the_manager_is_one_call_for_what_is_needed(border: Border) -> None:
+    found = manager(border, Back(200, MANAGER))
+    assert found == Person(
+        name="Lee",
+        email="Lee@contoso.example",
+        ids=frozenset({f"entra:{MANAGER_ID}", "mail:lee@contoso.example", "mail:lee.manager@contoso.example"}),
+    )
+    assert border.requests == [f"GET /v1.0/users/{ID}/manager"]
+    assert border.calls[0].query["$select"] == "id,displayName,mail,userPrincipalName,accountEnabled"
+
+
+def test_a_manager_without_a_mailbox_has_no_address(border: Border) -> None:
+    found = manager(border, Back(200, {**MANAGER, "mail": None}))
+    assert found is not None
+    assert (found.name, found.email) == ("Lee", None)
+
+
+def test_a_manager_of_whom_only_the_id_may_be_read_is_somebody_without_an_address(border: Border) -> None:
+    hidden = {"@odata.type": "#microsoft.graph.orgContact", "id": MANAGER_ID, "displayName": None, "mail": None}
+    assert manager(border, Back(200, hidden)) == Person(name="", ids=frozenset({f"entra:{MANAGER_ID}"}))
+
+
+@pytest.mark.parametrize(
+    "answer", [refused(404, "Request_ResourceNotFound"), Back(200, {**MANAGER, "accountEnabled": False})]
+)
+def test_nobody_and_somebody_who_left_are_no_managers(border: Border, answer: Back) -> None:
+    assert manager(border, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (refused(429, "TooManyRequests"), TemporaryError),
+        (refused(503, "serviceUnavailable"), TemporaryError),
+        (Back(200, {"value": []}), TemporaryError),
+        (Back(200, None), TemporaryError),
+        (refused(400, "Request_UnsupportedQuery"), PermanentError),
+        (requests.ConnectionError(), TemporaryError),
+    ],
+)
+def test_a_question_for_the_manager_without_an_answer_is_no_no(
+    border: Border, answer: Answers, error: type[ConnectorError]
+) -> None:
+    with pytest.raises(error):
+        manager(border, answer)
+
+
+def test_without_the_right_to_read_accounts_the_manager_stops_the_tenant(border: Border) -> None:
+    border.roles = [name for name in PERMISSIONS if name != "User.Read.All"]
+    with pytest.raises(AuthenticationError, match=r"User\.Read\.All") as refusal:
+        manager(border, refused(403, "Authorization_RequestDenied"))
+    assert refusal.value.scope == "tenant.contoso"
+
+
+def test_the_manager_of_something_odd_is_not_asked_for(border: Border) -> None:
+    assert border.directory().manager_of("contoso", "../users") is None
+    assert border.requests == []

@@ -15,6 +15,8 @@ from tests.fakes.directory import Call, FakeAccount, FakeDirectory, Moment, Writ
 PEOPLE = People(
     plain="dana@contoso.com",
     plain_alias="d.subject@contoso.com",
+    plain_other="dana@home.example",
+    manager="anna@contoso.com",
     apostrophe="oona.o'neil@contoso.com",
     plus="paul+sales@contoso.com",
     twins="shared@contoso.com",
@@ -36,6 +38,8 @@ def people() -> list[FakeAccount]:
         FakeAccount(
             upn=PEOPLE.plain,
             also=(PEOPLE.plain_alias,),
+            alternate_mails=(PEOPLE.plain_other,),
+            manager=PEOPLE.manager,
             methods=["Microsoft Authenticator", "phone (mobile)"],
             default_method="Microsoft Authenticator",
         ),

@@ -147,6 +147,17 @@ class Directory(Protocol):
         Raises nothing: a hint is not worth a delay.
         """
 
+    def manager_of(self, tenant: str, account_id: str) -> Person | None:
+        """The manager of an account, to be told what was done to it; in one call.
+
+        Returns:
+            `email` is where the manager reads mail, `None` where the directory shows none. `None` instead of a person:
+            there is no manager, it is one who cannot sign in any more, or the account is gone.
+
+        Raises:
+            TemporaryError, AuthenticationError (scope `tenant.<name>`), PermanentError.
+        """
+
     def ready(self, tenant: str, action: Action) -> None:
         """Say whether a write for this action could be tried now; asks nobody.
 
