@@ -20,7 +20,7 @@ from typing import Final
 from sqlalchemy import Connection, RowMapping, func, insert, select, text
 
 from connector.secretlink import tables
-from connector.secretlink.place import Place
+from connector.secretlink.place import Place, network_in
 
 BEFORE_THE_FIRST: Final = bytes(32)
 _WRITERS_LOCK: Final = 0x6C6E6B73  # "lnks"; any fixed number, the same in every process
@@ -49,7 +49,8 @@ class Visitor:
         place: Roughly where that address is registered or sits; `None` where nothing is known.
         user_agent: What the browser calls itself, cut to 300 characters.
         agent: The same for people: `Edge 156 on Windows`.
-        suspect: Why this looks like a machine (`head_request`, `robot_name`, `no_name`), or `none`.
+        suspect: Why this looks like a machine (`head_request`, `robot_name`, `no_name`) and what network it came from (a
+            key of `place.NETWORKS`), with a comma between the two; `none` for neither.
     """
 
     ip: str | None = None
@@ -96,7 +97,7 @@ class Event:
         """Where the visitor roughly was."""
         if self.country is None or self.place_source is None:
             return None
-        return Place(country=self.country, city=self.city, source=self.place_source)
+        return Place(self.country, self.city, self.place_source, network_in(self.suspect))
 
     def canonical(self) -> bytes:
         """The bytes that the chain authenticates: every field, in the order of this class."""

@@ -37,7 +37,7 @@ class LinkServiceOptions:
         brand_url: Where they can be reached; https or http.
         brand_colour: Accent of the page, `#rrggbb`.
         retention: How long an ended link's tombstone and its events are kept.
-        ip_retention: After how long an address is masked in what is kept of its visit; `None`: never before
+        ip_retention: After how long what is personal in an event (address, city) is blanked; `None`: with
             `retention`.
         mask_ip: Whether addresses are masked before they are written at all.
     """

@@ -1,7 +1,8 @@
-"""Roughly where an IP address is, and which address a request really came from.
+"""Roughly where an IP address is, what network it belongs to, and which address a request really came from.
 
-Without a city file the country comes from `iptocc`: the country in whose name the address block is registered, which
-need not be where the person sits. Hence "(approx.)" in every wording, and never anything finer than the source knows.
+Without a file of the operator's the country comes from `iptocc`: the country in whose name the address block is
+registered, which need not be where the person sits. Hence "(approx.)" in every wording, and never anything finer than
+the source knows. All of this labels what happened, for people to judge; nothing is ever decided by it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import functools
 import importlib.metadata
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -24,8 +27,37 @@ from connector.errors import ConfigError
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
+_ADDRESS_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
 _LONGEST_CITY: Final = 120
+_LONGEST_SOURCE: Final = 64
 _MOST_HOPS: Final = 32
+_WIDEST_CITY_KILOMETRES: Final = 100
+"""How unsure a file may be of a city that is still named; MaxMind's name some that they are hundreds unsure of."""
+
+NETWORKS: Final[Mapping[str, str]] = {
+    "tor": "through Tor",
+    "vpn": "through a VPN",
+    "proxy": "through a proxy",
+    "hosting": "from a hosting provider",
+}
+"""What a network can be, from the most telling to the least, and how a place says it."""
+
+# The claims that files make about an address, and ours. Absent means that nothing is claimed, not that it is untrue.
+# Sources: https://dev.maxmind.com/geoip/docs/databases/anonymous-ip/binary (flat in Anonymous IP, under `traits` in
+# Enterprise) and https://github.com/ipinfo/sample-database, "Privacy Detection" (flat); both read 2026-11-22.
+_CLAIMS: Final = (
+    ("is_tor_exit_node", "tor"),
+    ("tor", "tor"),
+    ("is_anonymous_vpn", "vpn"),
+    ("vpn", "vpn"),
+    ("is_public_proxy", "proxy"),
+    ("is_residential_proxy", "proxy"),
+    ("proxy", "proxy"),
+    ("relay", "proxy"),
+    ("is_hosting_provider", "hosting"),
+    ("hosting", "hosting"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,81 +66,155 @@ class Place:
 
     Attributes:
         country: Two-letter code, ISO 3166-1.
-        city: Only from a city file; `None` otherwise.
-        source: Where the knowledge comes from, with its version.
+        city: Only from a city file that is sure enough of it; `None` otherwise.
+        source: Where the knowledge comes from, with its version or day.
+        network: What kind of network it is, a key of `NETWORKS`; `None` where no file claims anything.
     """
 
     country: str
     city: str | None
     source: str
+    network: str | None = None
 
     @property
     def words(self) -> str:
-        """For people: `United Kingdom (approx.)`, `Leeds, United Kingdom (approx.)`."""
+        """For people: `United Kingdom (approx.)`, `Leeds, United Kingdom (approx.), through a VPN`."""
         country = country_name(self.country)
-        return f"{self.city}, {country} (approx.)" if self.city else f"{country} (approx.)"
+        place = f"{self.city}, {country} (approx.)" if self.city else f"{country} (approx.)"
+        network = NETWORKS.get(self.network or "")
+        return f"{place}, {network}" if network else place
 
 
 class Places:
-    """Looks places up. One for the life of the process; close it at the end."""
+    """Looks addresses up. One for the life of the process; close it at the end.
 
-    def __init__(self, mmdb: Path | None = None) -> None:
+    Files are read where they lie, so an operator who renews one must rename the new one over it (as `geoipupdate` does)
+    and restart the service; writing into a file that is in use ends the process.
+    """
+
+    def __init__(self, mmdb: Path | None = None, network_mmdb: Path | None = None) -> None:
         """Open the sources.
 
         Args:
             mmdb: A city or country file in MaxMind's format that the operator has a licence for; `None` for the
                 country table that comes with `iptocc`.
+            network_mmdb: A file in that format about anonymous and hosting networks; `None` for none. What `mmdb` says
+                about networks counts as well.
 
         Raises:
-            ConfigError: The file is missing or not such a file.
+            ConfigError: A file is missing or not such a file.
         """
-        self._reader: maxminddb.Reader | None = None
-        self._source = f"iptocc {importlib.metadata.version('iptocc')}"
-        if mmdb is not None:
-            try:
-                self._reader = maxminddb.open_database(str(mmdb))
-            except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
-                raise ConfigError(
-                    f"The place file {mmdb} cannot be read ({type(error).__name__}). "
-                    "Check geo.mmdb: it must be a .mmdb file that this user may read, or null."
-                ) from error
-            self._source = str(self._reader.metadata().database_type)[:60]
+        self._readers: list[maxminddb.Reader] = []
+        try:
+            self._places = self._open(mmdb, "geo.mmdb")
+            self._networks = self._open(network_mmdb, "geo.network")
+        except ConfigError:
+            self.close()
+            raise
+        self._source = _name_of(self._places) if self._places else f"iptocc {importlib.metadata.version('iptocc')}"
 
     def find(self, ip: str | None) -> Place | None:
         """The place of an address; `None` for private, unknown or unreadable ones."""
         if ip is None:
             return None
-        return _from_file(self._reader, ip, self._source) if self._reader else _from_registry(ip, self._source)
+        record = _record(self._places, ip)
+        country, city = _where(record) if self._places else (iptocc.country_code(ip), None)
+        return Place(country, city, self._source, self._network(ip, record)) if country else None
+
+    def network_of(self, ip: str | None) -> str | None:
+        """What kind of network an address belongs to, a key of `NETWORKS`; `None` where no file claims anything."""
+        return None if ip is None else self._network(ip, _record(self._places, ip))
 
     def close(self) -> None:
-        """Close the file, if there is one. May be called twice."""
-        if self._reader:
-            self._reader.close()
+        """Close the files, if there are any. May be called twice."""
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+        self._places = self._networks = None
+
+    def _network(self, ip: str, place: object) -> str | None:
+        claimed = _claims(place) | _claims(_record(self._networks, ip))
+        return next((network for network in NETWORKS if network in claimed), None)
+
+    def _open(self, file: Path | None, key: str) -> maxminddb.Reader | None:
+        if file is None:
+            return None
+        try:
+            reader = maxminddb.open_database(str(file))
+        except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
+            raise ConfigError(
+                f"The file {file} cannot be read ({type(error).__name__}). "
+                f"Check {key}: it must be a .mmdb file that this user may read, or null."
+            ) from error
+        self._readers.append(reader)
+        return reader
 
 
-def _from_registry(ip: str, source: str) -> Place | None:
-    country = iptocc.country_code(ip)
-    return Place(country=country, city=None, source=source) if country else None
+def network_in(labels: str | None) -> str | None:
+    """The network among the labels of a visit (`robot_name,hosting`), a key of `NETWORKS`; `None` for none."""
+    return next((label for label in (labels or "").split(",") if label in NETWORKS), None)
 
 
-def _from_file(reader: maxminddb.Reader, ip: str, source: str) -> Place | None:
+def _name_of(reader: maxminddb.Reader) -> str:
+    """The kind of a file and its day: a place is only as good as its file is new."""
+    metadata = reader.metadata()
+    day = datetime.fromtimestamp(metadata.build_epoch, UTC).date()
+    return f"{str(metadata.database_type)[: _LONGEST_SOURCE - len(' of 2026-11-22')]} of {day}"
+
+
+def _record(reader: maxminddb.Reader | None, ip: str) -> object:
+    """What a file says about an address; `None` for nothing. A damaged file must cost the place, never the link."""
+    if reader is None:
+        return None
     try:
-        record = reader.get(ip)
-    except ValueError:
+        return reader.get(ip)
+    except (ValueError, maxminddb.InvalidDatabaseError):  # an IPv6 address in a file of IPv4; a damaged file
         return None
-    country = _text_at(record, "country", "iso_code")
-    if country is None or len(country) != 2:
-        return None
-    city = _text_at(record, "city", "names", "en")
-    return Place(country=country.upper(), city=city[:_LONGEST_CITY] if city else None, source=source)
 
 
-def _text_at(record: object, *path: str) -> str | None:
+def _where(record: object) -> tuple[str | None, str | None]:
+    """Country code and city that a record names.
+
+    MaxMind's and DB-IP's records are nested, IPinfo's flat (`country` is a code, or a name beside `country_code`).
+    """
+    if _at(record, "traits", "is_anycast") is True:
+        return None, None  # one address at many places of the world
+    candidates = (
+        _at(record, "country", "iso_code"),
+        _at(record, "country_code"),
+        _at(record, "country"),
+        _at(record, "registered_country", "iso_code"),  # all that is known of some networks
+    )
+    country = next((code.upper() for code in candidates if isinstance(code, str) and _COUNTRY.fullmatch(code)), None)
+    if country is None:
+        return None, None
+    radius = _at(record, "location", "accuracy_radius")  # kilometres; DB-IP and IPinfo give none
+    if isinstance(radius, int | float) and radius > _WIDEST_CITY_KILOMETRES:
+        return country, None
+    city = _at(record, "city", "names", "en") or _at(record, "city")
+    return country, _one_line(city)[:_LONGEST_CITY] or None if isinstance(city, str) else None
+
+
+def _claims(record: object) -> frozenset[str]:
+    """What a record claims about the network. Some files write their booleans as text."""
+    return frozenset(
+        network
+        for name, network in _CLAIMS
+        for value in (_at(record, name), _at(record, "traits", name))
+        if value is True or (isinstance(value, str) and value.lower() == "true")
+    )
+
+
+def _at(record: object, *path: str) -> object:
     for key in path:
         if not isinstance(record, Mapping):
             return None
         record = record.get(key)
-    return record if isinstance(record, str) and record else None
+    return record
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def country_name(code: str) -> str:
@@ -133,7 +239,7 @@ def parse_networks(networks: Sequence[str]) -> tuple[IpNetwork, ...]:
     problems: list[str] = []
     for text in networks:
         try:
-            parsed.append(ipaddress.ip_network(text.strip()))
+            parsed.append(_unmapped(ipaddress.ip_network(text.strip())))
         except ValueError:
             problems.append(
                 f"trusted_proxies: {text!r} is not an IP network. Write it like 10.0.0.5/32 or 2001:db8::/64, "
@@ -155,6 +261,10 @@ def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[
     The list is walked from the right, because each proxy appends on the right whom it saw: the first address that is
     not one of ours is the client, and everything to its left is the client's own claim. Something unreadable ends the
     walk at the last hop that was known.
+
+    No other header counts. `Forwarded` (RFC 7239) says the same in other words, but a proxy that appends to one of the
+    two passes the other on as the client wrote it: reading both would let a stranger choose. The same goes for
+    `X-Real-IP` and the headers of content networks.
     """
     address = _parse(peer or "")
     if address is None:
@@ -172,11 +282,13 @@ def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[
 
 def _parse(text: str) -> IpAddress | None:
     """An address without its port, zone or IPv4-in-IPv6 dress; `None` for anything else."""
-    bare = text.strip().strip('"')
-    if bare.startswith("["):
-        bare = bare[1:].partition("]")[0]
-    elif bare.count(":") == 1:
-        bare = bare.partition(":")[0]
+    bare = text.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] == '"':
+        bare = bare[1:-1]
+    if dressed := _ADDRESS_WITH_PORT.fullmatch(bare):
+        bare = dressed["v6"] if dressed["v6"] is not None else dressed["v4"]
+        if dressed["v6"] is not None and ":" not in bare:
+            return None  # "[192.0.2.1]" is no address
     try:
         address = ipaddress.ip_address(bare.partition("%")[0])
     except ValueError:
@@ -184,3 +296,11 @@ def _parse(text: str) -> IpAddress | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
+
+
+def _unmapped(network: IpNetwork) -> IpNetwork:
+    """A network of IPv4 addresses in IPv6 dress as one of IPv4: addresses are compared without that dress."""
+    inside = network.network_address
+    if isinstance(inside, ipaddress.IPv6Address) and inside.ipv4_mapped and network.prefixlen >= 96:
+        return ipaddress.ip_network((inside.ipv4_mapped, network.prefixlen - 96))
+    return network

@@ -35,12 +35,16 @@ class Visitors:
             self._trusted,
         )
         user_agent = _printable(request.headers.get("user-agent", ""))[:LONGEST_USER_AGENT] or None
+        place = self._places.find(ip)
+        network = place.network if place else self._places.network_of(ip)
+        machine = suspect_of(user_agent, method=request.method)
+        labels = [label for label in (machine, network) if label and label != "none"]
         return Visitor(
             ip=ip,
-            place=self._places.find(ip),
+            place=place,
             user_agent=user_agent,
             agent=name_agent(user_agent),
-            suspect=suspect_of(user_agent, method=request.method),
+            suspect=",".join(labels) or "none",
         )
 
 

@@ -64,7 +64,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     pepper = Pepper(options.pepper)
     trusted = parse_networks(options.trusted_proxies)
     news = News()
-    places = Places(options.mmdb)
+    places = Places(options.mmdb, options.network_mmdb)
     vault = Vault(options.database, pepper, clock=clock, on_event=news.announce)
     files = StaticFiles()
     renderer = Renderer(options, files)
