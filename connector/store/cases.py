@@ -66,6 +66,10 @@ class SqlCaseStore:
         with self.database.writing() as connection:
             intake.finish_poll(connection, name, cursor=cursor, next_at=next_at)
 
+    def poll_cursor(self, name: str) -> str:
+        with self.database.reading() as connection:
+            return intake.poll_cursor(connection, name)
+
     def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
         if not tickets:
             return 0

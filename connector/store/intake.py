@@ -173,6 +173,11 @@ def claim_poll(
     return "" if connection.execute(first).rowcount == 1 else None
 
 
+def poll_cursor(connection: Connection, name: str) -> str:
+    """See `CaseStore.poll_cursor`."""
+    return connection.execute(select(tables.poll.c.cursor).where(tables.poll.c.name == name)).scalar_one_or_none() or ""
+
+
 def finish_poll(connection: Connection, name: str, *, cursor: str, next_at: datetime) -> None:
     """See `CaseStore.finish_poll`. A poll that was never claimed is noted all the same."""
     values = {"cursor": cursor, "next_at": next_at, "lease_until": None}

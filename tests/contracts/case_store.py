@@ -226,6 +226,14 @@ class CaseStoreContract:
         assert store.claim_poll("psa.halo", now=NOW + SECOND, lease=LEASE, early=2 * LEASE) is None
         assert store.claim_poll("psa.halo", now=NOW + LEASE, lease=LEASE, early=2 * LEASE) == "", "it has died"
 
+    def test_where_a_poll_stands_is_told_without_claiming_it(self, store: Store) -> None:
+        assert store.poll_cursor("links") == ""
+        store.finish_poll("links", cursor="c1", next_at=NOW)
+        assert store.poll_cursor("links") == "c1"
+        assert store.poll_cursor("psa.halo") == ""
+        assert store.claim_poll("links", now=NOW, lease=LEASE) == "c1"
+        assert store.poll_cursor("links") == "c1", "whoever is at it"
+
     # -- tickets
 
     def test_a_new_ticket_opens_a_case_that_is_due_at_once(self, store: Store) -> None:

@@ -110,6 +110,10 @@ class MemoryCaseStore:
         with self._call("finish_poll"):
             self._polls[name] = _Poll(cursor, next_at)
 
+    def poll_cursor(self, name: str) -> str:
+        with self._call("poll_cursor"):
+            return self._polls[name].cursor if name in self._polls else ""
+
     def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
         with self._call("note_tickets"):
             known = {kept.case.ticket_id: kept for kept in self._kept.values() if kept.case.psa == psa}

@@ -121,6 +121,9 @@ class CaseStore(Protocol):
     def finish_poll(self, name: str, *, cursor: str, next_at: datetime) -> None:
         """Save the cursor and free the claim. Called after everything that the poll brought was saved."""
 
+    def poll_cursor(self, name: str) -> str:
+        """Where the poll `name` stands, whoever holds it; "" when it was never made."""
+
     def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
         """Open a case for each new ticket and make the known ones due; the terminal ones stay as they are.
 
