@@ -23,9 +23,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connector.core.case import Action, Outcome, Person, State
-from connector.core.ports import ChangedTicket, Letter, MailKind, Note, Stance
+from connector.core.case import Action, Case, Outcome, Person, State
+from connector.core.ports import (
+    AlarmSource,
+    AlarmWish,
+    ChangedTicket,
+    Letter,
+    LinkEventKind,
+    MailKind,
+    Note,
+    Stance,
+    StatusTarget,
+)
 from connector.core.records import BY_A_DEAD_TRY
+from connector.core.secret import Secret
 from connector.core.subject import read_subject
 from connector.errors import DatabaseError, TemporaryError
 from connector.reconciler import LEASE, Result
@@ -84,7 +95,7 @@ class Wire:
         with self.looking_away():
             check_now(self.world)
             if moment == "before" and system == "directory" and call in ("set_password", "remove_method"):
-                check_there_is_a_yes(self.world, "password" if call == "set_password" else "mfa")
+                check_the_write(self.world, "password" if call == "set_password" else "mfa")
         if self.points == self.blow_at:
             self.strike(system)
         if moment == "before" and system in self.down:
@@ -130,10 +141,31 @@ class Wire:
 # ---------------------------------------------------------------- what must be true at every moment
 
 
-def check_there_is_a_yes(world: World, half: str) -> None:
-    """Right now, for the account that is about to be written: a ticket that asks for it, and a valid approval."""
+def check_the_write(world: World, half: str) -> None:
+    """Every write has a yes; or somebody said "this was not me" about a case that had written to this account."""
     case = world.store.get(world.at_work_on)
     assert case is not None
+    if case.state is State.ALARMED:
+        check_there_is_an_alarm(world, case, half)
+    else:
+        check_there_is_a_yes(world, case, half)
+
+
+def check_there_is_an_alarm(world: World, case: Case, half: str) -> None:
+    assert half == "password"
+    assert case.written_at is not None
+    reported = [event for event in world.links.history if event.kind is LinkEventKind.REPORTED]
+    assert case.id in [event.link_id for event in reported]
+    account = world.directory.account(case.subject_id)
+    assert account.enabled
+    assert not account.admin_roles
+    assert case.link_id not in world.links.alive()
+    assert world.store.paused() == ""
+    assert "securing" in [line.entry.event for line in world.store.audit_of(case.id)], "the intention is on record"
+
+
+def check_there_is_a_yes(world: World, case: Case, half: str) -> None:
+    """Right now, for the account that is about to be written: a ticket that asks for it, and a valid approval."""
     assert case.state is State.APPROVED
     ticket = world.psa.tickets[case.ticket_id]
     reading = ticket.reading(world.psa.name)
@@ -303,6 +335,66 @@ def test_a_blow_at_any_single_moment_changes_nothing_about_the_end(action: Actio
             raise
 
 
+def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
+    """A request that was carried out, then "this was not me", with blows counted from the press."""
+    world = World(writer=PlainLetters())
+    world.psa.statuses.setdefault(StatusTarget.ALARM, "Alarm")
+    wire = Wire(world)
+    ticket = world.ticket()
+    world.run()
+    world.approve(ticket)
+    world.run()
+    if opened:
+        world.open_newest_link()
+        world.run()
+    handed_over = world.password_in_force()
+    press(world, ticket)
+    if blows:
+        (wire.blow, wire.blow_at), *wire.next_blows = blows
+    for _ in range(40):
+        wire.run()
+        (case,) = world.store.find(ticket.id)
+        if case.outcome is Outcome.NOT_ME and case.state is State.CLOSED and not world.store.outbox(case.id):
+            break
+        world.clock.advance(minutes=1)
+    assert world.bugs == []
+    assert (case.state, case.outcome) == (State.CLOSED, Outcome.NOT_ME)
+    assert world.password_in_force() not in (None, handed_over)
+    assert world.links.alive() == []
+    assert sum(note.startswith("ALARM:") for note in world.notes_of(ticket)) == 1
+    assert sum(note.startswith("Secured:") for note in world.notes_of(ticket)) == 1
+    assert ticket.status == world.psa.statuses[StatusTarget.ALARM]
+    check_nothing_is_lost(world)
+    check_nothing_shows(world)
+    return wire
+
+
+def press(world: World, ticket: FakeTicket) -> Secret:
+    """Somebody says "this was not me", by the mail about an opened link."""
+    case = world.case_of(ticket)
+    alarm = world.links.arm(
+        AlarmWish(
+            about=case.id, link_id=case.link_id, source=AlarmSource.ACCESSED, display_name=case.subject_name,
+            ticket=case.number, lifetime=timedelta(days=7),
+        )
+    )  # fmt: skip
+    assert world.links.press(alarm)
+    return alarm
+
+
+@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize("blow", ["kill", "fail"])
+def test_a_blow_at_any_moment_of_an_alarm_leaves_no_account_unsecured(blow: Blow, opened: bool) -> None:
+    story = play_an_alarm(opened=opened).story
+    assert len(story) > 30
+    for moment, what in enumerate(story, start=1):
+        try:
+            assert play_an_alarm((blow, moment), opened=opened).points >= moment
+        except AssertionError as failure:
+            failure.add_note(f"{blow} at {what}")
+            raise
+
+
 A_BLOW = st.tuples(st.sampled_from(["kill", "fail"]), st.integers(min_value=1, max_value=220))
 
 
@@ -337,6 +429,7 @@ class ServiceDesk(RuleBasedStateMachine):
     def open_the_desk(self, action: Action, another: Action, history: bool) -> None:
         self.history = history
         self.world = World(writer=PlainLetters())
+        self.world.psa.statuses.setdefault(StatusTarget.ALARM, "Alarm")
         self.wire = Wire(self.world)
         self.tickets: list[FakeTicket] = []
         self.people = 0
@@ -446,6 +539,15 @@ class ServiceDesk(RuleBasedStateMachine):
         if back < len(links):
             with suppress(LinkGone):
                 self.world.links.open(links[-1 - back])
+            self.go_on(then)
+
+    @rule(index=a_ticket, again=st.booleans(), then=afterwards)
+    def somebody_says_that_it_was_not_them(self, index: int, again: bool, then: Then) -> None:
+        ticket = self.ticket(index)
+        if ticket and self.world.store.find(ticket.id) and "links" not in self.wire.down:
+            alarm = press(self.world, ticket)
+            if again:
+                assert self.world.links.press(alarm)
             self.go_on(then)
 
     @rule(paused=st.sampled_from([True, False, False, False]))

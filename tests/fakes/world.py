@@ -262,9 +262,15 @@ class World:
         return [letter for letter in sent if letter.kind is kind]
 
     def mailed_links(self) -> list[Secret]:
-        """The addresses that were mailed, oldest first, repeats left out."""
-        found = [self.letters.links[email.message_id] for email in self.mailer.sent
-                 if email.message_id in self.letters.links]  # fmt: skip
+        """The addresses of links that were mailed, oldest first, repeats left out."""
+        return self._mailed(MailKind.PASSWORD_READY)
+
+    def _mailed(self, *kinds: MailKind) -> list[Secret]:
+        found = [
+            self.letters.links[email.message_id]
+            for email in self.mailer.sent
+            if email.message_id in self.letters.links and self.letters.letters[email.message_id].kind in kinds
+        ]
         return list(dict.fromkeys(found))
 
     def newest_link(self) -> Secret:
