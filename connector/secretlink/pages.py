@@ -19,12 +19,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from connector.core.secret import Secret
 from connector.secretlink.answers import BadBody, BodyTooLarge, error_answer, read_body, read_json
 from connector.secretlink.chain import EventKind, Visitor
 from connector.secretlink.challenge import Challenges
 from connector.secretlink.links import ACTIVE, LinkRecord, Refused, Revealed
 from connector.secretlink.render import Renderer
-from connector.secretlink.seal import MalformedToken, decode_token
+from connector.secretlink.seal import MalformedToken, decode_token, lookup_of
 from connector.secretlink.spelling import spell
 from connector.secretlink.vault import Vault
 from connector.secretlink.visitors import Brake, UnknownTokenBrake, Visitors
@@ -72,7 +73,7 @@ class Pages:
         token = _token_of(request)
         if _is_prefetch(request):
             return self._refuse_prefetch(token, visitor)
-        link = self._vault.visit(token, EventKind.PAGE_OPENED, visitor=visitor) if token else None
+        link = self._vault.visit(lookup_of(token), EventKind.PAGE_OPENED, visitor=visitor) if token else None
         if link is None:
             return self._unknown(visitor)
         if link.state != ACTIVE:
@@ -91,14 +92,14 @@ class Pages:
             body = {}
         except BodyTooLarge:
             return _too_large()
-        link = self._vault.look(token) if token else None
+        link = self._vault.look(lookup_of(token)) if token else None
         if token is None or link is None:
             return self._unknown_in_json(visitor)
         challenge = body.get("challenge")
         fresh = self._challenges.for_step(link.terms.link_id, challenge) if isinstance(challenge, str) else None
         problem = _not_by_our_page(request) or (None if fresh else "challenge")
         kind = EventKind.REFUSED if problem else EventKind.STEP_OPENED
-        link = self._vault.visit(token, kind, visitor=visitor, reason=problem)
+        link = self._vault.visit(lookup_of(token), kind, visitor=visitor, reason=problem)
         if link is None or link.state != ACTIVE:
             return _gone_in_json()
         if problem or fresh is None:
@@ -125,13 +126,13 @@ class Pages:
             fields = {}
         except BodyTooLarge:
             return _too_large()
-        link = self._vault.look(token) if token else None
+        link = self._vault.look(lookup_of(token)) if token else None
         if token is None or link is None:
             return self._unknown(visitor) if typed else self._unknown_in_json(visitor)
         problem = self._problem_with(request, link, fields, typed=typed)
         if problem:
             return self._refuse(request, token, problem, visitor, typed=typed)
-        answer = self._vault.claim(token, nonce=str(fields["nonce"]), visitor=visitor)
+        answer = self._vault.claim(lookup_of(token), token=token, nonce=str(fields["nonce"]), visitor=visitor)
         if typed:
             return self._typed_answer(answer)
         return self._json_answer(answer)
@@ -153,7 +154,7 @@ class Pages:
         return self._challenges.problem_with(link.terms.link_id, challenge, needs_step=not typed)
 
     def _refuse(self, request: Request, token: bytes, problem: str, visitor: Visitor, *, typed: bool) -> Response:
-        link = self._vault.visit(token, EventKind.REFUSED, visitor=visitor, reason=problem)
+        link = self._vault.visit(lookup_of(token), EventKind.REFUSED, visitor=visitor, reason=problem)
         if link is None or link.state != ACTIVE:
             return self._gone(link) if typed else _gone_in_json()
         if not typed:
@@ -169,14 +170,14 @@ class Pages:
                 )
                 return HTMLResponse(self._renderer.message("Open the link again", text), 403)
             return self._gone(answer.link)
-        return HTMLResponse(self._renderer.revealed(answer.link, answer.password, now=self._clock()))
+        return HTMLResponse(self._renderer.revealed(answer.link, _password_of(answer), now=self._clock()))
 
     def _json_answer(self, answer: Revealed | Refused) -> Response:
         if isinstance(answer, Refused):
             if answer.reason == "repeated" and answer.link and answer.link.state == ACTIVE:
                 return _refused_in_json("repeated")
             return _gone_in_json()
-        password = answer.password.reveal()
+        password = _password_of(answer).reveal()
         return JSONResponse(
             {
                 "password": password,
@@ -225,7 +226,7 @@ class Pages:
     def _refuse_prefetch(self, token: bytes | None, visitor: Visitor) -> Response:
         """A browser that loads pages ahead of the person is sent away until the person really comes."""
         if token:
-            self._vault.visit(token, EventKind.REFUSED, visitor=visitor, reason="prefetch")
+            self._vault.visit(lookup_of(token), EventKind.REFUSED, visitor=visitor, reason="prefetch")
         return HTMLResponse(self._renderer.message("Open the link", "Open this link yourself to go on."), 503)
 
 
@@ -234,6 +235,12 @@ def _token_of(request: Request) -> bytes | None:
         return decode_token(request.path_params["token"])
     except MalformedToken:
         return None
+
+
+def _password_of(answer: Revealed) -> Secret:
+    if answer.password is None:
+        raise ValueError("this reveal is for the browser to open")
+    return answer.password
 
 
 def _is_prefetch(request: Request) -> bool:

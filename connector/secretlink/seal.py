@@ -9,10 +9,15 @@ link is made can open it::
     terms   = UTF-8 of the compact JSON list ["secretlink/1", id, max_views, expires_at]
     padded  = length of the password in bytes (2, big-endian) || password (UTF-8) || zeros, up to a multiple of 64
     sealed  = nonce (12) || AES-256-GCM(key, nonce, padded, associated data = terms)
+    check   = HMAC-SHA256(HKDF-SHA256(T, salt=none, info="secretlink/1 check", 32 bytes), normalised answer in UTF-8)
+
+`check` stands for what has to be typed before the password is shown (the ticket's number); where nothing has to be
+typed there is none. Keyed with the token, it tells the link service nothing about the answer.
 
 The link service wraps once more under its pepper, with the same associated data::
 
-    lookup_mac = HMAC-SHA256(pepper, "lookup" || lookup)
+    lookup_mac = HMAC-SHA256(pepper, "lookup" || lookup)       of an alarm's lookup: "alarm" instead of "lookup"
+    check_mac  = HMAC-SHA256(pepper, "check" || check)
     blob       = nonce (12) || AES-256-GCM(HKDF-SHA256(pepper, info="secretlink/1 wrap " + id), nonce, sealed, terms)
 
 Reading the database takes token *and* pepper; writing it cannot lengthen a link's life or add a view, because the terms
@@ -28,6 +33,7 @@ import hmac
 import json
 import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +48,7 @@ from connector.errors import ConfigError, PermanentError
 FORMAT: Final = "secretlink/1"
 TOKEN_BYTES: Final = 24
 LOOKUP_BYTES: Final = 32
+CHECK_BYTES: Final = 32
 MOST_VIEWS: Final = 20
 LONGEST_PASSWORD_BYTES: Final = 1022
 """One sealed password stays under 1,100 bytes, well inside the 4 KB that the link service reads of a request."""
@@ -122,6 +129,31 @@ def lookup_of(token: bytes) -> bytes:
     return _derive(token, f"{FORMAT} lookup")
 
 
+def normalise_answer(text: str) -> str:
+    """What a typed answer comes down to: its letters and digits, in one spelling, without upper and lower case.
+
+    `#4242 ` and `4242` are the same answer, and so are `INC-7` and `inc7`. The steps (so that a browser can do the
+    same): Unicode NFKC; full case folding; keep general categories L and N only. An answer without any letter or digit
+    comes down to the empty text.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LN")
+
+
+def check_of(token: bytes, answer: str) -> bytes:
+    """What stands for an answer at the link service, 32 bytes. Without the token no answer can be tried against it.
+
+    Args:
+        answer: As typed or as the connector has it; see `normalise_answer`. One that comes down to the empty text is
+            right for nothing, itself included: each call gives other bytes.
+    """
+    normalised = normalise_answer(answer)
+    if not normalised:
+        return secrets.token_bytes(CHECK_BYTES)
+    key = _derive(token, f"{FORMAT} check")
+    return hmac.new(key, normalised.encode("utf-8"), hashlib.sha256).digest()
+
+
 def seal(password: Secret, *, token: bytes, terms: Terms) -> bytes:
     """Encrypt a password under a token. Each call gives other bytes (a new nonce).
 
@@ -181,6 +213,14 @@ class Pepper:
     def lookup_mac(self, lookup: bytes) -> bytes:
         """What the database holds instead of the lookup, so that a stolen database names no link."""
         return hmac.new(self._pepper, b"lookup" + lookup, hashlib.sha256).digest()
+
+    def alarm_mac(self, lookup: bytes) -> bytes:
+        """The same for an alarm's lookup, so that no address of one kind is ever taken for one of the other."""
+        return hmac.new(self._pepper, b"alarm" + lookup, hashlib.sha256).digest()
+
+    def check_mac(self, check: bytes) -> bytes:
+        """What the database holds instead of a check: with a stolen database and the token no answer can be tried."""
+        return hmac.new(self._pepper, b"check" + check, hashlib.sha256).digest()
 
     def wrap(self, sealed: bytes, *, terms: Terms) -> bytes:
         """Encrypt sealed bytes once more, for the database."""

@@ -1,4 +1,4 @@
-"""The link service's two tables. The schema is made by `connector/migrations/links`; a test keeps the two equal.
+"""The link service's tables. The schema is made by `connector/migrations/links`; a test keeps the two equal.
 
 Instants are whole milliseconds since 1970-01-01 UTC (`…_ms`), except `expires_at`: whole seconds, because exactly that
 number is bound into the encryption.
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata: Final = MetaData(
@@ -32,6 +33,9 @@ metadata: Final = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+_ACTIVE: Final = text("state = 'active'")
+_PERSONAL: Final = text("ip IS NOT NULL OR user_agent IS NOT NULL")
 
 link: Final = Table(
     "link",
@@ -55,12 +59,18 @@ link: Final = Table(
     Column("ticket", String(64), nullable=False),
     Column("time_zone", String(64), nullable=False),
     Column("brand", Text, nullable=True),  # JSON, or NULL for the service's own
+    Column("locale", String(16), nullable=False, server_default="en"),
+    Column("check_mac", LargeBinary(32), nullable=True),  # NULL: nothing has to be typed
+    Column("check_failures", Integer, nullable=False, server_default="0"),
     CheckConstraint("views >= 0 AND views <= max_views", name="views_within_limit"),
     CheckConstraint("max_views BETWEEN 1 AND 20 AND expires_at > 0", name="terms_are_possible"),
     CheckConstraint("state IN ('active', 'consumed', 'expired', 'revoked')", name="known_state"),
     CheckConstraint("state = 'active' OR blob IS NULL", name="ended_links_hold_nothing"),
     CheckConstraint("(state = 'active') = (ended_ms IS NULL)", name="ended_links_say_when"),
-    Index("ix_link_state_expires_at", "state", "expires_at"),
+    # However many links have ended: what runs out next is found among the living alone.
+    Index("ix_link_active_expires_at", "expires_at", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
+    Index("ix_link_state_id", "state", "id"),
+    Index("ix_link_ended_ms", "ended_ms"),
 )
 
 event: Final = Table(
@@ -84,6 +94,33 @@ event: Final = Table(
     Column("agent", String(80), nullable=True),
     Column("suspect", String(32), nullable=True),
     Column("mac", LargeBinary(32), nullable=False),
+    Column("form", Integer, nullable=False, server_default="1"),  # what the mac is made over: see `chain`
+    Column("pepper_id", String(16), nullable=True),
+    Column("salt", LargeBinary(16), nullable=True),
+    Column("blanked_mac", LargeBinary(32), nullable=True),
     # One nonce counts one view, whatever two racing requests believe. NULLs do not clash, on either engine.
     UniqueConstraint("link_id", "nonce"),
+    Index("ix_event_personal", "seq", sqlite_where=_PERSONAL, postgresql_where=_PERSONAL),
+)
+
+alarm: Final = Table(
+    "alarm",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("lookup_mac", LargeBinary(32), nullable=False, unique=True),
+    Column("pepper_id", String(16), nullable=False),
+    Column("content_mac", LargeBinary(32), nullable=False),
+    Column("about", String(200), nullable=False),
+    Column("link_id", String(64), nullable=True),  # no foreign key: the link may be purged before
+    Column("source", String(16), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("raised_ms", BigInteger, nullable=True),
+    Column("display_name", String(200), nullable=False),
+    Column("ticket", String(64), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("locale", String(16), nullable=False),
+    Column("brand", Text, nullable=True),
+    CheckConstraint("source IN ('accessed', 'notice')", name="known_source"),
+    Index("ix_alarm_expires_at", "expires_at"),
 )

@@ -1,53 +1,54 @@
-"""Where links live: make, claim, expire, revoke, report. All of it in single transactions.
+"""Where links live: make, look, claim, expire, revoke, report. Each call is one transaction; see `claims` for reveals.
 
 A link is `active` until it is `consumed` (its last view was used), `expired` or `revoked`; from then on its blob is
-gone and only a tombstone stays. What people rely on:
-
-* Never more views than allowed, whoever asks at the same time: one conditional UPDATE counts, nothing else does.
-* No reveal without a record, and no counted view without a reveal: counting, decrypting, wiping and the event commit
-  together, and the password is returned only after the commit. A crash in between loses the answer, never the count.
-* A link that cannot be decrypted (tampered terms, wrong pepper) costs no view.
+gone and only a tombstone stays. An alarm is `armed` until it is `raised` or `expired`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from connector.core.secret import Secret
 from connector.secretlink import tables
-from connector.secretlink.chain import Chain, ChainReport, Event, EventKind, Visitor, count_of, event_from
+from connector.secretlink.alarms import Alarms
+from connector.secretlink.chain import ChainReport, Event, EventKind, Visitor, event_from
+from connector.secretlink.claims import SAME_CLICK, Asked, Claims
 from connector.secretlink.database import checkpoint, open_engine, reading, require_tables
-from connector.secretlink.links import ACTIVE, Conflict, EventPage, LinkRecord, NewLink, Refused, Revealed
-from connector.secretlink.seal import Pepper, SealBroken, Terms, lookup_of, open_sealed
+from connector.secretlink.links import (
+    ACTIVE,
+    AlarmRecord,
+    Conflict,
+    EventPage,
+    LinkRecord,
+    NewAlarm,
+    NewLink,
+    Refused,
+    Revealed,
+)
+from connector.secretlink.peppers import Peppers
+from connector.secretlink.records import IS_ACTIVE, Records, record_from
+from connector.secretlink.seal import Pepper
 from connector.secretlink.tables import metadata
 
-__all__ = ["Conflict", "EventPage", "LinkRecord", "NewLink", "Refused", "Revealed", "Vault", "metadata"]
-
-SAME_CLICK: Final = timedelta(seconds=60)
-"""How long the same nonce is taken for the same click, answered again and not counted."""
-_MOST_UNCOUNTED_EVENTS: Final = 100
-"""Openings and refusals recorded per link; further ones are answered but not written, so that nobody fills the disk."""
-_UNCOUNTED: Final = (EventKind.PAGE_OPENED, EventKind.STEP_OPENED, EventKind.REFUSED)
+__all__ = ["SAME_CLICK", "Conflict", "EventPage", "LinkRecord", "NewLink", "Refused", "Revealed", "Vault", "metadata"]
 
 
 class Vault:
     """The link service's database. Safe for several threads and, on PostgreSQL, several processes.
 
-    Every method that writes calls `on_event` after its commit, when it wrote an event.
+    Links and alarms are found by their lookup (`seal.lookup_of` of the token). Every method that writes calls
+    `on_event` after its commit, when it wrote an event.
     """
 
     def __init__(
         self,
         database: str,
-        pepper: Pepper,
+        peppers: Peppers | Pepper,
         *,
         clock: Callable[[], datetime],
         on_event: Callable[[], None] = lambda: None,
@@ -56,6 +57,7 @@ class Vault:
 
         Args:
             database: SQLAlchemy address.
+            peppers: One alone is the current one.
             clock: Returns the time now, with a zone.
 
         Raises:
@@ -63,9 +65,12 @@ class Vault:
         """
         self.engine = open_engine(database)
         require_tables(self.engine)
-        self._pepper = pepper
-        self._chain = Chain(pepper.chain_key)
-        self._clock = clock
+        peppers = peppers if isinstance(peppers, Peppers) else Peppers(peppers)
+        self._records = Records(self.engine, peppers, clock=clock)
+        self._claims = Claims(self._records)
+        self._alarms = Alarms(self._records)
+        self._chain = self._records.chain
+        self._peppers = peppers
         self._on_event = on_event
 
     def close(self) -> None:
@@ -86,81 +91,136 @@ class Vault:
         try:
             record, created = self._create(new)
         except IntegrityError:
-            # Somebody else made it between our look and our insert, or the token is another link's. Look once more.
-            found = self.find(new.terms.link_id)
-            if found is None:
-                raise Conflict("another link has this token") from None
-            record, created = self._create(new)
+            raise Conflict("another link has this token") from None
         if created:
             self._on_event()
         return record, created
 
     def find(self, link_id: str) -> LinkRecord | None:
-        """A link by its id; `None` for one that never was or has been purged."""
+        """A link by its id; `None` for one that never was or has been purged. May lag behind an expiry: see `visit`."""
         with reading(self.engine) as connection:
-            row = connection.execute(select(tables.link).where(tables.link.c.id == link_id)).one_or_none()
-        return _record_from(row) if row else None
+            row = self._records.row_by_id(connection, link_id)
+        return record_from(row) if row else None
 
-    def look(self, token: bytes) -> LinkRecord | None:
-        """A link by its token, without a trace; `None` for an unknown one. May lag behind an expiry: see `visit`."""
+    def look(self, lookup: bytes) -> LinkRecord | None:
+        """A link by its lookup, without a trace; `None` for an unknown one. May lag behind an expiry: see `visit`."""
         with reading(self.engine) as connection:
-            mac = self._lookup_mac(token)
-            row = connection.execute(select(tables.link).where(tables.link.c.lookup_mac == mac)).one_or_none()
-        return _record_from(row) if row else None
+            row = self._records.row_by_lookup(connection, lookup)
+        return record_from(row) if row else None
 
-    def visit(self, token: bytes, kind: EventKind, *, visitor: Visitor, reason: str | None = None) -> LinkRecord | None:
+    def list_links(self, *, state: str | None, after: str, limit: int) -> Sequence[LinkRecord]:
+        """Up to `limit` links with an id above `after`, in the order of their ids.
+
+        Args:
+            state: Only links in this state; `None`: all.
+            after: The last id of the page before; empty: from the beginning.
+        """
+        link = tables.link.c
+        wanted = select(tables.link).where(link.id > after).order_by(link.id).limit(limit)
+        if state is not None:
+            wanted = wanted.where(link.state == state)
+        with reading(self.engine) as connection:
+            return tuple(record_from(row) for row in connection.execute(wanted))
+
+    def visit(
+        self, lookup: bytes, kind: EventKind, *, visitor: Visitor, reason: str | None = None
+    ) -> LinkRecord | None:
         """Note that somebody was at a link without revealing it; never uses a view.
 
-        A link that has ended in the meantime is noted as `refused`. An unknown token leaves no trace.
+        A link that has ended in the meantime is noted as `refused`. An unknown lookup leaves no trace.
 
         Returns:
-            The link as it is now; `None` for an unknown token.
+            The link as it is now; `None` for an unknown lookup.
         """
-        mac = self._lookup_mac(token)
-        with self.engine.begin() as connection:
-            now_ms = self._now_ms()
-            link = self._settled(connection, mac, now_ms)
-            if link is None:
-                return None
-            if link.state != ACTIVE:
-                kind, reason = EventKind.REFUSED, link.state
-            self._note(connection, link, kind, now_ms=now_ms, visitor=visitor, reason=reason)
-        self._on_event()
-        return link
+        return self._visit(self._records.by_lookup(lookup), kind, visitor, reason)
 
-    def claim(self, token: bytes, *, nonce: str, visitor: Visitor) -> Revealed | Refused:
+    def visit_by_id(
+        self, link_id: str, kind: EventKind, *, visitor: Visitor, reason: str | None = None
+    ) -> LinkRecord | None:
+        """The same for a visitor who shows no more than the id, as the page of a link in fragment mode is opened."""
+        return self._visit(tables.link.c.id == link_id, kind, visitor, reason)
+
+    def claim(
+        self,
+        lookup: bytes,
+        *,
+        nonce: str,
+        visitor: Visitor,
+        token: bytes | None = None,
+        check: bytes | None = None,
+    ) -> Revealed | Refused:
         """Use one view and get the password.
 
         The same nonce again within `SAME_CLICK` gives the same password and is not counted, as long as the link lives.
 
+        Args:
+            token: Opens the password here; without it, and only in fragment mode, the sealed bytes are given.
+            check: What was typed (`seal.check_of`), for a link that asks for it.
+
         Returns:
             `Revealed` after the view was counted, recorded and committed; `Refused` when nothing was counted.
+
+        Raises:
+            ValueError: The token is not that of the lookup.
         """
-        try:
-            answer = self._claim(token, nonce, visitor)
-        except IntegrityError:
-            # PostgreSQL only: two requests with one nonce at once. The other one has the view; this one repeats it.
-            answer = self._claim(token, nonce, visitor)
-        except SealBroken:
-            link = self.visit(token, EventKind.REFUSED, visitor=visitor, reason="damaged")
-            return Refused("damaged", link)
+        answer = self._claims.claim(Asked(lookup, nonce, visitor, token, check))
         self._on_event()
         return answer
 
     def revoke(self, link_id: str) -> LinkRecord | None:
         """End a link now. One that has ended already stays as it is; `None` for one that never was."""
-        with self.engine.begin() as connection:
-            now_ms = self._now_ms()
-            self._expire(connection, now_ms)
-            revoked = self._end(connection, tables.link.c.id == link_id, "revoked", EventKind.REVOKED, now_ms)
+        with self._records.writing() as (connection, now_ms):
+            row = self._records.row_by_id(connection, link_id)
+            self._records.settled(connection, row, now_ms)
+            revoked = self._records.end(connection, tables.link.c.id == link_id, "revoked", EventKind.REVOKED, now_ms)
         if revoked:
             self._on_event()
         return self.find(link_id)
 
+    def arm(self, new: NewAlarm) -> tuple[AlarmRecord, bool]:
+        """Store an alarm; as `create`: repeating it with the same content changes nothing.
+
+        Raises:
+            Conflict: The id or the token belongs to another alarm.
+            ValueError: It would be born expired.
+        """
+        try:
+            return self._alarms.arm(new)
+        except IntegrityError:
+            raise Conflict("another alarm has this token") from None
+
+    def look_alarm(self, lookup: bytes) -> AlarmRecord | None:
+        """An alarm by its lookup, without a trace; `None` for an unknown one."""
+        with reading(self.engine) as connection:
+            return self._alarms.look(connection, lookup)
+
+    def raise_alarm(self, lookup: bytes, *, visitor: Visitor) -> AlarmRecord | None:
+        """Somebody says "this was not me": end the alarm's link and write `reported`, in one transaction, once.
+
+        Returns:
+            The alarm as it is now. One that was raised before, or whose time is over, stays as it is. `None` for an
+            unknown lookup.
+        """
+        record, raised = self._alarms.raise_it(lookup, visitor=visitor)
+        if raised:
+            self._on_event()
+        return record
+
+    def report_link(self, lookup: bytes, *, visitor: Visitor) -> LinkRecord | None:
+        """The same from the page of the link itself, by who has its token; once per link. Ends it if it still lives.
+
+        Returns:
+            The link as it is now; `None` for an unknown lookup.
+        """
+        record, reported = self._alarms.report_link(lookup, visitor=visitor)
+        if reported:
+            self._on_event()
+        return record
+
     def expire_due(self) -> int:
         """End every link whose time is over, one event each. Returns how many."""
-        with self.engine.begin() as connection:
-            expired = self._expire(connection, self._now_ms())
+        with self._records.writing() as (connection, now_ms):
+            expired = self._records.expire(connection, IS_ACTIVE, now_ms)
         if expired:
             self._on_event()
         return expired
@@ -168,23 +228,27 @@ class Vault:
     def next_expiry(self) -> datetime | None:
         """When the next link runs out; `None` while there is no active one."""
         with reading(self.engine) as connection:
-            seconds = connection.execute(
-                select(func.min(tables.link.c.expires_at)).where(tables.link.c.state == ACTIVE)
-            ).scalar_one()
+            seconds = connection.execute(select(func.min(tables.link.c.expires_at)).where(IS_ACTIVE)).scalar_one()
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
     def events(self, *, after: int, limit: int) -> EventPage:
         """Up to `limit` events with a seq above `after`. Reading them changes nothing."""
         with reading(self.engine) as connection:
-            rows = connection.execute(
-                select(tables.event).where(tables.event.c.seq > after).order_by(tables.event.c.seq).limit(limit + 1)
+            rows = (
+                connection.execute(
+                    select(tables.event).where(tables.event.c.seq > after).order_by(tables.event.c.seq).limit(limit + 1)
+                )
+                .mappings()
+                .all()
             )
-            events = [event_from(row) for row in rows.mappings()]
+            anchor = self._chain.mac_at(connection, after)
+            page = rows[:limit]
             return EventPage(
-                events=tuple(events[:limit]),
+                events=tuple(event_from(row) for row in page),
                 head=self._chain.head(connection),
-                anchor=self._chain.mac_at(connection, after),
-                more=len(events) > limit,
+                anchor=anchor,
+                more=len(rows) > limit,
+                next_mac=page[-1]["mac"] if page else anchor,
             )
 
     def views_of(self, link_id: str) -> tuple[Event, ...]:
@@ -199,8 +263,8 @@ class Vault:
 
     def record_burst(self, *, visitor: Visitor) -> None:
         """Note that one address asked for many tokens that do not exist."""
-        with self.engine.begin() as connection:
-            self._chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=self._now_ms(), visitor=visitor)
+        with self._records.writing() as (connection, now_ms):
+            self._chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=now_ms, visitor=visitor)
         self._on_event()
 
     def purge(self, *, older_than: timedelta) -> int:
@@ -209,8 +273,7 @@ class Vault:
         Returns:
             How many links were forgotten. Nothing to forget writes no event.
         """
-        with self.engine.begin() as connection:
-            now_ms = self._now_ms()
+        with self._records.writing() as (connection, now_ms):
             cutoff_ms = now_ms - int(older_than.total_seconds() * 1000)
             needed = select(tables.link.c.id).where(
                 or_(tables.link.c.ended_ms.is_(None), tables.link.c.ended_ms >= cutoff_ms)
@@ -247,28 +310,27 @@ class Vault:
             return self._chain.verify(connection)
 
     def _create(self, new: NewLink) -> tuple[LinkRecord, bool]:
-        content_mac = hmac.new(self._pepper.content_key, new.canonical(), hashlib.sha256).digest()
-        with self.engine.begin() as connection:
-            now_ms = self._now_ms()
-            self._expire(connection, now_ms)
-            existing = connection.execute(
-                select(tables.link).where(tables.link.c.id == new.terms.link_id)
-            ).one_or_none()
+        with self._records.writing() as (connection, now_ms):
+            existing = self._records.row_by_id(connection, new.terms.link_id)
             if existing:
-                if not hmac.compare_digest(existing.content_mac, content_mac):
+                pepper = self._peppers.find(existing.pepper_id) or self._peppers.current
+                if not hmac.compare_digest(existing.content_mac, _content_mac(pepper, new)):
                     raise Conflict("another link has this id")
-                return _record_from(existing), False
+                return self._records.settled(connection, existing, now_ms) or record_from(existing), False
+            if self._records.row_by_lookup(connection, new.lookup) is not None:
+                raise Conflict("another link has this token")
             if new.terms.expires_at * 1000 <= now_ms:
                 raise ValueError("expires_at is in the past")
+            pepper = self._peppers.current
             row = connection.execute(
                 insert(tables.link)
                 .values(
                     id=new.terms.link_id,
-                    lookup_mac=self._pepper.lookup_mac(new.lookup),
-                    pepper_id=self._pepper.key_id,
-                    content_mac=content_mac,
+                    lookup_mac=pepper.lookup_mac(new.lookup),
+                    pepper_id=pepper.key_id,
+                    content_mac=_content_mac(pepper, new),
                     mode=new.mode,
-                    blob=self._pepper.wrap(new.sealed, terms=new.terms),
+                    blob=pepper.wrap(new.sealed, terms=new.terms),
                     state=ACTIVE,
                     views=0,
                     max_views=new.terms.max_views,
@@ -279,139 +341,32 @@ class Vault:
                     ticket=new.ticket,
                     time_zone=new.time_zone,
                     brand=new.brand,
+                    locale=new.locale,
+                    check_mac=pepper.check_mac(new.check) if new.check else None,
                 )
                 .returning(tables.link)
             ).one()
-            record = _record_from(row)
+            record = record_from(row)
             self._chain.append(
                 connection, EventKind.CREATED, at_ms=now_ms, link_id=record.terms.link_id, ref=record.ref,
                 views_left=record.views_left,
             )  # fmt: skip
             return record, True
 
-    def _claim(self, token: bytes, nonce: str, visitor: Visitor) -> Revealed | Refused:
-        mac = self._lookup_mac(token)
-        link = tables.link.c
-        with self.engine.begin() as connection:
-            # After BEGIN: on SQLite we may have waited for the lock, and a link may have run out meanwhile.
-            now_ms = self._now_ms()
-            earlier_ms = self._answered_before(connection, mac, nonce)
-            if earlier_ms is not None:
-                return self._repeat(connection, mac, token, earlier_ms, now_ms)
-            row = connection.execute(
-                update(tables.link)
-                .where(
-                    link.lookup_mac == mac,
-                    link.state == ACTIVE,
-                    link.views < link.max_views,
-                    link.expires_at > now_ms // 1000,
-                )
-                .values(
-                    views=link.views + 1,
-                    first_view_ms=func.coalesce(link.first_view_ms, now_ms),
-                    last_view_ms=now_ms,
-                )
-                .returning(tables.link)
-            ).one_or_none()
-            if row is None:
-                return self._refuse(connection, mac, now_ms, visitor)
-            record = _record_from(row)
-            # Inside the transaction on purpose: when this raises, the count above is rolled back.
-            password = self._open(row, token)
-            if record.views_left == 0:
-                record = replace(record, state="consumed", ended_ms=now_ms)
-                connection.execute(
-                    update(tables.link)
-                    .where(link.id == record.terms.link_id)
-                    .values(state=record.state, ended_ms=now_ms, blob=None)
-                )
-            self._chain.append(
-                connection, EventKind.REVEALED, at_ms=now_ms, link_id=record.terms.link_id, ref=record.ref,
-                visitor=visitor, view=record.views, views_left=record.views_left, nonce=nonce,
-            )  # fmt: skip
-        return Revealed(password, record, counted=True)
-
-    def _answered_before(self, connection: Connection, mac: bytes, nonce: str) -> int | None:
-        return connection.execute(
-            select(tables.event.c.at_ms)
-            .join(tables.link, tables.link.c.id == tables.event.c.link_id)
-            .where(tables.link.c.lookup_mac == mac, tables.event.c.nonce == nonce)
-        ).scalar_one_or_none()
-
-    def _repeat(
-        self, connection: Connection, mac: bytes, token: bytes, earlier_ms: int, now_ms: int
-    ) -> Revealed | Refused:
-        """Answer the same click again, while the link lives and the click is fresh."""
-        record = self._settled(connection, mac, now_ms)
-        row = connection.execute(select(tables.link).where(tables.link.c.lookup_mac == mac)).one()
-        if record is None or record.state != ACTIVE or now_ms - earlier_ms > SAME_CLICK.total_seconds() * 1000:
-            return Refused("repeated", record)
-        return Revealed(self._open(row, token), record, counted=False)
-
-    def _refuse(self, connection: Connection, mac: bytes, now_ms: int, visitor: Visitor) -> Refused:
-        link = self._settled(connection, mac, now_ms)
-        if link is None:
-            return Refused("unknown", None)
-        self._note(connection, link, EventKind.REFUSED, now_ms=now_ms, visitor=visitor, reason=link.state)
-        return Refused(link.state, link)
-
-    def _settled(self, connection: Connection, mac: bytes, now_ms: int) -> LinkRecord | None:
-        """The link of a token, after ending what has run out."""
-        self._expire(connection, now_ms)
-        row = connection.execute(select(tables.link).where(tables.link.c.lookup_mac == mac)).one_or_none()
-        return _record_from(row) if row else None
-
-    def _note(
-        self, connection: Connection, link: LinkRecord, kind: EventKind, *,
-        now_ms: int, visitor: Visitor, reason: str | None,
-    ) -> None:  # fmt: skip
-        if count_of(connection, link.terms.link_id, _UNCOUNTED) < _MOST_UNCOUNTED_EVENTS:
-            self._chain.append(
-                connection, kind, at_ms=now_ms, link_id=link.terms.link_id, ref=link.ref, visitor=visitor,
-                views_left=link.views_left, reason=reason,
-            )  # fmt: skip
-
-    def _expire(self, connection: Connection, now_ms: int) -> int:
-        due = tables.link.c.expires_at <= now_ms // 1000
-        return self._end(connection, due, "expired", EventKind.EXPIRED, now_ms)
-
-    def _end(self, connection: Connection, which: ColumnElement[bool], state: str, kind: EventKind, now_ms: int) -> int:
-        """End the active ones among these links, wipe their blobs, write one event each."""
-        ended = connection.execute(
-            update(tables.link)
-            .where(tables.link.c.state == ACTIVE, which)
-            .values(state=state, ended_ms=now_ms, blob=None)
-            .returning(tables.link.c.id, tables.link.c.ref, tables.link.c.views)
-        ).all()
-        for row in sorted(ended):
-            self._chain.append(
-                connection, kind, at_ms=now_ms, link_id=row.id, ref=row.ref, view=row.views, views_left=0
-            )
-        return len(ended)
-
-    def _open(self, row: Row[tuple[object, ...]], token: bytes) -> Secret:
-        terms = _record_from(row).terms
-        return open_sealed(self._pepper.unwrap(row.blob, terms=terms), token=token, terms=terms)
-
-    def _lookup_mac(self, token: bytes) -> bytes:
-        return self._pepper.lookup_mac(lookup_of(token))
-
-    def _now_ms(self) -> int:
-        return int(self._clock().timestamp() * 1000)
+    def _visit(
+        self, which: ColumnElement[bool], kind: EventKind, visitor: Visitor, reason: str | None
+    ) -> LinkRecord | None:
+        with self._records.writing() as (connection, now_ms):
+            row = connection.execute(select(tables.link).where(which)).one_or_none()
+            link = self._records.settled(connection, row, now_ms)
+            if link is None:
+                return None
+            if link.state != ACTIVE:
+                kind, reason = EventKind.REFUSED, link.state
+            self._records.note(connection, link, kind, now_ms=now_ms, visitor=visitor, reason=reason)
+        self._on_event()
+        return link
 
 
-def _record_from(row: Row[tuple[object, ...]]) -> LinkRecord:
-    return LinkRecord(
-        terms=Terms(row.id, row.max_views, row.expires_at),
-        state=row.state,
-        views=row.views,
-        created_ms=row.created_ms,
-        first_view_ms=row.first_view_ms,
-        last_view_ms=row.last_view_ms,
-        ended_ms=row.ended_ms,
-        ref=row.ref,
-        display_name=row.display_name,
-        ticket=row.ticket,
-        time_zone=row.time_zone,
-        brand=row.brand,
-    )
+def _content_mac(pepper: Pepper, new: NewLink) -> bytes:
+    return hmac.new(pepper.content_key, new.canonical(), hashlib.sha256).digest()

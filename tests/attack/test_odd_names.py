@@ -8,7 +8,7 @@ import pytest
 
 from connector.core.ports import LinkService
 from connector.core.secret import Secret
-from connector.secretlink.seal import decode_token
+from connector.secretlink.seal import decode_token, lookup_of
 from tests.secretlink.conftest import api_key, clock, database, pepper  # noqa: F401 - fixtures
 from tests.secretlink.support import FakeClock, open_vault
 from tests.secretlink.test_client import address, links, wish  # noqa: F401 - fixtures
@@ -34,7 +34,7 @@ def test_an_odd_name_costs_nobody_the_reset_and_turns_nothing_around(
 ) -> None:
     link = links.create(wish(display_name=name), Secret(secrets.token_urlsafe()))
     vault = open_vault(database, clock, pepper)
-    record = vault.look(decode_token(link.url.reveal().rpartition("/")[2]))
+    record = vault.look(lookup_of(decode_token(link.url.reveal().rpartition("/")[2])))
     vault.close()
     assert record is not None
     assert record.display_name == shown

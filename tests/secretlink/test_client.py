@@ -17,7 +17,7 @@ from connector.errors import AuthenticationError, ConfigError, PermanentError, T
 from connector.http import Http
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.links import Revealed
-from connector.secretlink.seal import decode_token, new_link_id
+from connector.secretlink.seal import decode_token, lookup_of, new_link_id
 from tests.contracts.links import all_events
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, make_database, make_link, new_nonce, open_vault, options_for
@@ -64,7 +64,7 @@ def test_a_link_that_was_made_opens_to_the_password(
     assert link.url.reveal().startswith("https://links.example.com/s/")
     assert link.url.reveal() not in repr(link)
     vault = open_vault(database, clock, pepper)
-    shown = vault.claim(token_of(link.url), nonce=new_nonce(), visitor=SOMEBODY)
+    shown = vault.claim(lookup_of(token_of(link.url)), token=token_of(link.url), nonce=new_nonce(), visitor=SOMEBODY)
     vault.close()
     assert isinstance(shown, Revealed)
     assert shown.password == password
@@ -190,7 +190,7 @@ def test_make_link_of_the_tests_and_the_adapter_use_one_format(
     made = make_link()
     vault = open_vault(database, clock, pepper)
     vault.create(made.to_new_link())
-    shown = vault.claim(made.key, nonce=new_nonce(), visitor=SOMEBODY)
+    shown = vault.claim(made.lookup, token=made.key, nonce=new_nonce(), visitor=SOMEBODY)
     vault.close()
     assert isinstance(shown, Revealed)
     assert [event.kind for event in all_events(client(address, api_key, clock))][-1] == LinkEventKind.REVEALED

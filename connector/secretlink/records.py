@@ -1,0 +1,131 @@
+"""What everything that works on links shares: finding them, ending them, noting what happened. Inside transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, literal_column, select, update
+
+from connector.secretlink import tables
+from connector.secretlink.chain import Chain, EventKind, Visitor, count_of
+from connector.secretlink.database import writing
+from connector.secretlink.links import ACTIVE, LinkRecord
+from connector.secretlink.peppers import Peppers
+from connector.secretlink.seal import Terms
+
+# Written out, not a parameter: only then does SQLite see that the index over active links is enough.
+# Source: https://www.sqlite.org/partialindex.html, section 3, read 2026-11-22.
+IS_ACTIVE: Final[ColumnElement[bool]] = tables.link.c.state == literal_column("'active'")
+
+_MOST_UNCOUNTED_EVENTS: Final = 100
+"""Openings and refusals recorded per link; further ones are answered but not written, so that nobody fills the disk."""
+_UNCOUNTED: Final = (EventKind.PAGE_OPENED, EventKind.STEP_OPENED, EventKind.REFUSED, EventKind.CHECK_FAILED)
+
+
+class Records:
+    """The tables and the chain, as one."""
+
+    def __init__(self, engine: Engine, peppers: Peppers, *, clock: Callable[[], datetime]) -> None:
+        self.engine: Final = engine
+        self.peppers: Final = peppers
+        self.chain: Final = Chain(peppers)
+        self._clock = clock
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Connection, int]]:
+        """A writing transaction, and the time now in milliseconds.
+
+        The clock is read after the transaction has begun: it may have waited for another one, and a link may have run
+        out meanwhile.
+        """
+        with writing(self.engine) as connection:
+            yield connection, self.now_ms()
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        return int(self._clock().timestamp() * 1000)
+
+    def row_by_lookup(self, connection: Connection, lookup: bytes) -> Row[Any] | None:
+        """A link's row, under whichever pepper it was made."""
+        return connection.execute(select(tables.link).where(self.by_lookup(lookup))).one_or_none()
+
+    def by_lookup(self, lookup: bytes) -> ColumnElement[bool]:
+        """The condition that a link is the one of this lookup."""
+        return tables.link.c.lookup_mac.in_(self.peppers.lookup_macs(lookup))
+
+    def row_by_id(self, connection: Connection, link_id: str) -> Row[Any] | None:
+        """A link's row."""
+        return connection.execute(select(tables.link).where(tables.link.c.id == link_id)).one_or_none()
+
+    def settled(self, connection: Connection, row: Row[Any] | None, now_ms: int) -> LinkRecord | None:
+        """The link of a row, ended now if its time is over."""
+        if row is None:
+            return None
+        record = record_from(row)
+        if is_due(record, now_ms) and self.expire(connection, tables.link.c.id == record.terms.link_id, now_ms):
+            record = record_from(connection.execute(select(tables.link).where(tables.link.c.id == row.id)).one())
+        return record
+
+    def expire(self, connection: Connection, which: ColumnElement[bool], now_ms: int) -> int:
+        """End those of these links whose time is over."""
+        due = tables.link.c.expires_at <= now_ms // 1000
+        return self.end(connection, which & due, "expired", EventKind.EXPIRED, now_ms)
+
+    def end(
+        self, connection: Connection, which: ColumnElement[bool], state: str, kind: EventKind, now_ms: int, *,
+        reason: str | None = None,
+    ) -> int:  # fmt: skip
+        """End the active ones among these links, wipe their blobs, write one event each. Returns how many."""
+        ended: Sequence[Row[Any]] = connection.execute(
+            update(tables.link)
+            .where(IS_ACTIVE, which)
+            .values(state=state, ended_ms=now_ms, blob=None)
+            .returning(tables.link.c.id, tables.link.c.ref, tables.link.c.views)
+        ).all()
+        for row in sorted(ended):
+            self.chain.append(
+                connection, kind, at_ms=now_ms, link_id=row.id, ref=row.ref, view=row.views, views_left=0,
+                reason=reason,
+            )  # fmt: skip
+        return len(ended)
+
+    def note(
+        self, connection: Connection, link: LinkRecord, kind: EventKind, *,
+        now_ms: int, visitor: Visitor, reason: str | None,
+    ) -> None:  # fmt: skip
+        """Write down something that used no view."""
+        if count_of(connection, link.terms.link_id, _UNCOUNTED) < _MOST_UNCOUNTED_EVENTS:
+            self.chain.append(
+                connection, kind, at_ms=now_ms, link_id=link.terms.link_id, ref=link.ref, visitor=visitor,
+                views_left=link.views_left, reason=reason,
+            )  # fmt: skip
+
+
+def is_due(record: LinkRecord, now_ms: int) -> bool:
+    """Whether a link's time is over although it has not been ended yet."""
+    return record.state == ACTIVE and record.terms.expires_at <= now_ms // 1000
+
+
+def record_from(row: Row[Any]) -> LinkRecord:
+    """A row as a record."""
+    return LinkRecord(
+        terms=Terms(row.id, row.max_views, row.expires_at),
+        state=row.state,
+        views=row.views,
+        created_ms=row.created_ms,
+        first_view_ms=row.first_view_ms,
+        last_view_ms=row.last_view_ms,
+        ended_ms=row.ended_ms,
+        ref=row.ref,
+        display_name=row.display_name,
+        ticket=row.ticket,
+        time_zone=row.time_zone,
+        brand=row.brand,
+        mode=row.mode,
+        locale=row.locale,
+        checked=row.check_mac is not None,
+        check_failures=row.check_failures,
+    )
