@@ -359,9 +359,9 @@ class Reconciler:
             return None
         try:
             if held.case.link_id:
-                self._links.revoke(held.case.link_id)
+                self._links.revoke(held.case.link_id, handle=held.case.link_handle)
             if reason := self._store.paused():
-                log.error("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
+                log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
                 held.case = replace(held.case, due_at=self._clock() + WHILE_PAUSED)
                 return None
             self._secure(held)
@@ -455,6 +455,8 @@ class Reconciler:
         case = held.case
         if not case.in_earnest or self._lookout.policy(case).dry_run is DryRun.OFF:
             return False
+        if self._lookout.is_alarmed(case):
+            log.error("alarm_held_in_dry_run", case=case.id, ticket=case.number)
         log.info("held_in_dry_run", case=case.id, ticket=case.number, state=case.state.value)
         now = self._clock()
         held.case = self._store.save(replace(case, due_at=now + WHILE_DRY), now=now)
@@ -608,13 +610,13 @@ class Reconciler:
         self._mailer.ready()  # before anything is made: a password that cannot be handed over is a lock-out
         # 1. The link of an earlier try must be dead before there is a new one: never two live secrets.
         if held.case.link_id:
-            self._links.revoke(held.case.link_id)
+            self._links.revoke(held.case.link_id, handle=held.case.link_handle)
         # 2. Remember the new link's id before it exists, so that a later try can revoke it whatever happens here.
         link_id = _new_link_id()
         now = self._clock()
         held.case = self._store.save(
             advance(
-                held.case, Event.LINK_CHOSEN, now=now, link_id=link_id,
+                held.case, Event.LINK_CHOSEN, now=now, link_id=link_id, link_handle="",
                 attempts=held.case.attempts, failing_since=held.case.failing_since,
             ),
             now=now, lease=self._lease,
@@ -626,7 +628,7 @@ class Reconciler:
             if mailed is None:
                 # Best effort; the id is remembered, and the next try or the link's short life ends it.
                 with suppress(TemporaryError, PermanentError, AuthenticationError):
-                    self._links.revoke(held.case.link_id)
+                    self._links.revoke(held.case.link_id, handle=held.case.link_handle)
         if mailed is not None:
             # 7. Dying before this line repeats the step: two mails, one living link, the true password. When the
             # database's answer is lost instead, the link stays: if it was saved, this is the link that counts.
@@ -643,7 +645,7 @@ class Reconciler:
             # 3. Made in memory, sealed into the link, and nowhere else.
             password = self._new_password()
             if candidate > 1:
-                self._links.revoke(held.case.link_id)
+                self._links.revoke(held.case.link_id, handle=held.case.link_handle)
                 link_id = self._choose_link(held)
             link = self._links.create(
                 LinkWish(
@@ -660,6 +662,7 @@ class Reconciler:
                 ),
                 password,
             )
+            held.case = replace(held.case, link_handle=link.handle)  # saved with what comes next, before the write
             # 4. No write without a fresh yes: everything is read again now, after the slow part is done.
             yes = self._fresh_yes(held, Action.PASSWORD)
             if yes is None:
@@ -703,7 +706,9 @@ class Reconciler:
 
     def _choose_link(self, held: Held) -> str:
         link_id = _new_link_id()
-        held.case = self._store.save(replace(held.case, link_id=link_id), now=self._clock(), lease=self._lease)
+        held.case = self._store.save(
+            replace(held.case, link_id=link_id, link_handle=""), now=self._clock(), lease=self._lease
+        )
         return link_id
 
 

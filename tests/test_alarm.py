@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from connector.core.case import Action, Outcome, State
-from connector.core.ports import AlarmSource, AlarmWish, LinkEvent, LinkEventKind, StatusTarget
+from connector.core.ports import AlarmSource, AlarmWish, DryRun, LinkEvent, LinkEventKind, StatusTarget
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from tests.fakes.directory import FakeDirectory
@@ -284,3 +284,16 @@ def test_five_hours_of_failures_end_with_a_person() -> None:
     world.run_for(hours=12)
     assert world.state_of(ticket) is State.CLOSED
     assert "It failed" in world.note_with(ticket, "NOT secured:")
+
+
+def test_in_a_dry_run_an_alarm_changes_nothing_and_is_answered_when_it_ends() -> None:
+    world = World()
+    ticket = asked(world)
+    before, moves = list(world.writes), list(world.moves)
+    world.set_rules(dry_run=DryRun.NOTES)
+    press(world, ticket)
+    world.run_for(minutes=30)
+    assert (world.writes, world.moves) == (before, moves)
+    world.set_rules(dry_run=DryRun.OFF)
+    world.run_for(minutes=10)
+    assert world.note_with(ticket, "Secured:")
