@@ -31,6 +31,7 @@ from connector.core import (
     link_story,
     messages,
     notes,
+    notice,
     plan,
     proof,
     records,
@@ -40,6 +41,7 @@ from connector.core import (
 )
 from connector.core.case import Action, Case, Person, Proof, State, mailbox
 from connector.core.machine import Event, advance
+from connector.core.notice import NOBODY, Told
 from connector.core.pair import Earlier
 from connector.core.ports import (
     Account,
@@ -163,8 +165,9 @@ class Reconciler:
             store=store, psas=psas, directory=directory, policy_for=policy_for, link_events=link_events
         )
         self._courier = Courier(
-            store=store, lookout=self._lookout, letters=letters, mailer=mailer, clock=clock, lease=lease
-        )
+            store=store, lookout=self._lookout, letters=letters, mailer=mailer, links=links, clock=clock,
+            zone_name=zone_name, lease=lease,
+        )  # fmt: skip
         self._directory = directory
         self._links = links
         self._letters = letters
@@ -594,9 +597,12 @@ class Reconciler:
                 lease=self._lease,
             )  # fmt: skip
             raise
+        told = NOBODY
+        if held.case.action is Action.MFA and not report.left:
+            told = self._whom_to_tell(held.case, account, policy)
         record = records.after_methods(
             held.case, report, policy, shown=proof.shown(account, sessions, password=False), interrupted=interrupted,
-            now=self._clock(),
+            told=told, now=self._clock(),
         )  # fmt: skip
         self._record(held, replace(record, facts={**record.facts, **_receipts(report.receipts, sessions)}))
 
@@ -632,11 +638,28 @@ class Reconciler:
         if mailed is not None:
             # 7. Dying before this line repeats the step: two mails, one living link, the true password. When the
             # database's answer is lost instead, the link stays: if it was saved, this is the link that counts.
+            policy = self._lookout.policy(held.case)
+            told = self._whom_to_tell(held.case, mailed.account, policy)
             record = link_story.after_delivery(
-                held.case, mailed.link, self._lookout.policy(held.case), open_proof=mailed.proof, shown=mailed.shown,
+                held.case, mailed.link, policy, open_proof=mailed.proof, shown=mailed.shown, told=told,
                 now=self._clock(),
             )  # fmt: skip
             self._record(held, record)
+
+    def _whom_to_tell(self, case: Case, account: Account, policy: steps.Policy) -> Told:
+        """Who hears that the account was reset, decided when it is done: nothing that fails here undoes or repeats it.
+
+        The manager is looked up only where somebody has to be told that way.
+        """
+        how, senders = policy.notify_subject, policy.senders
+        manager, unread = None, ""
+        if notice.needs_manager(how, account, case, senders=senders):
+            try:
+                manager = self._directory.manager_of(policy.tenant, account.id)
+            except ConnectorError as failure:
+                unread = str(failure)
+                log.info("manager_unknown", case=case.id, ticket=case.number, error=unread)
+        return notice.whom_to_tell(how, account, case, senders=senders, manager=manager, unread=unread)
 
     def _deliver_behind(self, held: Held, link_id: str) -> _Delivered | None:
         """The link whose mail was accepted; `None` when there is no yes, which has been written down."""
@@ -699,6 +722,7 @@ class Reconciler:
             self._mailer.send(self._letters.write(letter, link=link.url))
             return _Delivered(
                 link,
+                account,
                 proof=proof.open_proof(account, sessions, password=True, now=now),
                 shown=proof.shown(account, sessions, password=True),
             )
@@ -731,9 +755,10 @@ class _Yes:
 
 @dataclass(frozen=True)
 class _Delivered:
-    """A password behind a link that was mailed, and what the directory shows of it."""
+    """A password behind a link that was mailed, the account as read before, and what the directory shows of it."""
 
     link: Link
+    account: Account
     proof: Proof | None
     shown: bool
 

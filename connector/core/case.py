@@ -182,6 +182,7 @@ class Case:
         subject_id: The Entra object id that the address stood for when it was recognised.
         approvals: The decisions that we acted or are acting on, oldest first: every yes, or the one no.
         link_id: The newest link made for this case. The older ones are revoked.
+        link_handle: By what the link service knows that link, where that is not our id; opens nothing.
         views_used: Reveals of the newest link that we know of.
         link_seq: The newest link event that this case has taken in.
         mfa_removed: Kinds of the authentication methods removed so far, in order.
@@ -223,6 +224,7 @@ class Case:
     waiting_since: datetime | None = None
     reminders: int = 0
     link_id: str = ""
+    link_handle: str = ""
     link_expires_at: datetime | None = None
     views_allowed: int = 0
     views_used: int = 0

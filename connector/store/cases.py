@@ -20,6 +20,7 @@ from connector.core.ports import (
     Message,
     OutboxRow,
     Reset,
+    Watched,
 )
 from connector.errors import LostClaim, Overtaken
 from connector.store import audit as audit_chain
@@ -142,6 +143,7 @@ class SqlCaseStore:
             if case.link_id:
                 link = self.database.insert_or_ignore(tables.case_link)
                 connection.execute(link.values(link_id=case.link_id, case_id=case.id))
+                intake.watch_link(connection, case)
             if reset is not None:
                 _remember_reset(connection, reset)
             audit_chain.append(connection, audit)  # late: from here on, other processes' saves wait for ours
@@ -170,6 +172,10 @@ class SqlCaseStore:
             outbox.done(connection, row, now=now, failed=failed)
 
     # -- links
+
+    def watched_links(self, *, now: datetime) -> Sequence[Watched]:
+        with self.database.reading() as connection:
+            return intake.watched_links(connection, now=now)
 
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
         with self.database.reading() as connection:

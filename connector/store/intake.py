@@ -10,15 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, or_, select, update
 from sqlalchemy import case as when
 
 from connector.core.case import Case, State
-from connector.core.ports import ChangedTicket, LinkEvent, LinkEventKind
+from connector.core.ports import ChangedTicket, LinkEvent, LinkEventKind, Watched
 from connector.store import tables
 from connector.store.codec import case_details
 from connector.store.due import FINISHED
 from connector.store.engine import Database
+
+WATCHED_AFTER_ITS_END: Final = timedelta(days=2)
+"""How long the end of a link is waited for: a connector that was away for a night still learns what happened."""
+
+LINK_ENDS: Final = frozenset({LinkEventKind.EXPIRED, LinkEventKind.REVOKED})
 
 _Item = TypeVar("_Item")
 _CHUNK: Final = 80  # a case has 12 values, and SQLite before 3.32 takes no more than 999 in one statement
@@ -116,6 +121,34 @@ def _alarmed_cases(
         own = database.insert_or_ignore(tables.case_link)
         connection.execute(own.values([{"link_id": case_id, "case_id": case_id} for case_id in found]))
     return {case_id: case_id for case_id in found}
+
+
+def watch_link(connection: Connection, case: Case) -> None:
+    """Remember how long the link of a case is of interest, once it is out. A repeat changes nothing."""
+    link = tables.case_link.c
+    if case.state is State.LINK_OUT and case.link_expires_at is not None:
+        values = {"handle": case.link_handle, "expires_at": case.link_expires_at, "views": case.views_allowed}
+        first = (link.link_id == case.link_id) & link.expires_at.is_(None)
+        connection.execute(update(tables.case_link).where(first).values(values))
+
+
+def watched_links(connection: Connection, *, now: datetime) -> list[Watched]:
+    """See `CaseStore.watched_links`."""
+    link, event = tables.case_link.c, tables.case_link_event.c
+    of_it = event.link_id == link.link_id
+    ended = exists().where(of_it, event.kind.in_([kind.value for kind in LINK_ENDS]))
+    shown = (
+        select(func.count()).where(of_it, event.kind == LinkEventKind.REVEALED.value).correlate(tables.case_link)
+    ).scalar_subquery()
+    query = (
+        select(tables.case_link)
+        .where(link.expires_at > now - WATCHED_AFTER_ITS_END, ~ended, shown < link.views)
+        .order_by(link.expires_at, link.link_id)
+    )
+    return [
+        Watched(id=row.link_id, handle=row.handle, expires_at=row.expires_at, views=row.views)
+        for row in connection.execute(query)
+    ]
 
 
 def _event_row(event: LinkEvent) -> dict[str, object]:

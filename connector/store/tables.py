@@ -124,6 +124,10 @@ case_link: Final = Table(
     metadata,
     Column("link_id", Words, primary_key=True),
     Column("case_id", Words, ForeignKey("cases.id"), nullable=False, index=True),
+    # Once it was mailed, and NULL before: for services that have to be asked about each link.
+    Column("handle", Words),
+    Column("expires_at", Instant, index=True),
+    Column("views", Integer),
 )
 
 case_link_event: Final = Table(

@@ -30,6 +30,7 @@ from connector.core.ports import (
     Note,
     Reset,
     StatusTarget,
+    Watched,
 )
 from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head
@@ -81,6 +82,20 @@ def due(store: CaseStore, now: datetime) -> str | None:
     """The id of the case that is claimed when somebody asks at `now`."""
     case = store.claim_due(now=now, lease=LEASE)
     return None if case is None else case.id
+
+
+def mail_link(store: CaseStore, number: int, link_id: str, *, ends_at: datetime, handle: str | None = None) -> Case:
+    """A case whose link is on its way to the requester."""
+    case = hold(store, open_case(store, number).id)
+    out = replace(
+        case,
+        state=State.LINK_OUT,
+        link_id=link_id,
+        link_handle=f"handle of {link_id}" if handle is None else handle,
+        link_expires_at=ends_at,
+        views_allowed=2,
+    )
+    return store.save(out, now=NOW)
 
 
 def note(key: str) -> Message:
@@ -152,6 +167,7 @@ def filled(case: Case) -> Case:
         waiting_since=NOW - HOUR,
         reminders=2,
         link_id="link-1",
+        link_handle="0b" * 16,
         link_expires_at=NOW + HOUR,
         views_allowed=2,
         views_used=1,
@@ -578,6 +594,42 @@ class CaseStoreContract:
         assert due(store, NOW + MINUTE) == case.id
 
     # -- links
+
+    def test_a_link_that_is_out_is_watched_until_two_days_after_its_end(self, store: Store) -> None:
+        mail_link(store, 1, "link-1", ends_at=NOW + HOUR)
+        mail_link(store, 2, "link-2", ends_at=NOW + MINUTE, handle="")
+        first = Watched("link-2", "", NOW + MINUTE, 2)
+        last = Watched("link-1", "handle of link-1", NOW + HOUR, 2)
+        assert list(store.watched_links(now=NOW)) == [first, last]
+        assert list(store.watched_links(now=NOW + MINUTE + timedelta(days=2))) == [last]
+        assert list(store.watched_links(now=NOW + HOUR + timedelta(days=2))) == []
+
+    def test_a_link_that_was_not_mailed_is_not_watched(self, store: Store) -> None:
+        case = hold(store, open_case(store).id)
+        store.save(replace(case, state=State.APPROVED, link_id="link-1", link_expires_at=NOW + HOUR), now=NOW)
+        assert list(store.watched_links(now=NOW)) == []
+
+    def test_a_link_is_watched_on_when_its_case_is_closed(self, store: Store) -> None:
+        case = mail_link(store, 1, "link-1", ends_at=NOW + HOUR)
+        closed = replace(hold(store, case.id), state=State.CLOSED, link_expires_at=NOW + 2 * HOUR, views_allowed=9)
+        store.save(closed, now=NOW)
+        assert [(link.id, link.expires_at, link.views) for link in store.watched_links(now=NOW)] == [
+            ("link-1", NOW + HOUR, 2)
+        ]
+
+    @pytest.mark.parametrize("kind", [LinkEventKind.EXPIRED, LinkEventKind.REVOKED])
+    def test_a_link_whose_end_was_told_is_watched_no_longer(self, store: Store, kind: LinkEventKind) -> None:
+        mail_link(store, 1, "link-1", ends_at=NOW + HOUR)
+        mail_link(store, 2, "link-2", ends_at=NOW + HOUR)
+        store.record_link_events([replace(revealed(7), kind=kind, view=0)], now=NOW)
+        assert [link.id for link in store.watched_links(now=NOW)] == ["link-2"]
+
+    def test_a_link_is_watched_until_its_last_view_was_told(self, store: Store) -> None:
+        mail_link(store, 1, "link-1", ends_at=NOW + HOUR)
+        store.record_link_events([replace(revealed(6), kind=LinkEventKind.REFUSED), revealed(7)], now=NOW)
+        assert [link.id for link in store.watched_links(now=NOW)] == ["link-1"]
+        store.record_link_events([replace(revealed(8), view=2, views_left=0)], now=NOW)
+        assert list(store.watched_links(now=NOW)) == []
 
     def test_events_of_a_cases_links_are_kept_and_make_it_due(self, store: Store) -> None:
         case = hold(store, settle(store, state=State.CLOSED).id)

@@ -25,11 +25,12 @@ from connector.core.ports import (
     Message,
     OutboxRow,
     Reset,
+    Watched,
 )
 from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head, chain, verify
 from connector.store.due import FINISHED, next_look
-from connector.store.intake import new_case
+from connector.store.intake import LINK_ENDS, WATCHED_AFTER_ITS_END, new_case
 
 Moment = Literal["before", "after"]
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,6 +81,7 @@ class MemoryCaseStore:
         self._kept: dict[str, _Kept] = {}
         self._polls: dict[str, _Poll] = {}
         self._links: dict[str, str] = {}
+        self._watched: dict[str, Watched] = {}
         self._events: dict[tuple[str, int], LinkEvent] = {}
         self._audit: list[AuditLine] = []
         self._resets: dict[tuple[str, Action, str], Reset] = {}
@@ -210,6 +212,9 @@ class MemoryCaseStore:
                 kept.next_at = wish
             if case.link_id:
                 self._links.setdefault(case.link_id, case.id)
+                if case.state is State.LINK_OUT and case.link_expires_at is not None:
+                    link = Watched(case.link_id, case.link_handle, case.link_expires_at, case.views_allowed)
+                    self._watched.setdefault(case.link_id, link)
             if reset is not None:
                 self._resets[reset.key] = reset
             self._append(*audit)
@@ -242,6 +247,20 @@ class MemoryCaseStore:
                     sent.done_at, sent.failed = now, failed
 
     # -- links
+
+    def watched_links(self, *, now: datetime) -> Sequence[Watched]:
+        with self._call("watched_links"):
+            told = [(event.link_id, event.kind) for event in self._events.values()]
+            return sorted(
+                (
+                    link
+                    for link in self._watched.values()
+                    if link.expires_at > now - WATCHED_AFTER_ITS_END
+                    and not any((link.id, end) in told for end in LINK_ENDS)
+                    and told.count((link.id, LinkEventKind.REVEALED)) < link.views
+                ),
+                key=lambda link: (link.expires_at, link.id),
+            )
 
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
         with self._call("link_events"):

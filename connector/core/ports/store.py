@@ -10,7 +10,7 @@ from typing import Protocol
 
 from connector.core.case import Action, Case
 from connector.core.pair import Earlier
-from connector.core.ports.links import LinkEvent
+from connector.core.ports.links import LinkEvent, Watched
 from connector.core.ports.mail import Letter
 from connector.core.ports.psa import ChangedTicket, Note, StatusTarget
 
@@ -181,6 +181,12 @@ class CaseStore(Protocol):
         """Delivered, or given up for good with the reason in `failed`."""
 
     # -- links
+    def watched_links(self, *, now: datetime) -> Sequence[Watched]:
+        """Links that were mailed and are of interest still, those that end first before the others.
+
+        Until their end was told or every view is used, and for two days beyond their time at most.
+        """
+
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
         """Events of every link ever made for this case with `seq` greater than `after`, oldest first."""
 
