@@ -3,34 +3,55 @@
 In a dry run nothing leaves but private notes that say what would have. At least once, and a repeat is harmless: a note
 is looked for by its marker before it is written again, a move is read back, a mail has the same Message-ID at each try.
 What is refused for good is given up, with the reason on record.
+
+A mail with "this was not me" gets the address of an alarm at the moment it is sent: it stands in that mail and nowhere
+else, so every try makes another alarm, and those of tries that failed are known to nobody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 import structlog
 
 from connector.core import messages, notes
 from connector.core.case import Case, Outcome
+from connector.core.notice import masked
 from connector.core.ports import (
+    AlarmSource,
+    AlarmWish,
     AuditEntry,
     CaseStore,
     Clock,
     DryRun,
     Letter,
     LetterWriter,
+    LinkService,
     Mailer,
+    MailKind,
     Message,
     Note,
     OutboxRow,
     StatusTarget,
 )
-from connector.errors import PermanentError
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.lookout import Lookout
 
 log = structlog.get_logger(__name__)
+
+ALARMS: Final[Mapping[MailKind, AlarmSource]] = {
+    MailKind.LINK_ACCESSED: AlarmSource.ACCESSED,
+    MailKind.SUBJECT_NOTICE: AlarmSource.NOTICE,
+}
+"""Which mails have "this was not me"."""
+
+WAIT_FOR_AN_ALARM = timedelta(hours=1)
+"""How long such a mail waits for a link service that is away. Then it goes without the button, and names the service
+desk alone: to be told late is worse."""
 
 
 class Held:
@@ -45,6 +66,7 @@ class Courier:
     """Empties outboxes. Safe to use from several threads: it keeps nothing.
 
     Args:
+        zone_name: The IANA name of a tenant's time zone, for the page of an alarm.
         lease: For how long a save in the middle keeps the claim.
     """
 
@@ -55,14 +77,18 @@ class Courier:
         lookout: Lookout,
         letters: LetterWriter,
         mailer: Mailer,
+        links: LinkService,
         clock: Clock,
+        zone_name: Callable[[str], str],
         lease: timedelta,
     ) -> None:
         self._store = store
         self._lookout = lookout
         self._letters = letters
         self._mailer = mailer
+        self._links = links
         self._clock = clock
+        self._zone_name = zone_name
         self._lease = lease
 
     def deliver(self, held: Held) -> None:
@@ -78,7 +104,7 @@ class Courier:
             try:
                 self._hand_over(case, row)
             except PermanentError as failure:
-                failed = str(failure)
+                failed = _without_private_address(str(failure), row)
                 log.warning("message_refused", case=case.id, ticket=case.number, key=row.message.key, error=failed)
             self._store.message_done(row, now=self._clock(), failed=failed)
             if failed and row.message.kind.value != "note":
@@ -96,7 +122,40 @@ class Courier:
             case StatusTarget() as target:
                 self._lookout.psa(case).move(case.ticket_id, target)
             case Letter() as letter:
-                self._mailer.send(self._letters.write(letter))
+                self._mailer.send(self._letters.write(letter, link=self._arm(case, row, letter)))
+
+    def _arm(self, case: Case, row: OutboxRow, letter: Letter) -> Secret | None:
+        """The address behind "this was not me" in this mail; `None` where it has to do without.
+
+        Raises:
+            TemporaryError, AuthenticationError: The link service or the mail server is away; nothing was sent.
+        """
+        source = ALARMS.get(letter.kind)
+        if source is None or not self._links.capabilities.alarms:
+            return None
+        if row.attempts:
+            self._mailer.ready()  # an alarm for every try of a mail server that is away would be hundreds
+        policy = self._lookout.policy(case)
+        wish = AlarmWish(
+            about=case.id,
+            link_id=case.link_id,
+            source=source,
+            display_name=case.subject_name or case.subject,
+            ticket=case.number,
+            lifetime=policy.alarm_lifetime,
+            time_zone=self._zone_name(case.tenant),
+            locale=policy.locale,
+        )
+        try:
+            return self._links.arm(wish)
+        except (TemporaryError, AuthenticationError) as failure:
+            if self._clock() - row.created_at < WAIT_FOR_AN_ALARM:
+                raise
+            why = str(failure)
+        except PermanentError as failure:
+            why = str(failure)
+        log.warning("mailed_without_alarm", case=case.id, ticket=case.number, key=row.message.key, error=why)
+        return None
 
     def _write_note(self, case: Case, row: OutboxRow, note: Note, dry_run: DryRun) -> None:
         key = row.message.key
@@ -126,3 +185,11 @@ class Courier:
             case, now=now, messages=[note], lease=self._lease,
             audit=[AuditEntry(at=now, case_id=case.id, event="undelivered", facts={"what": row.message.key})],
         )  # fmt: skip
+
+
+def _without_private_address(text: str, row: OutboxRow) -> str:
+    """A refusal names its recipient; a notice's is often a private address, and tickets and logs need not know it."""
+    letter = row.message.body
+    if isinstance(letter, Letter) and letter.kind is MailKind.SUBJECT_NOTICE:
+        return text.replace(letter.to, masked(letter.to))
+    return text

@@ -18,6 +18,7 @@ from connector.adapter import Surroundings
 from connector.config import ConnectorSettings, LinksSection, Place
 from connector.core.brake import Limits
 from connector.core.case import Case, fold
+from connector.core.notice import NotifySubject
 from connector.core.ports import Clock, DryRun, LinkService, Mailer, Psa
 from connector.core.steps import Policy
 from connector.errors import ConfigError
@@ -220,6 +221,8 @@ def policies(
             senders=senders,
             minimum=psa.rules.approvers_minimum,
             pair_rule=settings.pair_rule,
+            notify_subject=notify_subject_of(settings, tenant),
+            public_notes=psa.rules.public_notes,
             dry_run=_dry(psa.rules.dry_run) if dry_run else psa.rules.dry_run,
         )
 
@@ -234,6 +237,13 @@ def links_of(settings: ConnectorSettings, tenant: str) -> LinksSection:
     """What applies to the links of a tenant: the top-level `links`, with what the tenant has of its own over it."""
     section = settings.tenants.get(tenant)
     return settings.links.model_copy(update=section.links.model_dump(exclude_none=True) if section else {})
+
+
+def notify_subject_of(settings: ConnectorSettings, tenant: str) -> NotifySubject:
+    """How the owners of a tenant's accounts are told of a reset."""
+    section = settings.tenants.get(tenant)
+    own = section.notify_subject if section else None
+    return settings.notify_subject if own is None else own
 
 
 def zone_of(settings: ConnectorSettings, tenant: str) -> str:

@@ -33,6 +33,7 @@ from connector.config.values import (
     Zone,
 )
 from connector.core.brake import Limit
+from connector.core.notice import NotifySubject
 from connector.core.pair import PairRule
 from connector.core.ports import HumanCheck, LinkMode
 from connector.passwords import Policy
@@ -57,6 +58,7 @@ def _read_switch(value: object) -> object:
 
 Switchable = Annotated[HumanCheck, BeforeValidator(_read_switch)]
 Locale = Literal["en", "de"]
+Notify = Annotated[NotifySubject, BeforeValidator(_read_switch)]
 
 
 def _read_client(value: object) -> str:
@@ -103,6 +105,7 @@ class TenantSection(Section):
         approvers: Addresses of those who may approve for this customer.
         mfa: What an MFA reset keeps for this customer; `None`: what the top-level `mfa` says. The two are not added up.
         links: What is special about this customer's one-time links.
+        notify_subject: How an account's owner is told of a reset; `None`: as the top-level `notify_subject` says.
         time_zone: For times in mails and on the link page; default: `support.time_zone`.
     """
 
@@ -112,6 +115,7 @@ class TenantSection(Section):
     protected: ProtectedSection = ProtectedSection()
     mfa: MfaSection | None = None
     links: TenantLinksSection = TenantLinksSection()
+    notify_subject: Notify | None = None
     time_zone: Zone | None = None
 
 
@@ -186,6 +190,7 @@ class ConnectorSettings(Section):
     support: SupportSection = SupportSection()
     brake: BrakeSection = BrakeSection()
     pair_rule: PairRule = PairRule.SECOND_APPROVER
+    notify_subject: Notify = NotifySubject.ALTERNATE_MAIL
     log: LogSection = LogSection()
     sentry: SentrySection | None = None
 

@@ -11,6 +11,7 @@ from connector.core import alarm, notes, proof, refusals
 from connector.core.case import Case, Outcome, Proof, State
 from connector.core.machine import Event
 from connector.core.messages import close_row, letter_to_requester, mail_rows, note_row, whole_minutes
+from connector.core.notice import NOBODY, Told, messages_for, who_is_told
 from connector.core.ports import Letter, Link, LinkEvent, LinkEventKind, MailKind, Message
 from connector.core.records import hand_off
 from connector.core.steps import Policy, Record, Seen, Step, Wait
@@ -124,13 +125,21 @@ def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
 
 
 def after_delivery(
-    case: Case, link: Link, policy: Policy, *, open_proof: Proof | None = None, shown: bool = False, now: datetime
+    case: Case,
+    link: Link,
+    policy: Policy,
+    *,
+    open_proof: Proof | None = None,
+    shown: bool = False,
+    told: Told = NOBODY,
+    now: datetime,
 ) -> Record:
     """What to write down after the mail with the link was accepted.
 
     Args:
         open_proof: What the directory has not shown yet.
         shown: It shows everything already.
+        told: Who hears of it beside the requester.
     """
     case = replace(case, link_expires_at=link.expires_at, proof=open_proof)
     changes = {
@@ -141,12 +150,16 @@ def after_delivery(
         "proof": open_proof,
         "due_at": _next_look(case),
     }
-    text = notes.password_set(case, expires_at=link.expires_at, views=link.views, shown=shown, pen=policy.pen)
+    beside, aside = who_is_told(told, case, policy.public_notes, topic="link_sent")
+    text = notes.password_set(
+        case, expires_at=link.expires_at, views=link.views, shown=shown, told=beside, pen=policy.pen
+    )
+    facts = {"link_id": link.id, "expires_at": link.expires_at.isoformat(), "views": str(link.views)}
     return Record(
         event=Event.LINK_SENT,
         changes=changes,
-        messages=(note_row(case, f"link_sent:{link.id}", text),),
-        facts={"link_id": link.id, "expires_at": link.expires_at.isoformat(), "views": str(link.views)},
+        messages=(note_row(case, f"link_sent:{link.id}", text), *aside, *messages_for(told, case, now=now)),
+        facts={**facts, **told.facts},
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from connector.core import notes
-from connector.core.case import Action, Approval, Case
+from connector.core.case import Action, Approval, Case, Person
 from connector.core.ports import Letter, MailKind, Message, Note, StatusTarget
 
 PUBLIC_TOPICS = frozenset(
@@ -53,12 +53,17 @@ def letter_to_requester(case: Case, key: str, kind: MailKind, **facts: str) -> L
     """A letter with the facts that every kind has; `None` where the requester has no address."""
     if case.requester is None or not case.requester.email:
         return None
+    return letter_about(case, key, kind, case.requester, **facts)
+
+
+def letter_about(case: Case, key: str, kind: MailKind, to: Person, **facts: str) -> Letter:
+    """A letter to anybody, with the facts that every kind has."""
     action = case.action
     return Letter(
         id=f"{case.id}/{key}",
         kind=kind,
-        to=case.requester.email,
-        to_name=case.requester.name,
+        to=to.email or "",
+        to_name=to.name,
         ticket=case.number,
         tenant=case.tenant,
         facts={

@@ -160,18 +160,34 @@ def timed_out(waited: timedelta) -> str:
     return f"Nobody approved within {span(waited)}. Nothing was changed. The ticket is closed as timed out."
 
 
-def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen, shown: bool = False) -> str:
+def told_owner(addresses: Sequence[str]) -> str:
+    return f"The account's owner is told by mail, with a way to say that it was not them: {', '.join(addresses)}."
+
+
+def told_manager(manager: str, address: str) -> str:
+    return (
+        "The manager of the account's owner is told by mail, with a way to say that it was not wanted: "
+        f"{quote(manager)} ({address})."
+    )
+
+
+def not_told(why: str) -> str:
+    return f"The subject could not be told: {why}. To do: tell the account's owner in person."
+
+
+def password_set(case: Case, *, expires_at: datetime, views: int, pen: Pen, shown: bool = False, told: str = "") -> str:
     return _lines(
         f"Password of {case.subject_name} ({case.subject}) was reset; it must be changed at the next sign-in. "
         f"Sessions were revoked.{_shown(shown)}",
         approved(case.approvals, pen),
         f"A one-time link was mailed to {name(case.requester)}: valid until {pen.time(expires_at)}, {views} views. "
         "Nobody at the service desk has seen the password.",
+        told,
         "Next: the ticket closes when the link is opened or ends.",
     )
 
 
-def methods_removed(case: Case, *, last: bool, pen: Pen, shown: bool = False) -> str:
+def methods_removed(case: Case, *, last: bool, pen: Pen, shown: bool = False, told: str = "") -> str:
     removed = ", ".join(case.mfa_removed) or ("none" if case.mfa_kept else "none were registered")
     return _lines(
         f"MFA of {case.subject_name} ({case.subject}) was reset. Methods removed: {removed}. Sessions were revoked."
@@ -181,6 +197,7 @@ def methods_removed(case: Case, *, last: bool, pen: Pen, shown: bool = False) ->
         "The account signs in with what was kept, or is asked to register again."
         if case.mfa_kept
         else "The account is asked to register again at its next sign-in.",
+        told,
         "The ticket is closed." if last else "Next: the password.",
     )
 

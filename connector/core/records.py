@@ -13,6 +13,7 @@ from connector.core.case import Action, Case, Outcome, State
 from connector.core.guard import Refusal
 from connector.core.machine import Event
 from connector.core.messages import close_row, mail_rows, note_row
+from connector.core.notice import NOBODY, Told, messages_for, who_is_told
 from connector.core.ports import MailKind, Message, MethodsReport, StatusTarget, Ticket
 from connector.core.request import nothing_done, parts_of
 from connector.core.steps import Policy, Record, Seen
@@ -130,11 +131,19 @@ def hand_off(case: Case, refusal: Refusal, *, changes: Mapping[str, Any] | None 
 
 
 def after_methods(
-    case: Case, report: MethodsReport, policy: Policy, *, shown: bool = False, interrupted: bool = False, now: datetime
+    case: Case,
+    report: MethodsReport,
+    policy: Policy,
+    *,
+    shown: bool = False,
+    interrupted: bool = False,
+    told: Told = NOBODY,
+    now: datetime,
 ) -> Record:
     """What to write down after the authentication methods were removed, wholly or in part.
 
     Args:
+        told: Who hears of it beside the requester, if this was the whole reset.
         shown: The directory shows the end of the sessions.
         interrupted: An earlier try died before it could write down what it had removed.
     """
@@ -153,7 +162,9 @@ def after_methods(
         handed_off = hand_off(case, refusal, changes=changes)
         return replace(handed_off, facts={**handed_off.facts, **facts})
     last = case.action is Action.MFA
-    note = note_row(case, f"methods:{case.round}", notes.methods_removed(case, last=last, shown=shown, pen=policy.pen))
+    beside, aside = who_is_told(told if last else NOBODY, case, policy.public_notes, topic="methods")
+    text = notes.methods_removed(case, last=last, shown=shown, told=beside, pen=policy.pen)
+    note = note_row(case, f"methods:{case.round}", text)
     if not last:
         return Record(event=Event.METHODS_REMOVED, changes={**changes, "mfa_done": True}, messages=(note,), facts=facts)
     return Record(
@@ -176,6 +187,8 @@ def after_methods(
                 kept="\n".join(report.kept),
             ),
             close_row(case),
+            *aside,
+            *messages_for(told, case, now=now),
         ),
-        facts=facts,
+        facts={**facts, **told.facts},
     )

@@ -11,6 +11,7 @@ from connector.core import notes
 from connector.core.case import Case
 from connector.core.guard import Refusal
 from connector.core.machine import Event
+from connector.core.notice import NotifySubject
 from connector.core.pair import Earlier, PairRule
 from connector.core.ports import (
     Account,
@@ -36,6 +37,8 @@ class Policy:
         senders: Folded addresses from which we send our own mails.
         link_mode, human_check, locale: Of the link; see `LinkWish`.
         alarm_lifetime: How long "this was not me" in a mail can be pressed.
+        notify_subject: How the account's owner is told what was done.
+        public_notes: Topics of the notes that the requester can read.
     """
 
     tenant: str
@@ -52,6 +55,8 @@ class Policy:
     human_check: HumanCheck = HumanCheck.OFF
     locale: str = "en"
     alarm_lifetime: timedelta = timedelta(days=7)
+    notify_subject: NotifySubject = NotifySubject.ALTERNATE_MAIL
+    public_notes: frozenset[str] = frozenset()
 
     @property
     def pen(self) -> notes.Pen:

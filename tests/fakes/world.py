@@ -13,6 +13,7 @@ from functools import partial
 
 from connector.core.brake import Limit, Limits
 from connector.core.case import Approval, Case, Person, State
+from connector.core.notice import NotifySubject
 from connector.core.pair import PairRule
 from connector.core.ports import (
     AuditLine,
@@ -116,6 +117,7 @@ class World:
     views: int = 2
     approvers: frozenset[str] | None = None
     pair_rule: PairRule = PairRule.SECOND_APPROVER
+    notify_subject: NotifySubject = NotifySubject.ALTERNATE_MAIL
     tenants: dict[str, str] = field(default_factory=lambda: {"12": TENANT})
     more_psas: tuple[str, ...] = ()
     clock: FakeClock = field(default_factory=FakeClock)
@@ -164,6 +166,8 @@ class World:
             senders=frozenset({SENDER}),
             minimum=psa.rules.approvers_minimum,
             pair_rule=self.pair_rule,
+            notify_subject=self.notify_subject,
+            public_notes=psa.rules.public_notes,
             dry_run=psa.rules.dry_run,
         )
 
