@@ -197,6 +197,7 @@ class Service:
         self.runner = Runner(
             store=self.store,
             psas={"halo": self.psa},
+            links=links,
             polls=polls,
             reconciler=self.reconciler,
             clock=_now,

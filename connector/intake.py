@@ -2,18 +2,22 @@
 
 A poll saves what it brought before it saves its cursor, so a process killed between the two polls the same again;
 nothing is lost, and everything is saved by key, so nothing is counted twice.
+
+The cursor of the links is the proof, too, that the link service's history goes on where it was left (see
+`LinkService.news`). Where it does not, nothing is saved and the cursor stays, however often it is asked again: the ends
+of links are then not believed, and their cases end as those of a service that is silent.
 """
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
 from connector.core.ports import CaseStore, Clock, LinkService, Psa
-from connector.errors import AuthenticationError, TemporaryError
+from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.telemetry import POLL_SECONDS, POLLS
 
 log = structlog.get_logger(__name__)
@@ -23,6 +27,14 @@ SWEEP_EVERY = timedelta(hours=1)
 LONGEST_BACKOFF = timedelta(minutes=5)
 PUSH_GAP = timedelta(seconds=1)
 """The least time between two polls of one PSA of which a push wanted one, and between two looks at one ticket."""
+LINK_GAP = timedelta(milliseconds=250)
+"""The same between two polls of the links of which news called for one."""
+LINKS = "links"
+"""The name of the links' poll."""
+LISTEN_FOR = timedelta(seconds=25)
+LEAST_WAIT = timedelta(seconds=1)
+LONGEST_REST = timedelta(seconds=30)
+"""The listener's longest rest, while waiting for news brings nothing but failures."""
 
 
 class Polls:
@@ -39,8 +51,6 @@ class Polls:
         self._every = every
         self._failures: dict[str, int] = {}
         self._waits_until: dict[str, datetime] = {}
-        self._link_cursor = ""
-        self._link_lock = threading.Lock()
 
     def poll_psa(self, psa: Psa, *, early: bool = False) -> int | None:
         """Ask for changed tickets, if it is time and nobody else is at it.
@@ -106,26 +116,37 @@ class Polls:
             Whether it was asked.
 
         Raises:
+            PermanentError: Its history does not go on where it was left; nothing was saved.
             TemporaryError, AuthenticationError.
         """
-        return self._poll(
-            "links",
-            self._read_links,
-            every=self._every,
-            early=self._every if early else timedelta(0),
-        )
+        return self._poll(LINKS, self._read_links, every=self._every, early=self._every if early else timedelta(0))
+
+    def poll_announced_links(self) -> bool:
+        """The same before it is time, because the link service has news.
+
+        Not within `LINK_GAP` of the last poll, whichever process made it; and not while this process waits after a
+        failure.
+
+        Returns, raises: As `poll_links`.
+        """
+        until = self._waits_until.get(LINKS)
+        if until is not None and self._clock() < until:
+            return False
+        return self._poll(LINKS, self._read_links, every=self._every, early=max(self._every - LINK_GAP, timedelta(0)))
 
     def read_links_now(self) -> None:
         """Bring the link service's events into the store up to the present, whoever else is at it.
 
-        A repeat changes nothing: events are stored by their number.
+        A repeat changes nothing: events are stored by their number. A history that does not go on where it was left
+        brings nothing, and is no failure here: the poll says so, once, to whoever can mend it.
 
         Raises:
             TemporaryError, AuthenticationError.
         """
-        with self._link_lock:
-            cursor = self._link_cursor
-        self._read_links(cursor)
+        try:
+            self._read_links(self._store.poll_cursor(LINKS))
+        except PermanentError as broken:
+            log.info("links_not_believed", error=str(broken))
 
     def _read_links(self, cursor: str) -> str:
         while True:
@@ -133,10 +154,7 @@ class Polls:
             self._store.record_link_events(news.events, now=self._clock())
             cursor = news.cursor
             if not news.more:
-                break
-        with self._link_lock:
-            self._link_cursor = cursor
-        return cursor
+                return cursor
 
     def _poll(self, name: str, ask: Callable[[str], str], *, every: timedelta, early: timedelta = timedelta(0)) -> bool:
         now = self._clock()
@@ -155,8 +173,8 @@ class Polls:
             next_at = now + max(self._backoff(name), failure.retry_after or timedelta(0))
             self._waits_until[name] = next_at
             raise
-        except AuthenticationError:
-            result = "refused"
+        except (AuthenticationError, PermanentError) as failure:
+            result = "refused" if isinstance(failure, AuthenticationError) else "broken"
             next_at = now + self._backoff(name)
             self._waits_until[name] = next_at
             raise
@@ -170,6 +188,68 @@ class Polls:
         self._failures[name] = failures
         factor: int = 2 ** min(failures - 1, 8)
         return min(self._every * factor, max(LONGEST_BACKOFF, self._every))
+
+
+class LinkListener:
+    """Waits at the link service for news and has them polled at once, so that a reveal closes its ticket in a moment.
+
+    Only a hint: it claims nothing, saves nothing and concludes nothing, so it may be abandoned at any line, and every
+    process may have one. Without it all happens as well, at the next regular poll.
+
+    Args:
+        poll: Polls the links now, if nobody else does; comes back when that is done.
+        seconds: Monotonic seconds; a fake in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        links: LinkService,
+        poll: Callable[[], None],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._links = links
+        self._poll = poll
+        self._seconds = seconds
+        self._idle = 0
+        self._failing = False
+
+    def listen(self) -> timedelta:
+        """Wait for news once, and have them polled. Raises nothing of ours.
+
+        Returns:
+            How long to rest before the next time: nothing after news that were read and after a wait in vain; else
+            longer each time, up to `LONGEST_REST`.
+        """
+        try:
+            useful = self._listen()
+        except ConnectorError as failure:
+            if not self._failing:
+                log.info("not_listening_for_links", error=str(failure))
+            self._failing = True
+            useful = False
+        if useful:
+            self._idle = 0
+            return timedelta(0)
+        self._idle += 1
+        factor: int = 2 ** min(self._idle - 1, 16)
+        return min(LINK_GAP * factor, LONGEST_REST)
+
+    def _listen(self) -> bool:
+        cursor = self._store.poll_cursor(LINKS)
+        started = self._seconds()
+        heard = self._links.await_news(cursor, LISTEN_FOR)
+        if self._failing:
+            log.info("listening_for_links")
+        self._failing = False
+        if not heard:
+            # At once means that the service does not wait: it is stopping, or something in between answers for it.
+            return self._seconds() - started >= LEAST_WAIT.total_seconds()
+        self._poll()
+        # Where it stands as before, another process is at it, it was polled just now, or it cannot be read.
+        return self._store.poll_cursor(LINKS) != cursor
 
 
 def _poll_name(psa: Psa) -> str:

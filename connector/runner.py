@@ -12,19 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import FrameType
 
 import schedule
 import structlog
 
 from connector.core.case import Case, State
-from connector.core.ports import CaseStore, Clock, Psa, Push
-from connector.errors import AuthenticationError, DatabaseError, TemporaryError
+from connector.core.ports import CaseStore, Clock, LinkService, Psa, Push
+from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
 from connector.inbound import Health
-from connector.intake import Polls
+from connector.intake import LINKS, LONGEST_REST, LinkListener, Polls
 from connector.nudges import Nudges
 from connector.reconciler import LEASE, Pass, Reconciler, Result
 from connector.telemetry import CASES, DOWN, PASS_SECONDS, PASSES, PAUSED, report
@@ -83,6 +84,7 @@ class Runner:
     """One process that does the work.
 
     Args:
+        links: Listened to for news, where it can announce them.
         workers: Cases that are worked on at the same time.
         counts: How many cases are in each state, for the metrics.
     """
@@ -92,6 +94,7 @@ class Runner:
         *,
         store: CaseStore,
         psas: Mapping[str, Psa],
+        links: LinkService,
         polls: Polls,
         reconciler: Reconciler,
         clock: Clock,
@@ -101,6 +104,7 @@ class Runner:
     ) -> None:
         self._store = store
         self._psas = psas
+        self._links = links
         self._polls = polls
         self._reconciler = reconciler
         self._clock = clock
@@ -127,7 +131,7 @@ class Runner:
         log.info("started", workers=self._workers, psas=sorted(self._psas))
         jobs = schedule.Scheduler()
         with (
-            ThreadPoolExecutor(2 * len(self._psas) + 2, thread_name_prefix="poll") as pollers,
+            ThreadPoolExecutor(2 * len(self._psas) + 3, thread_name_prefix="poll") as pollers,
             ThreadPoolExecutor(len(self._psas), thread_name_prefix="nudged") as nudged,
             ThreadPoolExecutor(self._workers, thread_name_prefix="worker") as workers,
         ):
@@ -135,7 +139,7 @@ class Runner:
             for name, psa in self._psas.items():
                 jobs.every(1).seconds.do(self._submit, pollers, f"psa.{name}", self._poll_of(psa))
                 jobs.every(10).seconds.do(self._submit, pollers, f"sweep.{name}", self._sweep_of(psa))
-            jobs.every(1).seconds.do(self._submit, pollers, "links", self._links)
+            jobs.every(1).seconds.do(self._submit, pollers, LINKS, self._poll_links)
             jobs.every(15).seconds.do(self._submit, pollers, "metrics", self._measure)
             for name, job in self._daily.items():
                 jobs.every(24).hours.do(self._submit, pollers, name, job)
@@ -143,6 +147,9 @@ class Runner:
             nudger = threading.Thread(target=self._nudge, args=(nudged,), name="nudger")
             dispatcher.start()
             nudger.start()
+            if self._links.capabilities.announces:
+                # A daemon, and never joined: it hangs in calls of half a minute, and nothing depends on it.
+                threading.Thread(target=self._listen, args=(pollers,), name="listener", daemon=True).start()
             jobs.run_all()
             while not self._stop.wait(TICK_SECONDS):
                 self._turned_at = time.monotonic()
@@ -188,8 +195,8 @@ class Runner:
                 failed[f"psa.{name}"] = str(failure)
         try:
             self._polls.poll_links(early=True)
-        except (TemporaryError, AuthenticationError) as failure:
-            failed["links"] = str(failure)
+        except (TemporaryError, AuthenticationError, PermanentError) as failure:
+            failed[LINKS] = str(failure)
         while not self._stop.is_set():
             case = self._store.claim_due(now=self._clock(), lease=self._lease)
             if case is None:
@@ -274,11 +281,29 @@ class Runner:
     def _sweep_of(self, psa: Psa) -> Callable[[], bool]:
         return lambda: self._polls.sweep_psa(psa)
 
-    def _links(self) -> bool:
-        asked = self._polls.poll_links()
+    def _poll_links(self, *, announced: bool = False) -> bool:
+        asked = self._polls.poll_announced_links() if announced else self._polls.poll_links()
         if asked:
             self._work.set()
         return asked
+
+    def _listen(self, pool: ThreadPoolExecutor) -> None:
+        """Have the links polled as soon as their service has news."""
+
+        def poll() -> None:
+            # In the pool, which is waited for at the stop; and after a poll that is running, which may have passed it.
+            with suppress(RuntimeError):  # the pool takes nothing any more
+                job = partial(self._poll_links, announced=True)
+                pool.submit(self._do, LINKS, job, patient=True).result()
+
+        listener = LinkListener(store=self._store, links=self._links, poll=poll)
+        while not self._stop.is_set():
+            try:
+                rest = listener.listen()
+            except Exception as failure:
+                self._told(failure, "listener")
+                rest = LONGEST_REST
+            self._stop.wait(rest.total_seconds())
 
     def _submit(self, pool: ThreadPoolExecutor, name: str, job: Callable[[], bool]) -> None:
         """Start a job unless its last run still goes on: a slow PSA must not pile up polls of itself."""
@@ -309,6 +334,8 @@ class Runner:
             case DatabaseError():
                 self.outages.down("database", str(failure))
             case TemporaryError() | AuthenticationError():
+                self.outages.down(job, str(failure))
+            case PermanentError() if job == LINKS:  # their history: only a person can say what it is worth
                 self.outages.down(job, str(failure))
             case _:
                 log.error("bug", job=job, kind=type(failure).__name__, exc_info=failure)

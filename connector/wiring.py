@@ -90,6 +90,7 @@ class Outfit:
         return Runner(
             store=self.store,
             psas=self.adapters.psas,
+            links=self.adapters.links,
             polls=self.polls,
             reconciler=self.reconciler,
             clock=self.clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,13 +12,14 @@ import pytest
 import structlog
 
 from connector.core.case import State
-from connector.core.ports import Push
+from connector.core.ports import Capabilities, Push
 from connector.core.steps import Policy
-from connector.errors import AuthenticationError, PushRefused, TemporaryError
+from connector.errors import AuthenticationError, PermanentError, PushRefused, TemporaryError
 from connector.intake import Polls
 from connector.passwords import new_password
 from connector.reconciler import Reconciler
 from connector.runner import Outages, Runner, stopped_by_signals
+from connector.telemetry import DOWN
 from sandbox.stage import wait_for
 from tests.fakes.directory import FakeAccount, FakeDirectory
 from tests.fakes.links import FakeLinks
@@ -32,12 +34,24 @@ def now() -> datetime:
 
 
 class Service:
-    """A runner over fakes, with the real clock."""
+    """A runner over fakes, with the real clock.
 
-    def __init__(self, *, every: timedelta = timedelta(milliseconds=50)) -> None:
-        self.store = MemoryCaseStore()
-        self.psa = FakePsa("halo", clock=now)
-        self.links = FakeLinks(clock=now)
+    Args:
+        beside: Another process, whose database and systems it shares.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: timedelta = timedelta(milliseconds=50),
+        announces: bool = False,
+        beside: Service | None = None,
+    ) -> None:
+        self.store = beside.store if beside else MemoryCaseStore()
+        self.psa = beside.psa if beside else FakePsa("halo", clock=now)
+        self.links = beside.links if beside else FakeLinks(clock=now)
+        if not beside:
+            self.links.capabilities = Capabilities(announces=announces)
         self.directory = FakeDirectory([FakeAccount(upn="lea@contoso.example.com")])
         self.mailer = FakeMailer()
         polls = Polls(store=self.store, links=self.links, clock=now, every=every)
@@ -57,6 +71,7 @@ class Service:
         self.runner = Runner(
             store=self.store,
             psas={"halo": self.psa},
+            links=self.links,
             polls=polls,
             reconciler=reconciler,
             clock=now,
@@ -261,6 +276,81 @@ def test_a_defect_while_serving_pushes_is_survived(patient: Service) -> None:
     assert raised.wait(20)
     patient.runner.hear("halo", Push(query={"ticket": ticket.id}))
     wait_for("recognition all the same", lambda: states(patient) == {State.WAITING})
+
+
+@pytest.fixture
+def listening() -> Iterator[Service]:
+    """A running service whose next regular poll is ten minutes away, and whose link service announces its news."""
+    service = Service(every=timedelta(minutes=10), announces=True)
+    thread = threading.Thread(target=service.runner.run)
+    thread.start()
+    wait_for("the first poll of the links", lambda: service.links.calls)
+    yield service
+    started = time.monotonic()
+    service.runner.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive(), "it stops"
+    assert time.monotonic() - started < 5, "nobody waits for the listener, which hangs in a call of 25 seconds"
+
+
+def carried_to_a_link(service: Service) -> str:
+    ticket = service.psa.add_ticket()
+    service.runner.hear("halo", Push(query={"ticket": ticket.id}))
+    wait_for("recognition", lambda: states(service) == {State.WAITING})
+    service.psa.approve(ticket.id, APPROVER)
+    service.runner.hear("halo", Push(query={"ticket": ticket.id}))
+    wait_for("the link", lambda: states(service) == {State.LINK_OUT})
+    [link_id] = service.links.alive()
+    return link_id
+
+
+def test_a_reveal_closes_the_ticket_without_waiting_for_the_next_poll(listening: Service) -> None:
+    listening.links.open(listening.links.url_of(carried_to_a_link(listening)))
+    wait_for("the end", lambda: states(listening) == {State.CLOSED})
+
+
+def test_a_service_that_announces_nothing_is_not_listened_to(patient: Service) -> None:
+    link_id = carried_to_a_link(patient)
+    wait_for("the poll at the start", lambda: ("news", "") in patient.links.calls)
+    assert "listener" not in {thread.name for thread in threading.enumerate() if thread.is_alive()}
+    assert not any(call == "await_news" for call, _ in patient.links.calls)
+    assert link_id in patient.links.alive()
+
+
+def test_several_processes_that_listen_take_in_each_reveal_once() -> None:
+    first = Service(every=timedelta(minutes=10), announces=True)
+    second = Service(every=timedelta(minutes=10), beside=first)
+    threads = [threading.Thread(target=service.runner.run) for service in (first, second)]
+    for thread in threads:
+        thread.start()
+    try:
+        first.links.open(first.links.url_of(carried_to_a_link(first)))
+        wait_for("the end", lambda: states(first) == {State.CLOSED})
+    finally:
+        for service, thread in zip((first, second), threads, strict=True):
+            service.runner.stop()
+            thread.join(timeout=20)
+    [case] = first.store.cases()
+    events = [line.entry.event for line in first.store.audit_of(case.id)]
+    assert events.count("opened") == 1
+
+
+def test_a_history_that_does_not_go_on_is_one_error_until_it_does(running: Service) -> None:
+    broken = PermanentError("The link service's history was rewritten. Look.")
+    with structlog.testing.capture_logs() as logs:
+        running.links.raise_before("news", *[broken] * 3)
+        wait_for("the outage", lambda: "links" in running.runner.health().down)
+        assert running.runner.health().down["links"] == str(broken)
+        assert DOWN.labels("links")._value.get() == 1
+        wait_for("the recovery", lambda: "links" not in running.runner.health().down)
+    told = [log["event"] for log in logs if log.get("system") == "links"]
+    assert told == ["system_down", "system_up"]
+    assert not [log for log in logs if log["event"] == "bug"]
+
+
+def test_once_names_a_history_that_does_not_go_on(service: Service) -> None:
+    service.links.raise_before("news", PermanentError("it was rewritten"))
+    assert service.runner.once().failed == {"links": "it was rewritten"}
 
 
 def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends() -> None:

@@ -30,7 +30,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 
-Call = Literal["create", "revoke", "news", "arm", "check"]
+Call = Literal["create", "revoke", "news", "await_news", "arm", "check"]
 Moment = Literal["before", "after"]
 
 ADDRESS = "https://links.example.com"
@@ -84,6 +84,7 @@ class FakeLinks:
         self._ordered: dict[tuple[Call, Moment], deque[Exception]] = defaultdict(deque)
         self._seq = 0
         self._lock = threading.RLock()
+        self._told = threading.Condition(self._lock)
 
     # -- orders
 
@@ -142,6 +143,7 @@ class FakeLinks:
                     place=place, agent="Firefox on Windows", reason=wish.source.value,
                 )
             )  # fmt: skip
+            self._told.notify_all()
             return True
 
     def expire(self, now: datetime) -> None:
@@ -199,7 +201,16 @@ class FakeLinks:
         return LinkNews(tuple(found), str(found[-1].seq) if found else cursor, more=len(newer) > len(found))
 
     def await_news(self, cursor: str, timeout: timedelta) -> bool:
-        return False
+        if not self.capabilities.announces:
+            return False
+        self._at("await_news", "before", cursor)
+        with self._told:
+            after = int(cursor or 0)
+            heard = self._told.wait_for(
+                lambda: any(event.seq > after for event in self.history), timeout.total_seconds()
+            )
+        self._at("await_news", "after", cursor)
+        return heard
 
     def arm(self, wish: AlarmWish) -> Secret:
         self._at("arm", "before", wish.about)
@@ -255,6 +266,7 @@ class FakeLinks:
                 agent=agent,
             )
         )
+        self._told.notify_all()
 
     def _at(self, call: Call, moment: Moment, about: str) -> None:
         if moment == "before":
