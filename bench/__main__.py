@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import calls, graph, idle, latency, memory, psa, startup
+from bench import calls, graph, idle, latency, links, memory, psa, startup
 from bench.figures import Figure, Result, machine, say, show
 
 Measure = Callable[[Path], Sequence[Figure]]
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "graph": graph.measure,
     "memory": memory.measure,
     "psa": psa.measure,
+    "links": links.measure,
     "startup": startup.measure,
     "idle": idle.measure,
 }
@@ -37,7 +38,7 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="drive all 1,000 cases for the memory, however long it takes"
     )
-    parser.add_argument("--short", action="store_true", help="fewer tickets and approvals for the PSAs' figures")
+    parser.add_argument("--short", action="store_true", help="fewer tickets, approvals and links")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
     unknown = set(options.names) - set(MEASUREMENTS)
@@ -68,6 +69,8 @@ def _results(names: Sequence[str], *, full: bool, short: bool) -> Iterator[Resul
             measurements["memory"] = partial(memory.measure, full=full)
         if "psa" in measurements:
             measurements["psa"] = partial(psa.measure, short=short)
+        if "links" in measurements:
+            measurements["links"] = partial(links.measure, short=short)
         if "idle" in names and len(names) > 1:
             # Its crowd must be left alone for five minutes: the rest is measured meanwhile.
             crowd = idle.Crowd(place / "idle")

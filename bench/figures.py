@@ -21,6 +21,7 @@ class Figure:
     Attributes:
         aim: At most this much is wanted; `None` where the figure is only for information.
         note: What the number is made of, or what it was measured over.
+        at_least: Whether at least `aim` is wanted instead.
     """
 
     name: str
@@ -28,11 +29,17 @@ class Figure:
     unit: str
     aim: float | None = None
     note: str = ""
+    at_least: bool = False
 
     @property
     def ratio(self) -> float | None:
-        """The value as a share of the aim: up to 1 is within it. `None` without an aim."""
-        return None if self.aim is None else self.value / self.aim
+        """The value as a share of the aim, or the other way round: up to 1 is within it. `None` without an aim."""
+        if self.aim is None:
+            return None
+        value, most = (self.aim, self.value) if self.at_least else (self.value, self.aim)
+        if most == 0:  # nothing at all is wanted, or nothing at all was reached
+            return 0.0 if value == 0 else float("inf")
+        return value / most
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def show(result: Result, console: Console) -> None:
         table.add_row(
             figure.name,
             _amount(figure.value, figure.unit),
-            "" if figure.aim is None else _amount(figure.aim, figure.unit),
+            "" if figure.aim is None else f"{'≥ ' if figure.at_least else ''}{_amount(figure.aim, figure.unit)}",
             "" if ratio is None else Text(f"{ratio:.2f}", style=style),
             figure.note,
         )
