@@ -11,12 +11,12 @@ of links are then not believed, and their cases end as those of a service that i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
-from connector.core.ports import CaseStore, Clock, LinkService, Psa
+from connector.core.ports import CaseStore, Clock, LinkService, Psa, Watched
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.telemetry import POLL_SECONDS, POLLS
 
@@ -150,11 +150,16 @@ class Polls:
 
     def _read_links(self, cursor: str) -> str:
         while True:
-            news = self._links.news(cursor)
+            news = self._links.news(cursor, self._watched())
             self._store.record_link_events(news.events, now=self._clock())
             cursor = news.cursor
             if not news.more:
                 return cursor
+
+    def _watched(self) -> Sequence[Watched]:
+        if not self._links.capabilities.needs_watched:
+            return ()
+        return self._store.watched_links(now=self._clock())
 
     def _poll(self, name: str, ask: Callable[[str], str], *, every: timedelta, early: timedelta = timedelta(0)) -> bool:
         now = self._clock()
