@@ -16,8 +16,8 @@ from typing import Any
 from connector.core import notes
 from connector.core.case import Case, Outcome
 from connector.core.machine import Event
-from connector.core.messages import note_row
-from connector.core.ports import LinkEvent, LinkEventKind, Message, StatusTarget
+from connector.core.messages import mail_rows, note_row
+from connector.core.ports import LinkEvent, LinkEventKind, MailKind, Message, StatusTarget
 from connector.core.steps import Policy, Record
 
 EXPLANATION = "somebody said that it was not them"
@@ -55,6 +55,7 @@ def raised(
             *beside,
             note_row(case, f"alarm:{case.round}", notes.alarm(first, case, policy.pen)),
             Message(key=f"alarm_status:{case.round}", body=StatusTarget.ALARM),
+            *mail_rows(case, f"not_me:{case.round}", MailKind.NOT_ME, reported_at=first.at.isoformat()),
         ),
         facts=facts,
     )
