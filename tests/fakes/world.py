@@ -27,7 +27,7 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.core.steps import Policy
-from connector.errors import AuthenticationError, DatabaseError, TemporaryError
+from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
 from connector.intake import Polls
 from connector.mail.render import Brand, Renderer
 from connector.passwords import new_password
@@ -207,7 +207,7 @@ class World:
     def _poll(self, poll: Callable[[], object]) -> None:
         try:
             poll()
-        except (TemporaryError, AuthenticationError) as failure:
+        except (TemporaryError, AuthenticationError, PermanentError) as failure:
             self.poll_failures.append(str(failure))
 
     def set_rules(self, **rules: object) -> None:
