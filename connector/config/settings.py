@@ -286,6 +286,7 @@ class LinkServerSettings(Section):
     listen: Listen = "127.0.0.1:8081"
     url: Url
     pepper: SecretValue
+    old_peppers: Annotated[tuple[SecretValue, ...], Field(max_length=5)] = ()
     api_keys: Annotated[tuple[ApiKeyEntry, ...], Field(min_length=1, max_length=50)]
     trusted_proxies: tuple[str, ...] = ()
     geo: GeoSection = GeoSection()

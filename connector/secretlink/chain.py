@@ -1,4 +1,4 @@
-"""What happened to links, in order, in a chain that shows when something was changed or taken away.
+"""Events in order, in a chain that shows when something was changed or taken away.
 
 Each event carries `mac = HMAC(chain key, mac of the event before || this event)`, and `seq` counts without gaps. The
 chain key comes from the pepper, so whoever can write only the database cannot forge an event. Each event says, inside
@@ -20,119 +20,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, func, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, literal_column, select, text, update
 
 from connector.secretlink import tables
+from connector.secretlink.events import Event, EventKind, Visitor, event_from, mask
 from connector.secretlink.peppers import Peppers
-from connector.secretlink.place import Place, network_in
 from connector.secretlink.seal import Pepper
+
+__all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "Visitor", "count_of", "event_from"]
 
 BEFORE_THE_FIRST: Final = bytes(32)
 _FORM: Final = 2
 _SALT_BYTES: Final = 16
-
-
-class EventKind(StrEnum):
-    """What can happen. Only `REVEALED` uses a view."""
-
-    CREATED = "created"
-    PAGE_OPENED = "page_opened"
-    STEP_OPENED = "step_opened"
-    REVEALED = "revealed"
-    REFUSED = "refused"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    CHECK_FAILED = "check_failed"
-    REPORTED = "reported"
-    PURGED = "purged"
-    UNKNOWN_TOKEN_BURST = "unknown_token_burst"  # noqa: S105 - the name of an event
-
-
-@dataclass(frozen=True)
-class Visitor:
-    """Who asked, as far as an HTTP request tells. Used to label events, never to decide.
-
-    Attributes:
-        ip: Address in plain notation; `None` where it is not known.
-        place: Roughly where that address is registered or sits; `None` where nothing is known.
-        user_agent: What the browser calls itself, cut to 300 characters.
-        agent: The same for people: `Edge 156 on Windows`.
-        suspect: Why this looks like a machine (`head_request`, `robot_name`, `no_name`) and what network it came from
-            (a key of `place.NETWORKS`), with a comma between the two; `none` for neither.
-    """
-
-    ip: str | None = None
-    place: Place | None = None
-    user_agent: str | None = None
-    agent: str | None = None
-    suspect: str = "none"
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that happened. Holds no secret: no token, no lookup, no password.
-
-    Attributes:
-        seq: Place in the chain, from 1, without gaps.
-        link_id: `None` for what concerns no single link.
-        ref: What the connector wrote on the link when it made it.
-        at_ms: Milliseconds since 1970-01-01 UTC.
-        view: For `revealed`: which view this was, from 1. For `expired` and `revoked`: how many had been used.
-        views_left: Views left after it; `None` where it says nothing.
-        reason: Why something was refused or revoked; for `reported`, through what (`accessed` or `notice`: which mail;
-            `page`: the page of the used link); for `purged`, what was removed.
-        nonce: The reveal's nonce; only for `revealed`.
-    """
-
-    seq: int
-    link_id: str | None
-    ref: str | None
-    kind: str
-    at_ms: int
-    view: int | None = None
-    views_left: int | None = None
-    reason: str | None = None
-    nonce: str | None = None
-    ip: str | None = None
-    country: str | None = None
-    city: str | None = None
-    place_source: str | None = None
-    user_agent: str | None = None
-    agent: str | None = None
-    suspect: str | None = None
-
-    @property
-    def place(self) -> Place | None:
-        """Where the visitor roughly was."""
-        if self.country is None or self.place_source is None:
-            return None
-        return Place(self.country, self.city, self.place_source, network_in(self.suspect))
-
-    def canonical(self, *, form: int, pepper_id: str | None, salt: bytes | None) -> bytes:
-        """The bytes that the chain authenticates: every field, in the order of this class.
-
-        Args:
-            form: 1: nothing but the fields; 2: form, pepper and salt in front of them.
-        """
-        values = [getattr(self, field.name) for field in fields(self)]
-        if form != 1:
-            values = [f"event {form}", pepper_id, salt.hex() if salt else None, *values]
-        return json.dumps(values, separators=(",", ":"), ensure_ascii=True).encode()
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether anything in it is about one person."""
-        return any(value is not None for value in (self.ip, self.user_agent, self.city))
-
-    def blanked(self) -> Event:
-        """The same without what is personal; country, kind of browser and everything that happened stay."""
-        return replace(self, ip=None, user_agent=None, city=None)
 
 
 @dataclass(frozen=True)
@@ -159,11 +63,33 @@ class ChainReport:
     unchecked: int = 0
 
 
+@dataclass(frozen=True)
+class Check:
+    """How far a check of the chain has come.
+
+    Attributes:
+        before: The event that the next one must follow.
+        report: What was found so far.
+        done: Whether nothing is left to check, or it is broken.
+    """
+
+    before: Head
+    report: ChainReport
+    done: bool = False
+    known_seen: bool = False
+
+
 class Chain:
     """Appends to and checks the chain, inside transactions that the caller opens."""
 
-    def __init__(self, peppers: Peppers) -> None:
+    def __init__(self, peppers: Peppers, *, mask_ip: bool = False) -> None:
+        """Nothing is read yet.
+
+        Args:
+            mask_ip: Write no whole address down: see `Visitor.masked`.
+        """
         self._peppers = peppers
+        self._mask_ip = mask_ip
 
     def append(
         self,
@@ -178,16 +104,11 @@ class Chain:
         views_left: int | None = None,
         reason: str | None = None,
         nonce: str | None = None,
-    ) -> Event:
-        """Write one event as the last of the chain. It counts only when the caller's transaction commits.
-
-        The transaction must be one of `database.writing`: commit order must be seq order, or a reader with a cursor
-        misses an event that commits late.
-        """
-        head = self.head(connection)
+    ) -> None:
+        """Write one event as the last of the chain: see `append_all`."""
         seen = visitor or Visitor()
         event = Event(
-            seq=head.seq + 1,
+            seq=0,
             link_id=link_id,
             ref=ref,
             kind=kind.value,
@@ -196,7 +117,7 @@ class Chain:
             views_left=views_left,
             reason=reason,
             nonce=nonce,
-            ip=seen.ip,
+            ip=mask(seen.ip) if self._mask_ip else seen.ip,
             country=seen.place.country if seen.place else None,
             city=seen.place.city if seen.place else None,
             place_source=seen.place.source if seen.place else None,
@@ -204,16 +125,30 @@ class Chain:
             agent=seen.agent,
             suspect=seen.suspect if visitor else None,
         )
-        connection.execute(insert(tables.event), self._row(head, event))
-        return event
+        self.append_all(connection, [event])
 
-    def _row(self, before: Head, event: Event) -> dict[str, object]:
+    def append_all(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Write events as the last ones of the chain; it gives them their numbers.
+
+        They count only when the caller's transaction commits, and that must be one of `database.writing`: commit order
+        must be the order of the numbers, or a reader with a cursor misses an event that commits late.
+        """
+        before = self.head(connection)
+        rows = []
+        for event in events:
+            row = self._row(before, replace(event, seq=before.seq + 1))
+            rows.append(row)
+            before = Head(before.seq + 1, row["mac"])
+        connection.execute(insert(tables.event), rows)
+
+    def _row(self, before: Head, event: Event) -> dict[str, Any]:
         pepper = self._peppers.current
         salt = secrets.token_bytes(_SALT_BYTES) if event.is_personal else None
         content = event.canonical(form=_FORM, pepper_id=pepper.key_id, salt=salt)
-        row: dict[str, object] = {field.name: getattr(event, field.name) for field in fields(event)}
+        row = {field.name: getattr(event, field.name) for field in fields(event)}
         return row | {
-            "form": _FORM, "pepper_id": pepper.key_id, "salt": salt, "mac": _mac(pepper, before.mac + content)
+            "form": _FORM, "pepper_id": pepper.key_id, "salt": salt, "mac": _mac(pepper, before.mac + content),
+            "blanked_mac": None,
         }  # fmt: skip
 
     def head(self, connection: Connection) -> Head:
@@ -229,41 +164,84 @@ class Chain:
             return BEFORE_THE_FIRST
         return connection.execute(select(tables.event.c.mac).where(tables.event.c.seq == seq)).scalar_one_or_none()
 
-    def remove_before(self, connection: Connection, first_kept: int, *, at_ms: int) -> int:
-        """Remove every event in front of `first_kept` and report it in a `purged` event; nothing to remove writes none.
+    def remove_up_to(self, connection: Connection, last: int, *, at_ms: int) -> int:
+        """Remove every event up to the number `last`, which must exist, and report it in a `purged` event.
 
         Returns:
             How many events were removed.
         """
-        last = connection.execute(
-            select(tables.event.c.seq, tables.event.c.mac)
-            .where(tables.event.c.seq < first_kept)
-            .order_by(tables.event.c.seq.desc())
-            .limit(1)
-        ).one_or_none()
-        if last is None:
-            return 0
+        mac = self.mac_at(connection, last)
+        if mac is None:
+            raise ValueError("there is no such event")
         # Written first: the chain must never be empty, or counting would begin again at 1.
-        self.append(connection, EventKind.PURGED, at_ms=at_ms, reason=f"{last.seq}:{last.mac.hex()}")
-        return connection.execute(tables.event.delete().where(tables.event.c.seq < first_kept)).rowcount
+        self.append(connection, EventKind.PURGED, at_ms=at_ms, reason=f"{last}:{mac.hex()}")
+        return connection.execute(delete(tables.event).where(tables.event.c.seq <= last)).rowcount
+
+    def blank(self, connection: Connection, *, before_ms: int, most: int) -> int:
+        """Blank what is personal in events from before `before_ms`, the oldest `most` of them.
+
+        Returns:
+            How many events were blanked.
+        """
+        event = tables.event.c
+        # As in the index, word by word: there only events with something left to blank are found.
+        personal = text("(ip IS NOT NULL OR user_agent IS NOT NULL)")
+        found = connection.execute(select(tables.event).where(personal).order_by(event.seq).limit(most))
+        old = [row for row in found.mappings().all() if row["at_ms"] < before_ms]
+        if not old:
+            return 0
+        beginning = self._beginning(connection)
+        changes = []
+        for row in old:
+            previous = self.mac_at(connection, row["seq"] - 1)
+            before = beginning if previous is None else Head(row["seq"] - 1, previous)
+            # One that does not fit is blanked, too, but gets no word of ours: it stays broken.
+            word = None
+            if self._fits(before, row):
+                content = _blanked_content(before, row, event_from(row).blanked())
+                word = _mac(self._peppers.current, content)
+            changes.append({"at_seq": row["seq"], "blanked_mac": word})
+        connection.execute(
+            update(tables.event)
+            .where(event.seq == bindparam("at_seq"))
+            .values(ip=None, user_agent=None, city=None, salt=None, blanked_mac=bindparam("blanked_mac")),
+            changes,
+        )
+        return len(old)
 
     def verify(self, connection: Connection) -> ChainReport:
-        """Check every event that is kept. Reads the whole table; meant for an operator's command, not for requests."""
-        before = self._beginning(connection)
-        checked = unchecked = 0
-        known_seen = False
-        rows = connection.execution_options(yield_per=500).execute(select(tables.event).order_by(tables.event.c.seq))
-        for row in rows.mappings():
+        """Check every event that is kept. Reads the whole table; `check` does it in slices."""
+        check = self.check(connection, None)
+        while not check.done:
+            check = self.check(connection, check)
+        return check.report
+
+    def check(self, connection: Connection, so_far: Check | None, *, most: int = 500) -> Check:
+        """Check the next `most` events.
+
+        Args:
+            so_far: What the slice before gave; `None`: begin at the oldest event. Events that were purged in between
+                are passed over.
+        """
+        beginning = self._beginning(connection)
+        so_far = so_far or Check(beginning, ChainReport(events=0, broken_at=None))
+        before = so_far.before if so_far.before.seq >= beginning.seq else beginning
+        checked, unchecked, known_seen = so_far.report.events, so_far.report.unchecked, so_far.known_seen
+        rows = connection.execute(
+            select(tables.event).where(tables.event.c.seq > before.seq).order_by(tables.event.c.seq).limit(most)
+        )
+        done = True
+        for number, row in enumerate(rows.mappings(), start=1):
+            done = number < most
             fits = self._fits(before, row)
             # Only the oldest events can be of a pepper that is gone: what comes after ours was written by us.
-            is_known = row["pepper_id"] is None or self._peppers.find(row["pepper_id"]) is not None
-            known_seen = known_seen or is_known
+            known_seen = known_seen or row["pepper_id"] is None or self._peppers.find(row["pepper_id"]) is not None
             if fits is False or (fits is None and known_seen):
-                return ChainReport(events=checked, broken_at=row["seq"], unchecked=unchecked)
+                return Check(before, ChainReport(checked, row["seq"], unchecked), done=True)
             unchecked += fits is None
             before = Head(row["seq"], row["mac"])
             checked += 1
-        return ChainReport(events=checked, broken_at=None, unchecked=unchecked)
+        return Check(before, ChainReport(checked, None, unchecked), done=done, known_seen=known_seen)
 
     def _fits(self, before: Head, row: RowMapping) -> bool | None:
         """Whether a row follows `before` and is what was written; `None`: its pepper is not known any more."""
@@ -287,7 +265,7 @@ class Chain:
         """What the first kept event must follow: the last one that the newest purge removed."""
         reason = connection.execute(
             select(tables.event.c.reason)
-            .where(tables.event.c.kind == EventKind.PURGED.value)
+            .where(tables.event.c.kind == literal_column("'purged'"))  # as in the index
             .order_by(tables.event.c.seq.desc())
             .limit(1)
         ).scalar_one_or_none()
@@ -305,11 +283,6 @@ def _blanked_content(before: Head, row: RowMapping, event: Event) -> bytes:
     mac: bytes = row["mac"]
     content = event.canonical(form=row["form"], pepper_id=row["pepper_id"], salt=None)
     return b"blanked" + before.mac + mac + content
-
-
-def event_from(row: RowMapping) -> Event:
-    """An event as the table holds it."""
-    return Event(**{field.name: row[field.name] for field in fields(Event)})
 
 
 def count_of(connection: Connection, link_id: str, kinds: tuple[EventKind, ...]) -> int:

@@ -39,8 +39,14 @@ class _Stamp:
 class Challenges:
     """Makes and checks challenges. Errors are words for an event's reason; `None` means that all is well."""
 
-    def __init__(self, key: bytes, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, key: bytes, *older: bytes, clock: Callable[[], datetime]) -> None:
+        """Take the keys.
+
+        Args:
+            older: Keys of before a change of the pepper: what they made is still taken.
+        """
         self._key = key
+        self._keys = (key, *older)
         self._clock = clock
 
     def for_page(self, link_id: str) -> str:
@@ -74,7 +80,7 @@ class Challenges:
 
     def _make(self, link_id: str, stamp: _Stamp) -> str:
         content = _TIMES.pack(stamp.page_ms, stamp.step_ms) + secrets.token_bytes(_RANDOM_BYTES)
-        return base64.urlsafe_b64encode(content + self._mac(link_id, content)).decode("ascii")
+        return base64.urlsafe_b64encode(content + _mac(self._key, link_id, content)).decode("ascii")
 
     def _read(self, link_id: str, challenge: str) -> _Stamp | None:
         try:
@@ -84,7 +90,7 @@ class Challenges:
         if len(decoded) != _LENGTH:
             return None
         content, mac = decoded[:-_MAC_BYTES], decoded[-_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(link_id, content)):
+        if not any(hmac.compare_digest(mac, _mac(key, link_id, content)) for key in self._keys):
             return None
         page_ms, step_ms = _TIMES.unpack_from(content)
         return _Stamp(page_ms=page_ms, step_ms=step_ms)
@@ -92,11 +98,12 @@ class Challenges:
     def _is_stale(self, stamp: _Stamp) -> bool:
         return not 0 <= self._now_ms() - stamp.page_ms <= _milliseconds(GREATEST_AGE)
 
-    def _mac(self, link_id: str, content: bytes) -> bytes:
-        return hmac.new(self._key, link_id.encode("ascii") + b"|" + content, hashlib.sha256).digest()
-
     def _now_ms(self) -> int:
         return int(self._clock().timestamp() * 1000)
+
+
+def _mac(key: bytes, link_id: str, content: bytes) -> bytes:
+    return hmac.new(key, link_id.encode("ascii") + b"|" + content, hashlib.sha256).digest()
 
 
 def _milliseconds(duration: timedelta) -> int:

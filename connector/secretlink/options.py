@@ -26,6 +26,7 @@ class LinkServiceOptions:
         listen_port: Port; 0 lets the system choose.
         url: What people open, without a path: `https://links.example.com`.
         pepper: See `seal.Pepper`.
+        old_peppers: Those before, while something of theirs still counts; see `peppers`.
         api_keys: Whole keys that may do everything; one, or two while rotating.
         hashed_keys: Keys of which only the digest is known, each with its own rights. There is at least one key of
             either sort.
@@ -59,6 +60,7 @@ class LinkServiceOptions:
     retention: timedelta = timedelta(days=90)
     ip_retention: timedelta | None = None
     mask_ip: bool = False
+    old_peppers: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_settings(cls, settings: LinkServerSettings, *, folder: Path) -> Self:
@@ -77,6 +79,7 @@ class LinkServiceOptions:
             listen_port=port,
             url=settings.url,
             pepper=settings.pepper.reveal().encode(),
+            old_peppers=tuple(pepper.reveal().encode() for pepper in settings.old_peppers),
             api_keys=tuple(key.reveal() for key in settings.api_keys if not isinstance(key, HashedKeySection)),
             hashed_keys=tuple(_read_key(key) for key in settings.api_keys if isinstance(key, HashedKeySection)),
             trusted_proxies=settings.trusted_proxies,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, literal_column, select, update
+import structlog
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, literal_column, select, update
 
+from connector.errors import ConfigError
 from connector.secretlink import tables
-from connector.secretlink.chain import Chain, EventKind, Visitor, count_of
-from connector.secretlink.database import writing
+from connector.secretlink.chain import Chain, Event, EventKind, Visitor, count_of
+from connector.secretlink.database import reading, writing
 from connector.secretlink.links import ACTIVE, LinkRecord
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Terms
@@ -24,15 +26,46 @@ _MOST_UNCOUNTED_EVENTS: Final = 100
 """Openings and refusals recorded per link; further ones are answered but not written, so that nobody fills the disk."""
 _UNCOUNTED: Final = (EventKind.PAGE_OPENED, EventKind.STEP_OPENED, EventKind.REFUSED, EventKind.CHECK_FAILED)
 
+log = structlog.get_logger(__name__)
+
 
 class Records:
     """The tables and the chain, as one."""
 
-    def __init__(self, engine: Engine, peppers: Peppers, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, engine: Engine, peppers: Peppers, *, clock: Callable[[], datetime], mask_ip: bool) -> None:
         self.engine: Final = engine
         self.peppers: Final = peppers
-        self.chain: Final = Chain(peppers)
+        self.chain: Final = Chain(peppers, mask_ip=mask_ip)
         self._clock = clock
+
+    def require_peppers(self) -> None:
+        """Look whether everything that lives can be read.
+
+        Raises:
+            ConfigError: It says how many links cannot, and until when.
+        """
+        link, alarm, known = tables.link.c, tables.alarm.c, [pepper.key_id for pepper in self.peppers.known]
+        now = self.now_ms() // 1000
+        with reading(self.engine) as connection:
+            links, until = connection.execute(
+                select(func.count(), func.max(link.expires_at)).where(
+                    IS_ACTIVE, link.expires_at > now, link.pepper_id.not_in(known)
+                )
+            ).one()
+            alarms = connection.execute(
+                select(func.count()).where(
+                    alarm.expires_at > now, alarm.raised_ms.is_(None), alarm.pepper_id.not_in(known)
+                )
+            ).scalar_one()
+        if links:
+            last = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+            raise ConfigError(
+                f"pepper: {links} links that can still be opened were made under another pepper. Put that one into "
+                f"old_peppers, or wait until the last of them has run out ({last})."
+            )
+        if alarms:
+            # They are not worth a service that stands still for a week; but who presses one of them is not heard.
+            log.error("alarms_of_unknown_pepper", alarms=alarms, todo="put the pepper before into old_peppers")
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Connection, int]]:
@@ -85,11 +118,15 @@ class Records:
             .values(state=state, ended_ms=now_ms, blob=None)
             .returning(tables.link.c.id, tables.link.c.ref, tables.link.c.views)
         ).all()
-        for row in sorted(ended):
-            self.chain.append(
-                connection, kind, at_ms=now_ms, link_id=row.id, ref=row.ref, view=row.views, views_left=0,
-                reason=reason,
-            )  # fmt: skip
+        if ended:
+            events = [
+                Event(
+                    seq=0, link_id=row.id, ref=row.ref, kind=kind.value, at_ms=now_ms, view=row.views, views_left=0,
+                    reason=reason,
+                )
+                for row in sorted(ended)
+            ]  # fmt: skip
+            self.chain.append_all(connection, events)
         return len(ended)
 
     def note(

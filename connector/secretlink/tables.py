@@ -35,6 +35,7 @@ metadata: Final = MetaData(
 )
 
 _ACTIVE: Final = text("state = 'active'")
+_PURGED: Final = text("kind = 'purged'")
 _PERSONAL: Final = text("ip IS NOT NULL OR user_agent IS NOT NULL")
 
 link: Final = Table(
@@ -101,6 +102,7 @@ event: Final = Table(
     # One nonce counts one view, whatever two racing requests believe. NULLs do not clash, on either engine.
     UniqueConstraint("link_id", "nonce"),
     Index("ix_event_personal", "seq", sqlite_where=_PERSONAL, postgresql_where=_PERSONAL),
+    Index("ix_event_purged", "seq", sqlite_where=_PURGED, postgresql_where=_PURGED),
 )
 
 alarm: Final = Table(

@@ -11,12 +11,13 @@ import hmac
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from connector.errors import ConfigError
 from connector.secretlink import tables
 from connector.secretlink.alarms import Alarms
-from connector.secretlink.chain import ChainReport, Event, EventKind, Visitor, event_from
+from connector.secretlink.chain import ChainReport, Check, Event, EventKind, Visitor, event_from
 from connector.secretlink.claims import SAME_CLICK, Asked, Claims
 from connector.secretlink.database import checkpoint, open_engine, reading, require_tables
 from connector.secretlink.links import (
@@ -32,6 +33,7 @@ from connector.secretlink.links import (
 )
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.records import IS_ACTIVE, Records, record_from
+from connector.secretlink.retention import Retention, Slice
 from connector.secretlink.seal import Pepper
 from connector.secretlink.tables import metadata
 
@@ -52,6 +54,7 @@ class Vault:
         *,
         clock: Callable[[], datetime],
         on_event: Callable[[], None] = lambda: None,
+        mask_ip: bool = False,
     ) -> None:
         """Open the database.
 
@@ -59,19 +62,28 @@ class Vault:
             database: SQLAlchemy address.
             peppers: One alone is the current one.
             clock: Returns the time now, with a zone.
+            mask_ip: Write no whole address of a visitor down.
 
         Raises:
-            ConfigError: The database cannot be opened or has no tables yet.
+            ConfigError: The database cannot be opened or has no tables yet, or holds links that live and were made
+                under a pepper that is not among these.
         """
         self.engine = open_engine(database)
-        require_tables(self.engine)
         peppers = peppers if isinstance(peppers, Peppers) else Peppers(peppers)
-        self._records = Records(self.engine, peppers, clock=clock)
+        self._records = Records(self.engine, peppers, clock=clock, mask_ip=mask_ip)
         self._claims = Claims(self._records)
         self._alarms = Alarms(self._records)
+        self._retention = Retention(self._records)
         self._chain = self._records.chain
         self._peppers = peppers
         self._on_event = on_event
+        self._clock = clock
+        try:
+            require_tables(self.engine)
+            self._records.require_peppers()
+        except ConfigError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the database."""
@@ -218,9 +230,15 @@ class Vault:
         return record
 
     def expire_due(self) -> int:
-        """End every link whose time is over, one event each. Returns how many."""
-        with self._records.writing() as (connection, now_ms):
-            expired = self._records.expire(connection, IS_ACTIVE, now_ms)
+        """End links whose time is over, those that ran out first, one event each.
+
+        Returns:
+            How many, at most `retention.LINKS_AT_ONCE`: while `next_expiry` is not in the future there are more.
+        """
+        soonest = self.next_expiry()
+        if soonest is None or soonest > self._clock():
+            return 0  # most of the time, and without waiting for a writer
+        expired = self._retention.expire()
         if expired:
             self._on_event()
         return expired
@@ -253,13 +271,11 @@ class Vault:
 
     def views_of(self, link_id: str) -> tuple[Event, ...]:
         """The reveals of one link, oldest first: for whoever holds its token."""
-        with reading(self.engine) as connection:
-            rows = connection.execute(
-                select(tables.event)
-                .where(tables.event.c.link_id == link_id, tables.event.c.kind == EventKind.REVEALED.value)
-                .order_by(tables.event.c.seq)
-            )
-            return tuple(event_from(row) for row in rows.mappings())
+        return self._events_of(link_id, EventKind.REVEALED)
+
+    def report_of(self, link_id: str) -> Event | None:
+        """The first time that somebody said of a link "that was not me"; `None` when nobody has."""
+        return next(iter(self._events_of(link_id, EventKind.REPORTED)), None)
 
     def record_burst(self, *, visitor: Visitor) -> None:
         """Note that one address asked for many tokens that do not exist."""
@@ -267,33 +283,29 @@ class Vault:
             self._chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=now_ms, visitor=visitor)
         self._on_event()
 
-    def purge(self, *, older_than: timedelta) -> int:
-        """Forget links that ended longer ago, and the events in front of the first one still needed.
+    def purge(self, *, older_than: timedelta) -> Slice:
+        """Forget links that ended longer ago, with their events, and alarms whose time was over then.
 
         Returns:
-            How many links were forgotten. Nothing to forget writes no event.
+            How many links were forgotten, and whether there are more: a call does a bounded part of it. Nothing to
+            forget writes no event.
         """
-        with self._records.writing() as (connection, now_ms):
-            cutoff_ms = now_ms - int(older_than.total_seconds() * 1000)
-            needed = select(tables.link.c.id).where(
-                or_(tables.link.c.ended_ms.is_(None), tables.link.c.ended_ms >= cutoff_ms)
-            )
-            first_kept = connection.execute(
-                select(func.min(tables.event.c.seq)).where(
-                    or_(tables.event.c.at_ms >= cutoff_ms, tables.event.c.link_id.in_(needed))
-                )
-            ).scalar_one()
-            if first_kept is None:
-                first_kept = self._chain.head(connection).seq + 1
-            removed = self._chain.remove_before(connection, first_kept, at_ms=now_ms)
-            with_events = select(tables.event.c.link_id).where(tables.event.c.link_id.is_not(None))
-            purged = connection.execute(
-                delete(tables.link).where(tables.link.c.ended_ms < cutoff_ms, tables.link.c.id.not_in(with_events))
-            ).rowcount
-        if removed:
+        purged = self._retention.purge(older_than)
+        if purged.done:
             self.checkpoint()
             self._on_event()
         return purged
+
+    def blank(self, *, older_than: timedelta) -> Slice:
+        """Blank address, city and name of the browser in older events. The chain still proves them; see `chain`.
+
+        Returns:
+            How many events were blanked, and whether there are more: a call does a bounded part of it.
+        """
+        blanked = self._retention.blank(older_than)
+        if blanked.done:
+            self.checkpoint()
+        return blanked
 
     def checkpoint(self) -> None:
         """Empty SQLite's write-ahead log, so that wiped blobs are gone from there too."""
@@ -304,8 +316,13 @@ class Vault:
         with reading(self.engine) as connection:
             return bool(connection.execute(select(1)).scalar_one() == 1)
 
+    def check_chain(self, so_far: Check | None) -> Check:
+        """Check the next part of the chain; `None`: the first. For whoever must not be kept long."""
+        with reading(self.engine) as connection:
+            return self._chain.check(connection, so_far)
+
     def verify_chain(self) -> ChainReport:
-        """Check every kept event against the chain."""
+        """Check every kept event against the chain; takes a second for some 50,000 events."""
         with reading(self.engine) as connection:
             return self._chain.verify(connection)
 
@@ -352,6 +369,15 @@ class Vault:
                 views_left=record.views_left,
             )  # fmt: skip
             return record, True
+
+    def _events_of(self, link_id: str, kind: EventKind) -> tuple[Event, ...]:
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(tables.event)
+                .where(tables.event.c.link_id == link_id, tables.event.c.kind == kind.value)
+                .order_by(tables.event.c.seq)
+            )
+            return tuple(event_from(row) for row in rows.mappings())
 
     def _visit(
         self, which: ColumnElement[bool], kind: EventKind, visitor: Visitor, reason: str | None

@@ -29,10 +29,12 @@ from starlette.types import ASGIApp
 from connector.errors import ConfigError
 from connector.secretlink.answers import UniformAnswers, error_answer, place_of
 from connector.secretlink.api import Api, News
+from connector.secretlink.caretaker import LONGEST_SLEEP, Caretaker
 from connector.secretlink.challenge import Challenges
 from connector.secretlink.keys import ApiKeys
 from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.pages import Pages
+from connector.secretlink.peppers import Peppers
 from connector.secretlink.place import Places, parse_networks
 from connector.secretlink.render import Renderer, StaticFiles
 from connector.secretlink.seal import Pepper
@@ -41,9 +43,6 @@ from connector.secretlink.visitors import UnknownTokenBrake, Visitors
 
 __all__ = ["LinkServiceOptions", "create_app", "open_listener", "serve"]
 
-_LONGEST_SLEEP: Final = timedelta(seconds=60)
-_SHORTEST_SLEEP: Final = timedelta(milliseconds=50)
-_PURGE_EVERY: Final = timedelta(hours=1)
 _GRACE: Final = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
@@ -61,16 +60,16 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     While it runs (its lifespan), links are expired on time and old ones purged.
     """
     options.check()
-    pepper = Pepper(options.pepper)
+    peppers = Peppers(Pepper(options.pepper), *map(Pepper, options.old_peppers))
     trusted = parse_networks(options.trusted_proxies)
     news = News()
     places = Places(options.mmdb, options.network_mmdb)
-    vault = Vault(options.database, pepper, clock=clock, on_event=news.announce)
+    vault = Vault(options.database, peppers, clock=clock, on_event=news.announce, mask_ip=options.mask_ip)
     files = StaticFiles()
     renderer = Renderer(options, files)
     pages = Pages(
         vault,
-        Challenges(pepper.challenge_key, clock=clock),
+        Challenges(*peppers.challenge_keys, clock=clock),
         Visitors(places, trusted),
         UnknownTokenBrake(clock=clock),
         renderer,
@@ -82,11 +81,8 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         keys.warn_of_ends()
-        report = vault.verify_chain()
-        if report.broken_at is not None:
-            # Links go on: nobody is served by a locked-out customer. But somebody must look.
-            log.error("link_history_broken", at_seq=report.broken_at, checked=report.events)
-        caretaker = asyncio.create_task(_take_care(vault, news, clock=clock, retention=options.retention))
+        work = Caretaker(vault, clock=clock, retention=options.retention, ip_retention=options.ip_retention).work
+        caretaker = asyncio.create_task(_take_care(work, news))
         try:
             yield
         finally:
@@ -219,26 +215,12 @@ def _plain_routes(vault: Vault, files: StaticFiles) -> list[Route]:
     return [Route("/static/{name}", static, methods=["GET"]), Route("/healthz", healthz, methods=["GET"])]
 
 
-async def _take_care(vault: Vault, news: News, *, clock: Callable[[], datetime], retention: timedelta) -> None:
-    """Expire links on time, empty the write-ahead log, purge what is old. Lives through a database that is away."""
-    purged_at: datetime | None = None
-    tidied_at: datetime | None = None
+async def _take_care(work: Callable[[], timedelta], news: News) -> None:
+    """Let the caretaker do its work as often as it asks for. Lives through a database that is away."""
     while not news.closed:
-        sleep = _LONGEST_SLEEP
+        sleep = LONGEST_SLEEP
         try:
-            now = clock()
-            next_expiry = vault.next_expiry()
-            if next_expiry is not None and next_expiry <= now:
-                vault.expire_due()
-                next_expiry = vault.next_expiry()
-            if purged_at is None or now - purged_at >= _PURGE_EVERY:
-                vault.purge(older_than=retention)
-                purged_at = now
-            if tidied_at is None or now - tidied_at >= _LONGEST_SLEEP:
-                vault.checkpoint()
-                tidied_at = now
-            if next_expiry is not None:
-                sleep = min(max(next_expiry - now, _SHORTEST_SLEEP), _LONGEST_SLEEP)
+            sleep = work()
         except SQLAlchemyError as error:
             log.error("link_database_away", error=type(error).__name__, where=place_of(error))
         await news.wait(sleep)

@@ -32,6 +32,8 @@ def upgrade() -> None:
     op.add_column("event", sa.Column("blanked_mac", sa.LargeBinary(32), nullable=True))
     personal = sa.text("ip IS NOT NULL OR user_agent IS NOT NULL")
     op.create_index("ix_event_personal", "event", ["seq"], sqlite_where=personal, postgresql_where=personal)
+    purged = sa.text("kind = 'purged'")
+    op.create_index("ix_event_purged", "event", ["seq"], sqlite_where=purged, postgresql_where=purged)
     # Until now a service had one pepper for good, so every event was made under that of the links.
     op.execute("UPDATE event SET pepper_id = (SELECT max(pepper_id) FROM link)")
 
