@@ -179,6 +179,8 @@ class Courier:
         case = held.case
         key = f"undelivered:{row.message.key}"
         what = "A mail" if row.message.kind.value == "mail" else "A status change"
+        if _is_notice(row):
+            what, why = "The notice that the account was reset", f"{why} To do: tell the account's owner in person."
         note = Message(key=key, body=Note(text=notes.undelivered(what, why), marker=messages.marker(case, key)))
         now = self._clock()
         held.case = self._store.save(
@@ -190,6 +192,8 @@ class Courier:
 def _without_private_address(text: str, row: OutboxRow) -> str:
     """A refusal names its recipient; a notice's is often a private address, and tickets and logs need not know it."""
     letter = row.message.body
-    if isinstance(letter, Letter) and letter.kind is MailKind.SUBJECT_NOTICE:
-        return text.replace(letter.to, masked(letter.to))
-    return text
+    return text.replace(letter.to, masked(letter.to)) if _is_notice(row) and isinstance(letter, Letter) else text
+
+
+def _is_notice(row: OutboxRow) -> bool:
+    return isinstance(row.message.body, Letter) and row.message.body.kind is MailKind.SUBJECT_NOTICE

@@ -196,4 +196,4 @@ def _why_not_the_manager(manager: Person | None, unread: str) -> str:
 
 def _line(person: Person) -> str:
     """As the mail's facts want people: address, tab, name."""
-    return f"{person.email or ''}\t{notes.quote(person.name)}".strip()
+    return f"{notes.quote(person.email or '')}\t{notes.quote(person.name)}".strip()

@@ -169,6 +169,10 @@ class FakeLinks:
         """The password that was put behind this link, dead or alive. No view, no event."""
         return self._links[link_id].password
 
+    def wish_behind(self, alarm: Secret) -> AlarmWish:
+        """What the alarm at this address was made for."""
+        return self._alarms[alarm][0]
+
     def url_of(self, link_id: str) -> Secret:
         return self._links[link_id].url
 

@@ -269,6 +269,10 @@ class World:
         """The addresses of links that were mailed, oldest first, repeats left out."""
         return self._mailed(MailKind.PASSWORD_READY)
 
+    def mailed_alarms(self) -> list[Secret]:
+        """The addresses behind "this was not me" that were mailed, oldest first."""
+        return self._mailed(MailKind.LINK_ACCESSED, MailKind.SUBJECT_NOTICE)
+
     def _mailed(self, *kinds: MailKind) -> list[Secret]:
         found = [
             self.letters.links[email.message_id]
