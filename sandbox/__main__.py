@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.server import Addresses, Ports, require_loopback, running
 from sandbox.world import World
 
-SERVERS = ("halo", "connectwise", "graph", "authority", "smtp", "control")
+SERVERS = ("halo", "connectwise", "graph", "authority", "smtp", "control", "passwordpusher", "onetimesecret")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,6 +78,11 @@ def ready_document(world: World, addresses: Addresses) -> dict[str, Any]:
         "connectwise_public_key": known.connectwise_public_key,
         "connectwise_private_key": known.connectwise_private_key,
         "connectwise_client_id": known.connectwise_client_id,
+        "passwordpusher": addresses.passwordpusher,
+        "passwordpusher_token": known.passwordpusher_token,
+        "onetimesecret": addresses.onetimesecret,
+        "onetimesecret_username": known.onetimesecret_username,
+        "onetimesecret_token": known.onetimesecret_token,
         "graph_client_id": known.graph_client_id,
         "graph_client_secret": known.graph_client_secret,
         "graph_mfa_client_id": known.graph_mfa_client_id,

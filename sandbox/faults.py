@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from sandbox import odd_answers
 
-SYSTEMS = ("halo", "connectwise", "graph", "authority", "smtp", "webhook")
+SYSTEMS = ("halo", "connectwise", "graph", "authority", "smtp", "webhook", "passwordpusher", "onetimesecret")
 KINDS = ("status", "cut_before", "cut_after", "slow", "not_json", "timeout")
 WEBHOOK_KINDS = ("lost", "twice", "late")
 """What can happen to something that a PSA sends by itself."""

@@ -17,6 +17,11 @@ SECRET_NAMES = frozenset(
         "refresh_token",
         "id_token",
         "temporaryaccesspass",
+        # What the link services keep.
+        "payload",
+        "passphrase",
+        "secret",
+        "secret_value",
         # Signs the callbacks of ConnectWise.
         "signing_key",
         # Opens one vote of an approval of HaloPSA.

@@ -26,7 +26,9 @@ from sandbox.connectwise import ConnectWise
 from sandbox.control import Control
 from sandbox.graph import Graph
 from sandbox.halo import Halo
+from sandbox.onetimesecret import OneTimeSecret
 from sandbox.outside import Connections, Outside
+from sandbox.passwordpusher import PasswordPusher
 from sandbox.smtp import Sink
 from sandbox.tokens import Issuer
 from sandbox.world import World
@@ -44,6 +46,8 @@ class Ports:
     smtp: int = 0
     control: int = 0
     connectwise: int = 0
+    passwordpusher: int = 0
+    onetimesecret: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Addresses:
     control: str
     ca_bundle: Path
     connectwise: str
+    passwordpusher: str
+    onetimesecret: str
 
 
 def require_loopback(host: str) -> None:
@@ -136,6 +142,8 @@ class _Servers:
             "connectwise": self._server("connectwise", ConnectWise(world).app()),
             "graph": self._server("graph", Graph(world, issuer).app()),
             "authority": self._server("authority", Authority(world, issuer).app(), unkind=False),
+            "passwordpusher": self._server("passwordpusher", PasswordPusher(world).app()),
+            "onetimesecret": self._server("onetimesecret", OneTimeSecret(world).app()),
             "control": self._server("control", Control(world, self.addresses).app()),
         }
         # aiosmtpd announces a deprecation of its own at every login.
@@ -222,6 +230,8 @@ def _addresses(host: str, sockets: dict[str, socket.socket], ca_bundle: Path) ->
         control=f"http://{plain}:{port['control']}",
         ca_bundle=ca_bundle,
         connectwise=f"http://{plain}:{port['connectwise']}",
+        passwordpusher=f"http://{plain}:{port['passwordpusher']}",
+        onetimesecret=f"http://{plain}:{port['onetimesecret']}",
     )
 
 

@@ -19,6 +19,8 @@ from sandbox.connectwise_desk import ConnectWiseDesk
 from sandbox.desk import Desk
 from sandbox.directory import Directory
 from sandbox.faults import Faults
+from sandbox.onetimesecret_secrets import OneTimeSecrets
+from sandbox.passwordpusher_pushes import Pushes
 from sandbox.record import Record
 from sandbox.tokens import Federation
 
@@ -61,6 +63,9 @@ class Credentials:
     graph_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     graph_mfa_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     graph_mfa_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    passwordpusher_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    onetimesecret_username: str = "links@example.com"
+    onetimesecret_token: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
     smtp_user: str = "connector"
     smtp_password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
@@ -70,7 +75,7 @@ class Limits:
     """How much is allowed. Zero switches a limit off.
 
     Sources, read 2026-11-22: HaloPSA Fair Use Policy kbid 1748 (500 requests per 3 minutes); ConnectWise's Developer
-    Guide (1,000 requests per minute); learn.microsoft.com
+    Guide (1,000 requests per minute); Password Pusher's rack-attack settings (120 a minute); learn.microsoft.com
     throttling-limits (authenticationMethod: 5 requests per 10 seconds per app and tenant).
     """
 
@@ -78,13 +83,14 @@ class Limits:
     halo_window_seconds: int = 180
     connectwise_requests: int = 1000
     connectwise_window_seconds: int = 60
+    pushes_requests: int = 120
     methods_requests: int = 5
     methods_window_seconds: int = 10
     halo_token_seconds: int = 3600
     graph_token_seconds: int = 3599
 
 
-GENTLE_LIMITS = Limits(halo_requests=0, connectwise_requests=0, methods_requests=0)
+GENTLE_LIMITS = Limits(halo_requests=0, connectwise_requests=0, pushes_requests=0, methods_requests=0)
 
 
 @dataclass
@@ -130,6 +136,8 @@ class World:
     connectwise_url: str = field(init=False, default="")
     deliveries: Deliveries = field(init=False)
     directory: Directory = field(init=False)
+    pushes: Pushes = field(init=False)
+    secrets: OneTimeSecrets = field(init=False)
     faults: Faults = field(init=False)
     record: Record = field(init=False)
     mails: list[Mail] = field(init=False)
@@ -163,6 +171,8 @@ class World:
             lambda: self.connectwise, lambda: self.connectwise_url, known.connectwise_company, lambda: self.faults
         )
         self.connectwise = connectwise_seed.connectwise(self.directory, now=self.now, announce=self.deliveries.announce)
+        self.pushes = Pushes(now=self.now)
+        self.secrets = OneTimeSecrets(now=self.now)
         self.faults = Faults(seed=self.seed, gentle=self.gentle)
         self.record = Record()
         self.mails = []
