@@ -29,6 +29,7 @@ SENTENCES = {
     "not_confirmed": "Microsoft's directory does not show {missing} yet (look {look})",
     "link_sent": "link {link_id} mailed: {views} views until {expires_at}",
     "opened": "the link was opened from {ip} {place}",
+    "link_revoked_by_hand": "link {link_id} revoked by {by}",
     "late_reveal": "the link was opened again from {ip} {place}",
     "expired": "the link expired unopened at {expired_at}",
     "handed_off": "handed to a person: {reason}",

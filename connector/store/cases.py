@@ -71,6 +71,15 @@ class SqlCaseStore:
         with self.database.reading() as connection:
             return intake.poll_cursor(connection, name)
 
+    def restart_poll(self, name: str, *, now: datetime) -> bool:
+        """Have a poll begin at the beginning of all, at once.
+
+        Returns:
+            `False` when somebody is at it: nothing was changed, it would save its own place in a moment.
+        """
+        with self.database.writing() as connection:
+            return intake.restart_poll(connection, name, now=now)
+
     def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
         if not tickets:
             return 0
@@ -202,6 +211,12 @@ class SqlCaseStore:
             found = {row[0]: row[1] for row in connection.execute(select(c.state, func.count()).group_by(c.state))}
         return {state: found.get(state.value, 0) for state in State}
 
+    def case_of_link(self, link_id: str) -> Case | None:
+        """The case that a link was made for, also one that was replaced by another link since."""
+        links = tables.case_link.c
+        found = self._cases(tables.cases.c.id.in_(select(links.case_id).where(links.link_id == link_id)))
+        return found[0] if found else None
+
     def cases_about(self, tenant: str, subject_id: str) -> Sequence[Case]:
         c = tables.cases.c
         about = self._cases(c.subject_id == subject_id, c.state.not_in(FINISHED)) if subject_id else []
@@ -261,6 +276,11 @@ class SqlCaseStore:
         """The end of the audit's chain, worth keeping elsewhere."""
         with self.database.reading() as connection:
             return audit_chain.read_head(connection)
+
+    def write_audit(self, entry: AuditEntry) -> None:
+        """Add a line that belongs to no change of a case: what a person did by hand."""
+        with self.database.writing() as connection:
+            audit_chain.append(connection, [entry])
 
     # -- the big switch
 

@@ -211,6 +211,16 @@ def poll_cursor(connection: Connection, name: str) -> str:
     return connection.execute(select(tables.poll.c.cursor).where(tables.poll.c.name == name)).scalar_one_or_none() or ""
 
 
+def restart_poll(connection: Connection, name: str, *, now: datetime) -> bool:
+    """See `SqlCaseStore.restart_poll`. One that was never made is at its beginning."""
+    c = tables.poll.c
+    held = connection.execute(select(c.name).where(c.name == name, c.lease_until > now)).first()
+    if held is not None:
+        return False
+    connection.execute(update(tables.poll).where(c.name == name).values(cursor="", next_at=None))
+    return True
+
+
 def finish_poll(connection: Connection, name: str, *, cursor: str, next_at: datetime) -> None:
     """See `CaseStore.finish_poll`. A poll that was never claimed is noted all the same."""
     values = {"cursor": cursor, "next_at": next_at, "lease_until": None}
