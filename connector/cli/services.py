@@ -93,14 +93,16 @@ def serve_links(context: typer.Context) -> None:
     from connector.migrations import upgrade
     from connector.secretlink.options import LinkServiceOptions
     from connector.secretlink.web import serve
+    from connector.store import exclusive
     from connector.telemetry import start_logging
 
     path: Path = context.obj
     settings = load_link_server(path)
     start_logging(level=settings.log.level, format=settings.log.format)
     link_options = LinkServiceOptions.from_settings(settings, folder=path.resolve().parent)
-    upgrade(settings.database, "links")
-    serve(link_options)
+    with exclusive(settings.database, who="link service"):
+        upgrade(settings.database, "links")
+        serve(link_options)
 
 
 def migrate(context: typer.Context) -> None:

@@ -11,11 +11,14 @@ from connector.store.engine import database_url, sqlite_file
 
 
 @contextmanager
-def exclusive(address: str) -> Iterator[None]:
+def exclusive(address: str, *, who: str = "connector") -> Iterator[None]:
     """Hold a SQLite database for this process alone, as long as the block runs; nothing to do on PostgreSQL.
 
     The lock is SQLite's own, held on the small file `<database>.lock` beside it: the same on every system, and the
     system frees it when the process dies, however it dies. The file stays and means nothing by itself.
+
+    Args:
+        who: What the other process would be, for the message.
 
     Raises:
         ConfigError: Another process holds it, or the file cannot be made.
@@ -35,7 +38,7 @@ def exclusive(address: str) -> Iterator[None]:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname.startswith("SQLITE_BUSY"):
                 raise ConfigError(
-                    f"database: another connector already works with {path}. Stop it first; to share the work "
+                    f"database: another {who} already works with {path}. Stop it first; to share the work "
                     "between several processes, use PostgreSQL."
                 ) from error
             raise ConfigError(

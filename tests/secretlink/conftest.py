@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 
+from connector.migrations import upgrade
 from connector.secretlink.vault import Vault
 from connector.secretlink.web import create_app
-from tests.secretlink.support import Browser, FakeClock, make_database, open_vault, options_for
+from tests.secretlink.support import (
+    Browser,
+    FakeClock,
+    empty_tables,
+    make_database,
+    open_vault,
+    options_for,
+)
+from tests.store.conftest import database_in, postgres_server  # noqa: F401 - a fixture
 
 
 @pytest.fixture
@@ -49,3 +58,25 @@ def app(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Iterato
 @pytest.fixture
 def browser(app: Starlette, clock: FakeClock, api_key: str) -> Browser:
     return Browser(app, clock, api_key)
+
+
+@pytest.fixture(scope="session")
+def _links_postgres(postgres_server: str) -> Iterator[str]:  # noqa: F811
+    with database_in(postgres_server) as url:
+        upgrade(url, "links")
+        yield url
+
+
+@pytest.fixture
+def links_postgres(_links_postgres: str) -> str:
+    """The address of an up-to-date database on a real PostgreSQL, without rows."""
+    empty_tables(_links_postgres)
+    return _links_postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Every test that wants it runs twice."""
+    if request.param == "sqlite":
+        return make_database(tmp_path)
+    return str(request.getfixturevalue("links_postgres"))

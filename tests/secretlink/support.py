@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import text
 from starlette.types import ASGIApp, Message
 
 from connector.core.secret import Secret
 from connector.migrations import upgrade
+from connector.secretlink import tables
+from connector.secretlink.database import open_engine
 from connector.secretlink.links import NewLink
 from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.seal import Pepper, Terms, decode_token, lookup_of, new_link_id, new_token, seal
@@ -110,6 +113,15 @@ def make_database(folder: Path) -> str:
     url = f"sqlite:///{(folder / 'links.db').as_posix()}"
     upgrade(url, "links")
     return url
+
+
+def empty_tables(database: str) -> None:
+    """Take every row out of a PostgreSQL database of the link service."""
+    engine = open_engine(database)
+    names = ", ".join(table.name for table in tables.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names}"))
+    engine.dispose()
 
 
 def open_vault(database: str, clock: FakeClock, pepper: bytes) -> Vault:

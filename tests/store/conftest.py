@@ -46,13 +46,13 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def empty_postgres(postgres_server: str) -> Iterator[str]:
     """The address of a database without tables, dropped after the test."""
-    with _database(postgres_server) as url:
+    with database_in(postgres_server) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def _used_postgres(postgres_server: str) -> Iterator[str]:
-    with _database(postgres_server) as url:
+    with database_in(postgres_server) as url:
         upgrade(url, "connector")
         yield url
 
@@ -70,7 +70,8 @@ def postgres(_used_postgres: str) -> str:
 
 
 @contextmanager
-def _database(server: str) -> Iterator[str]:
+def database_in(server: str) -> Iterator[str]:
+    """A new database, dropped at the end of the block."""
     name = f"test_{uuid4().hex}"
     engine = create_engine(database_url(server), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
