@@ -46,6 +46,10 @@ class BadBody(Exception):
     """A request's body is not what it must be. The message says how, and never quotes it."""
 
 
+class WrongContentType(BadBody):
+    """A request's body is not declared as JSON; it was not read."""
+
+
 class UniformAnswers:
     """Puts the headers on whatever the application answers, and turns a bug into a plain 500.
 
@@ -97,7 +101,8 @@ async def read_body(request: Request) -> bytes:
         BodyTooLarge: It is longer, or says that it will be.
     """
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > BODY_LIMIT:
+    # Length first: a row of thousands of digits is not turned into a number at all.
+    if not announced.isdecimal() or len(announced) > 9 or int(announced) > BODY_LIMIT:
         raise BodyTooLarge
     body = bytearray()
     async for part in request.stream():
@@ -112,10 +117,11 @@ async def read_json(request: Request) -> Mapping[str, object]:
 
     Raises:
         BodyTooLarge: See `read_body`.
-        BadBody: It is not declared as JSON, not JSON, or not an object.
+        WrongContentType: It is not declared as JSON.
+        BadBody: It is not JSON, or not an object.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise BadBody("send Content-Type: application/json")
+        raise WrongContentType("send Content-Type: application/json")
     body = await read_body(request)
     try:
         content = json.loads(body)

@@ -1,141 +1,73 @@
-"""The connector's side of the link service: make, look at and revoke links, read events."""
+"""The connector's side of the link service: make, look at and revoke links, arm alarms, read events.
+
+Every operation is declared in `openapi`; this is what they do. Each wants a key first and says nothing without.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from connector.secretlink.answers import BadBody, BodyTooLarge, error_answer, read_json
-from connector.secretlink.chain import Event, Head
-from connector.secretlink.keys import ApiKeys, Refusal, Scope
-from connector.secretlink.links import Conflict, EventPage, LinkRecord, NewLink
+from connector.secretlink.answers import BadBody, BodyTooLarge, WrongContentType, error_answer, read_json
+from connector.secretlink.bodies import (
+    AlarmAnswer,
+    AlarmBody,
+    CreateBody,
+    EventListAnswer,
+    LinkAnswer,
+    LinkListAnswer,
+)
+from connector.secretlink.keys import ApiKeys, Refusal
+from connector.secretlink.links import Conflict, EventPage, LinkRecord
+from connector.secretlink.news import News, WaitingPlaces
+from connector.secretlink.openapi import LONGEST_WAIT, OPERATIONS, Number, Operation, Word, document
 from connector.secretlink.place import IpNetwork, client_ip
-from connector.secretlink.seal import LOOKUP_BYTES, MOST_VIEWS, Terms, is_link_id
+from connector.secretlink.seal import is_link_id
 from connector.secretlink.vault import Vault
 
 LONGEST_LIFETIME: Final = timedelta(days=31)
-MOST_EVENTS: Final = 500
-LONGEST_WAIT: Final = timedelta(seconds=30)
-_MOST_SEALED_BYTES: Final = 2048
+_WITHOUT_A_PLACE: Final = timedelta(seconds=1)
+_LOOK_AGAIN: Final = timedelta(seconds=2)
+"""How long a reader trusts that events are announced to it where other processes write too."""
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class News:
-    """Wakes those who wait for events. Belongs to one event loop."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-        self.closed = False
-
-    def announce(self) -> None:
-        """Something happened: wake everybody once."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def close(self) -> None:
-        """The service stops: nobody waits any more."""
-        self.closed = True
-        self.announce()
-
-    async def wait(self, timeout: timedelta) -> bool:
-        """Wait for the next announcement. `False` when the time is over or the service stops."""
-        if self.closed or timeout <= timedelta(0):
-            return False
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout.total_seconds())
-        except TimeoutError:
-            return False
-        return not self.closed
+Query = Mapping[str, int | str]
+Endpoint = Callable[["Call"], Awaitable[Response]]
 
 
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("not a time zone of the IANA list") from None
-    return name
+@dataclass(frozen=True)
+class Call:
+    """One request whose key and query are in order.
 
+    Attributes:
+        caller: Name of the key; empty where none was asked for.
+        query: Every parameter of the operation; the default for what was left out.
+    """
 
-def _line(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must be one line of printable text")
-    return text.strip()
+    request: Request
+    caller: str
+    query: Query
 
+    def number(self, name: str) -> int:
+        """A parameter that is a number."""
+        return int(self.query[name])
 
-def _link_id(text: str) -> str:
-    if not is_link_id(text):
-        raise ValueError("must be 8 to 64 letters, digits, '-' or '_'")
-    return text
-
-
-_Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class BrandBody(_Strict):
-    """Who helps, for one link. What is left out comes from the service's own settings."""
-
-    name: Annotated[_Line, Field(max_length=80)] | None = None
-    phone: Annotated[_Line, Field(max_length=40)] | None = None
-    url: Annotated[_Line, Field(pattern=r"^https?://[^\s/?#]+([/?#]\S*)?$")] | None = None
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
-
-
-class CreateBody(_Strict):
-    """The body of `POST /api/v1/links`."""
-
-    id: Annotated[str, AfterValidator(_link_id)]
-    lookup: Annotated[str, Field(max_length=64)]
-    sealed: Annotated[str, Field(max_length=3000)]
-    max_views: Annotated[int, Field(ge=1, le=MOST_VIEWS)]
-    expires_at: Annotated[int, Field(gt=0, le=253_402_300_799)]
-    ref: _Line
-    mode: Literal["path"] = "path"
-    display_name: _Line
-    ticket: Annotated[_Line, Field(max_length=64)]
-    time_zone: Annotated[str, Field(max_length=64), AfterValidator(_known_zone)] = "UTC"
-    brand: BrandBody | None = None
-
-    def to_new_link(self) -> NewLink:
-        """The same in the vault's words.
-
-        Raises:
-            BadBody: `lookup` or `sealed` is not what it must be.
-        """
-        lookup, sealed = _decode(self.lookup, "lookup"), _decode(self.sealed, "sealed")
-        if len(lookup) != LOOKUP_BYTES:
-            raise BadBody(f"lookup must be {LOOKUP_BYTES} bytes")
-        if len(sealed) > _MOST_SEALED_BYTES:
-            raise BadBody(f"sealed must be at most {_MOST_SEALED_BYTES} bytes")
-        return NewLink(
-            terms=Terms(self.id, self.max_views, self.expires_at),
-            lookup=lookup,
-            sealed=sealed,
-            ref=self.ref,
-            mode=self.mode,
-            display_name=self.display_name,
-            ticket=self.ticket,
-            time_zone=self.time_zone,
-            brand=self.brand.model_dump_json(exclude_none=True) if self.brand else None,
-        )
+    def word(self, name: str) -> str:
+        """A parameter that is a text."""
+        return str(self.query[name])
 
 
 class Api:
-    """The endpoints under `/api/v1`. Every one of them wants a key first and says nothing without."""
+    """The endpoints under `/api/v1`."""
 
     def __init__(
         self,
@@ -148,86 +80,166 @@ class Api:
     ) -> None:
         self._vault = vault
         self._keys = keys
-        self._trusted = tuple(trusted_proxies)
         self._news = news
+        self._trusted = tuple(trusted_proxies)
         self._clock = clock
+        self._turn = asyncio.Lock()
+        self._look_again = LONGEST_WAIT if vault.engine.dialect.name == "sqlite" else _LOOK_AGAIN
+        self.places = WaitingPlaces()
+        self._document: bytes | None = None
+        self._endpoints: Mapping[str, Endpoint] = {
+            "createLink": self.create,
+            "listLinks": self.list_links,
+            "showLink": self.show,
+            "revokeLink": self.revoke,
+            "armAlarm": self.arm,
+            "readEvents": self.events,
+            "describeApi": self.describe,
+        }
 
     def routes(self) -> list[Route]:
-        """For the application."""
-        return [
-            Route("/api/v1/links", self._guarded(self.create, Scope.LINKS_CREATE), methods=["POST"]),
-            Route("/api/v1/links/{link_id}", self._guarded(self.show, Scope.LINKS_READ), methods=["GET"]),
-            Route("/api/v1/links/{link_id}/revoke", self._guarded(self.revoke, Scope.LINKS_REVOKE), methods=["POST"]),
-            Route("/api/v1/events", self._guarded(self.events, Scope.EVENTS_READ), methods=["GET"]),
-        ]
+        """For the application: one for each address, so that a 405 names all of its methods."""
+        by_path: dict[str, dict[str, Operation]] = {}
+        for operation in OPERATIONS:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+        return [Route(path, self._answering(ways), methods=list(ways)) for path, ways in by_path.items()]
 
-    async def create(self, request: Request) -> Response:
-        """`POST /api/v1/links`: 201 made, 200 made before with the same content, 409 other content, 422 wrong."""
-        try:
-            body = CreateBody.model_validate(await read_json(request))
-        except ValidationError as error:
-            return error_answer(422, "invalid", _say(error))
-        new = body.to_new_link()
-        if datetime.fromtimestamp(new.terms.expires_at, UTC) > self._clock() + LONGEST_LIFETIME:
-            return error_answer(422, "invalid", f"expires_at: a link lives at most {LONGEST_LIFETIME.days} days")
+    async def create(self, call: Call) -> Response:
+        """201 made, 200 made before with the same content, 409 other content, 422 wrong."""
+        new = CreateBody.model_validate(await read_json(call.request)).to_new_link()
+        self._refuse_too_long(new.terms.expires_at, "a link")
         try:
             record, created = self._vault.create(new)
         except Conflict:
             return error_answer(409, "conflict", "a link with this id or this token exists and has other content")
         except ValueError:
-            return error_answer(422, "invalid", "expires_at: this is in the past; compare the clocks of both machines")
-        return JSONResponse(_describe(record), 201 if created else 200)
+            return _born_expired()
+        return JSONResponse(LinkAnswer.of(record).content(), 201 if created else 200)
 
-    async def show(self, request: Request) -> Response:
-        """`GET /api/v1/links/{id}`: state and counts, never content."""
-        self._vault.expire_due()
-        return self._answer(self._vault.find(request.path_params["link_id"]))
-
-    async def revoke(self, request: Request) -> Response:
-        """`POST /api/v1/links/{id}/revoke`: ends the link. One that has ended stays as it is; 200 both times."""
-        return self._answer(self._vault.revoke(request.path_params["link_id"]))
-
-    async def events(self, request: Request) -> Response:
-        """`GET /api/v1/events?after=&limit=&wait=`: events after a cursor; waits up to `wait` seconds for the first."""
+    async def arm(self, call: Call) -> Response:
+        """201 made, 200 made before with the same content, 409 other content, 422 wrong."""
+        new = AlarmBody.model_validate(await read_json(call.request)).to_new_alarm()
+        self._refuse_too_long(new.expires_at, "an alarm")
         try:
-            after = _number(request, "after", default=0, most=2**62)
-            limit = _number(request, "limit", default=200, most=MOST_EVENTS, least=1)
-            wait = _number(request, "wait", default=0, most=int(LONGEST_WAIT.total_seconds()))
-        except ValueError as error:
-            return error_answer(422, "invalid", str(error))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait
-        while True:
-            # Links run out by a timer; doing it here too means that a late timer never hides an expiry.
-            self._vault.expire_due()
-            page = self._vault.events(after=after, limit=limit)
-            left = timedelta(seconds=deadline - loop.time())
-            if page.events or not await self._news.wait(left):
-                return JSONResponse(_describe_page(page, after))
+            record, created = self._vault.arm(new)
+        except Conflict:
+            return error_answer(409, "conflict", "an alarm with this id or this token exists and has other content")
+        except ValueError:
+            return _born_expired()
+        return JSONResponse(AlarmAnswer.of(record).content(), 201 if created else 200)
 
-    def _guarded(self, endpoint: Endpoint, scope: Scope) -> Endpoint:
-        async def guarded(request: Request) -> Response:
-            ip = client_ip(
-                request.client.host if request.client else None,
-                request.headers.getlist("x-forwarded-for"),
-                self._trusted,
-            )
-            key = self._keys.judge(request.headers.getlist("authorization"), ip=ip, scope=scope)
-            if isinstance(key, Refusal):
-                return _refuse(key)
+    async def list_links(self, call: Call) -> Response:
+        """The links behind an id; states and counts, never content."""
+        self._vault.expire_due()
+        limit, after = call.number("limit"), call.word("after")
+        found = self._vault.list_links(state=call.word("state") or None, after=after, limit=limit + 1)
+        links = [LinkAnswer.of(record) for record in found[:limit]]
+        answer = LinkListAnswer(links=links, next=links[-1].id if links else after, more=len(found) > limit)
+        return JSONResponse(answer.content())
+
+    async def show(self, call: Call) -> Response:
+        """State and counts, never content."""
+        self._vault.expire_due()
+        return self._with_link(call, self._vault.find)
+
+    async def revoke(self, call: Call) -> Response:
+        """Ends the link. One that has ended stays as it is; 200 both times."""
+        return self._with_link(call, self._vault.revoke)
+
+    async def events(self, call: Call) -> Response:
+        """Events after a cursor; waits up to `wait` seconds for the first.
+
+        Whoever waits is woken by the next event and served in turn, so that a crowd of readers never holds up a
+        reveal. Who goes away is forgotten at once; when the service stops, everybody gets what there is.
+        """
+        after, limit = call.number("after"), call.number("limit")
+        # Links run out by a timer; doing it here too means that a late timer never hides an expiry.
+        self._vault.expire_due()
+        page = self._vault.events(after=after, limit=limit)
+        if call.number("wait") and not page.events:
+            page = await self._wait_for_events(call, page)
+        return JSONResponse(EventListAnswer.of(page, after=after).content())
+
+    async def describe(self, _: Call) -> Response:
+        """The OpenAPI document; made once, because its example is sealed with a fresh token."""
+        if self._document is None:
+            self._document = json.dumps(document(now=self._clock()), ensure_ascii=False).encode()
+        return Response(self._document, media_type="application/json")
+
+    async def _wait_for_events(self, call: Call, page: EventPage) -> EventPage:
+        after, limit = call.number("after"), call.number("limit")
+        now = asyncio.get_running_loop().time
+        deadline = now() + call.number("wait")
+        gone = asyncio.ensure_future(_going_away(call.request))
+        try:
+            with self.places.place_of(call.caller) as free:
+                if not free:
+                    # Not woken with the crowd, and not sent back at once either, only to ask again at once.
+                    deadline = min(deadline, now() + _WITHOUT_A_PLACE.total_seconds())
+                while not page.events and (left := deadline - now()) > 0 and not self._news.closed:
+                    # Listening before reading: what is announced in between is not missed.
+                    with self._news.listening() as news:
+                        page = await self._in_turn(after, limit)
+                        if not page.events:
+                            heard = {gone, news} if free else {gone}
+                            patience = min(left, self._look_again.total_seconds())
+                            await asyncio.wait(heard, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                    if gone.done():  # nobody reads the answer
+                        break
+        finally:
+            gone.cancel()
+        return page
+
+    async def _in_turn(self, after: int, limit: int) -> EventPage:
+        """One reader after the other, with everybody else's requests in between."""
+        async with self._turn:
+            return self._vault.events(after=after, limit=limit)
+
+    def _answering(self, ways: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            operation = ways["GET" if request.method == "HEAD" else request.method]
             try:
-                return await endpoint(request)
+                caller = self._admit(request, operation)
+                if isinstance(caller, Response):
+                    return caller
+                return await self._endpoints[operation.id](Call(request, caller, _read_query(request, operation)))
             except BodyTooLarge:
                 return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
+            except WrongContentType as error:
+                return error_answer(415, "content_type", str(error))
             except BadBody as error:
                 return error_answer(422, "invalid", str(error))
+            except ValidationError as error:
+                return error_answer(422, "invalid", _say(error))
 
-        return guarded
+        return answer
 
-    def _answer(self, record: LinkRecord | None) -> Response:
+    def _admit(self, request: Request, operation: Operation) -> str | Response:
+        """The name of the key that a request shows, or its refusal."""
+        if operation.scope is None:
+            return ""
+        peer = request.client.host if request.client else None
+        ip = client_ip(peer, request.headers.getlist("x-forwarded-for"), self._trusted)
+        key = self._keys.judge(request.headers.getlist("authorization"), ip=ip, scope=operation.scope)
+        return _refuse(key) if isinstance(key, Refusal) else key.name
+
+    def _refuse_too_long(self, expires_at: int, what: str) -> None:
+        if datetime.fromtimestamp(expires_at, UTC) > self._clock() + LONGEST_LIFETIME:
+            raise BadBody(f"expires_at: {what} lives at most {LONGEST_LIFETIME.days} days")
+
+    def _with_link(self, call: Call, act: Callable[[str], LinkRecord | None]) -> Response:
+        link_id = call.request.path_params["link_id"]
+        # Looked at first: PostgreSQL would take offence at some of what is no id.
+        record = act(link_id) if is_link_id(link_id) else None
         if record is None:
             return error_answer(404, "unknown", "there is no link with this id")
-        return JSONResponse(_describe(record))
+        return JSONResponse(LinkAnswer.of(record).content())
+
+
+async def _going_away(request: Request) -> None:
+    """Ends when the client has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _refuse(refusal: Refusal) -> Response:
@@ -241,83 +253,50 @@ def _refuse(refusal: Refusal) -> Response:
     return error_answer(401, "unauthorised", message, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _decode(text: str, name: str) -> bytes:
-    """Base64 in the URL-safe alphabet, padding optional."""
-    try:
-        return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raise BadBody(f"{name} is not base64url") from None
+def _born_expired() -> Response:
+    return error_answer(422, "invalid", "expires_at: this is in the past; compare the clocks of both machines")
 
 
-def _number(request: Request, name: str, *, default: int, most: int, least: int = 0) -> int:
-    text = request.query_params.get(name)
+def _read_query(request: Request, operation: Operation) -> Query:
+    """Every parameter of an operation.
+
+    Raises:
+        BadBody: One is wrong, there twice, or unknown: a misspelt one would otherwise silently ask for something else.
+    """
+    shown = request.query_params.multi_items()
+    known = {one.name: one for one in operation.query}
+    if any(name not in known for name, _ in shown):
+        there_is = f"known here: {', '.join(known)}" if known else "there is none here"
+        raise BadBody(f"the query has an unknown parameter; {there_is}")
+    values = dict(shown)
+    if len(values) < len(shown):
+        raise BadBody("the query has a parameter twice")
+    return {name: _read_parameter(one, values.get(name)) for name, one in known.items()}
+
+
+def _read_parameter(parameter: Number | Word, text: str | None) -> int | str:
+    if isinstance(parameter, Word):
+        if text is None:
+            return ""
+        if parameter.known and text not in parameter.known:
+            raise BadBody(f"{parameter.name}: must be one of {', '.join(parameter.known)}")
+        if len(text) > parameter.longest or (parameter.pattern and not re.fullmatch(parameter.pattern, text)):
+            raise BadBody(f"{parameter.name}: must be at most {parameter.longest} letters, digits, '-' or '_'")
+        return text
     if text is None:
-        return default
+        return parameter.default
     # Length first: turning a very long row of digits into a number takes long.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and least <= int(text) <= most):
-        raise ValueError(f"{name}: must be a whole number from {least} to {most}")
+    well_formed = text.isascii() and text.isdecimal() and len(text) <= 19
+    if not (well_formed and parameter.least <= int(text) <= parameter.most):
+        raise BadBody(f"{parameter.name}: must be a whole number from {parameter.least} to {parameter.most}")
     return int(text)
 
 
 def _say(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in problems)[
-        :800
-    ]
-
-
-def _describe(record: LinkRecord) -> Mapping[str, object]:
-    return {
-        "id": record.terms.link_id,
-        "state": record.state,
-        "views": record.views,
-        "max_views": record.terms.max_views,
-        "expires_at": record.terms.expires_at,
-        "created_at": _instant(record.created_ms),
-        "first_view_at": _instant(record.first_view_ms),
-        "last_view_at": _instant(record.last_view_ms),
-        "ended_at": _instant(record.ended_ms),
-        "ref": record.ref,
-    }
-
-
-def _describe_page(page: EventPage, after: int) -> Mapping[str, object]:
-    return {
-        "events": [_describe_event(event) for event in page.events],
-        "head": _describe_head(page.head),
-        "anchor": page.anchor.hex() if page.anchor is not None else None,
-        "next": page.events[-1].seq if page.events else after,
-        "more": page.more,
-    }
-
-
-def _describe_head(head: Head) -> Mapping[str, object]:
-    return {"seq": head.seq, "mac": head.mac.hex()}
-
-
-def _describe_event(event: Event) -> Mapping[str, object]:
-    place = event.place
-    return {
-        "seq": event.seq,
-        "link_id": event.link_id,
-        "ref": event.ref,
-        "kind": event.kind,
-        "at": _instant(event.at_ms),
-        "view": event.view,
-        "views_left": event.views_left,
-        "reason": event.reason,
-        "ip": event.ip,
-        "location": {"country": place.country, "city": place.city, "source": place.source, "words": place.words}
-        if place
-        else None,
-        "user_agent": event.user_agent,
-        "agent": event.agent,
-        "suspect": event.suspect,
-    }
-
-
-def _instant(milliseconds: int | None) -> str | None:
-    if milliseconds is None:
-        return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """What is wrong with a body. Names fields that we know and repeats nothing else of the request."""
+    said = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        unknown = problem["type"] == "extra_forbidden"
+        steps = [*problem["loc"][:-1], "(one more)"] if unknown else problem["loc"]
+        said.append(f"{'.'.join(str(step) for step in steps)}: {'unknown field' if unknown else problem['msg']}")
+    return "; ".join(said)[:800]

@@ -28,10 +28,11 @@ from starlette.types import ASGIApp
 
 from connector.errors import ConfigError
 from connector.secretlink.answers import UniformAnswers, error_answer, place_of
-from connector.secretlink.api import Api, News
+from connector.secretlink.api import Api
 from connector.secretlink.caretaker import LONGEST_SLEEP, Caretaker
 from connector.secretlink.challenge import Challenges
 from connector.secretlink.keys import ApiKeys
+from connector.secretlink.news import News
 from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.pages import Pages
 from connector.secretlink.peppers import Peppers
@@ -106,6 +107,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     app.router.redirect_slashes = False
     app.state.vault = vault
     app.state.news = news
+    app.state.api = api
     return app
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.types import Message, Receive, Scope, Send
 
+from connector.secretlink.news import MOST_WAITING_PER_KEY
+from connector.secretlink.seal import new_link_id
 from connector.secretlink.web import create_app
 from tests.secretlink.support import START, Answer, Browser, FakeClock, ask, encode, make_link, new_nonce, options_for
 
@@ -57,6 +62,8 @@ def test_a_repeated_create_changes_nothing_and_a_clash_is_refused(browser: Brows
         "last_view_at": None,
         "ended_at": None,
         "ref": "halo/4242",
+        "mode": "path",
+        "checked": False,
     }
     assert browser.create(link).status == 200
     assert browser.create(link, display_name="Somebody Else").status == 409
@@ -82,7 +89,11 @@ def test_a_repeated_create_changes_nothing_and_a_clash_is_refused(browser: Brows
         {"expires_at": int((START + timedelta(days=32)).timestamp())},
         {"expires_at": 10**18},
         {"expires_at": -1},
-        {"mode": "fragment"},
+        {"mode": "elsewhere"},
+        {"locale": "e"},
+        {"locale": "../en"},
+        {"check": encode(bytes(31))},
+        {"check": "4242"},
         {"time_zone": "Mars/Olympus"},
         {"time_zone": "../../etc/passwd"},
         {"display_name": "two\nlines"},
@@ -110,6 +121,24 @@ def test_a_missing_field_is_named(browser: Browser) -> None:
     answer = browser.api("POST", "/links", body)
     assert answer.status == 422
     assert "lookup" in answer.json()["message"]
+
+
+def test_a_body_that_is_not_declared_as_json_is_not_read(browser: Browser, api_key: str) -> None:
+    body = json.dumps(make_link().to_body()).encode()
+    for kind in ("text/plain", "", "application/x-www-form-urlencoded", "application/jsonp"):
+        headers = {"authorization": f"Bearer {api_key}"} | ({"content-type": kind} if kind else {})
+        for path in ("/api/v1/links", "/api/v1/alarms"):
+            answer = browser.send("POST", path, body=body, headers=headers)
+            assert (answer.status, answer.json()["error"]) == (415, "content_type")
+    assert browser.events() == []
+
+
+def test_an_unknown_field_is_refused_and_not_repeated(browser: Browser) -> None:
+    secret = secrets.token_urlsafe(20)
+    answer = browser.create(make_link(), brand={secret: "x"}, **{secret: "x"})
+    assert answer.status == 422
+    assert "unknown field" in answer.json()["message"]
+    assert secret not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/api/v1/links", "/s/{token}/step", "/s/{token}/reveal"])
@@ -175,6 +204,122 @@ def test_events_come_in_order_with_everything_the_ticket_needs(browser: Browser)
     assert (page["next"], page["more"], page["head"]["seq"]) == (4, False, 4)
     empty = browser.api("GET", "/events?after=4").json()
     assert (empty["events"], empty["next"], empty["anchor"]) == ([], 4, page["head"]["mac"])
+    assert empty["next_mac"] == page["next_mac"] == page["head"]["mac"]
+    part = browser.api("GET", "/events?after=1&limit=1").json()
+    assert browser.api("GET", f"/events?after={part['next']}").json()["anchor"] == part["next_mac"]
+
+
+def make_alarm(**changes: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": new_link_id(),
+        "lookup": encode(secrets.token_bytes(32)),
+        "about": "case-17",
+        "link_id": None,
+        "source": "notice",
+        "display_name": "Anna Example",
+        "ticket": "4242",
+        "time_zone": "Europe/London",
+        "locale": "de",
+        "brand": {"name": "Contoso Service Desk"},
+        "expires_at": int((START + timedelta(days=7)).timestamp()),
+    }
+    return body | changes
+
+
+def test_a_repeated_arming_changes_nothing_and_a_clash_is_refused(browser: Browser) -> None:
+    alarm = make_alarm()
+    first = browser.api("POST", "/alarms", alarm)
+    assert (first.status, first.json()) == (
+        201, {"id": alarm["id"], "state": "armed", "expires_at": alarm["expires_at"]}
+    )  # fmt: skip
+    again = browser.api("POST", "/alarms", alarm)
+    assert (again.status, again.json()) == (200, first.json())
+    for change in ({"about": "case-18"}, {"lookup": encode(secrets.token_bytes(32))}, {"source": "accessed"}):
+        assert browser.api("POST", "/alarms", alarm | change).status == 409
+    assert browser.api("POST", "/alarms", make_alarm(lookup=alarm["lookup"])).status == 409
+    assert browser.events() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "x"},
+        {"lookup": encode(bytes(31))},
+        {"about": "two\nlines"},
+        {"link_id": "x"},
+        {"source": "elsewhere"},
+        {"expires_at": int(START.timestamp())},
+        {"expires_at": int((START + timedelta(days=32)).timestamp())},
+        {"surprise": 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_alarm_that_is_wrong_anywhere_is_refused_and_makes_nothing(browser: Browser, change: dict[str, Any]) -> None:
+    alarm = make_alarm()
+    assert browser.api("POST", "/alarms", alarm | change).status == 422
+    assert browser.api("POST", "/alarms", alarm).status == 201
+
+
+def test_links_are_listed_in_parts_and_by_state(browser: Browser) -> None:
+    links = [make_link() for _ in range(5)]
+    for link in links:
+        assert browser.create(link).status == 201
+    ids = sorted(link.terms.link_id for link in links)
+    browser.api("POST", f"/links/{ids[1]}/revoke")
+
+    def listed(query: str) -> tuple[list[str], str, bool]:
+        answer = browser.api("GET", f"/links{query}").json()
+        return [link["id"] for link in answer["links"]], answer["next"], answer["more"]
+
+    assert listed("") == (ids, ids[4], False)
+    assert listed("?limit=2") == (ids[:2], ids[1], True)
+    assert listed(f"?limit=2&after={ids[1]}") == (ids[2:4], ids[3], True)
+    assert listed(f"?limit=2&after={ids[3]}") == (ids[4:], ids[4], False)
+    assert listed(f"?after={ids[4]}") == ([], ids[4], False)
+    assert listed("?state=revoked") == ([ids[1]], ids[1], False)
+    assert listed("?state=active&limit=1") == ([ids[0]], ids[0], True)
+    browser.clock.advance(minutes=60)
+    assert listed("?state=active") == ([], "", False)
+    assert listed("?state=expired&limit=4")[0] == [ids[0], *ids[2:]]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=", "state=open", "after=%00", "after=a%20b", "after=" + "x" * 65, "limit=201"]
+)
+def test_a_wrong_wish_for_a_list_is_refused(browser: Browser, query: str) -> None:
+    assert browser.api("GET", f"/links?{query}").status == 422
+
+
+@pytest.mark.parametrize(
+    "path", ["/events?afer=1", "/links?sate=active", "/links/lnk_never-made?after=1", "/events?after=1&after=2"]
+)
+def test_a_parameter_that_is_unknown_or_there_twice_is_refused_and_not_repeated(browser: Browser, path: str) -> None:
+    answer = browser.api("GET", path)
+    assert answer.status == 422
+    assert "afer" not in answer.text
+    assert "sate" not in answer.text.replace("state", "")
+
+
+def test_a_wrong_method_is_answered_with_the_right_ones(browser: Browser) -> None:
+    for path, right in (
+        ("/links", "GET, HEAD, POST"),
+        ("/links/lnk_never-made", "GET, HEAD"),
+        ("/links/lnk_never-made/revoke", "POST"),
+        ("/alarms", "POST"),
+        ("/events", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+    ):
+        for method in ("DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"):
+            answer = browser.api(method, path)
+            assert answer.status == 405
+            assert ", ".join(sorted(answer.headers["allow"].split(", "))) == right
+    assert browser.events() == []
+
+
+def test_what_is_no_link_id_is_unknown_without_asking_the_database(browser: Browser) -> None:
+    for name in ("%00", "a%2Fb", "%ff%fe", "x" * 65, "short", "%F0%9F%94%91%F0%9F%94%91"):
+        for method, path in (("GET", f"/links/{name}"), ("POST", f"/links/{name}/revoke")):
+            assert browser.api(method, path).status == 404
 
 
 @pytest.mark.parametrize(
@@ -209,6 +354,97 @@ def test_who_waits_for_events_hears_at_once(app: Starlette, clock: FakeClock, ap
     answer, took = asyncio.run(story())
     assert [event["kind"] for event in answer.json()["events"]] == ["created"]
     assert took < 5
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    """Let everything else run until something is so."""
+    for _ in range(10_000):
+        if fact():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to be")
+
+
+def test_a_crowd_that_waits_is_woken_at_once_and_holds_nobody_up(
+    app: Starlette, clock: FakeClock, api_key: str
+) -> None:
+    link = make_link()
+    headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
+    places = app.state.api.places
+
+    async def story() -> tuple[list[Answer], int]:
+        crowd = [
+            asyncio.create_task(ask(app, "GET", "/api/v1/events?after=0&wait=30", headers=headers))
+            for _ in range(MOST_WAITING_PER_KEY)
+        ]
+        await until(lambda: places.taken == MOST_WAITING_PER_KEY)
+        await ask(app, "POST", "/api/v1/links", body=json.dumps(link.to_body()).encode(), headers=headers)
+        # The news is out and the whole crowd awake: whoever comes now does not have to wait for all of them.
+        page = await ask(app, "GET", link.path)
+        assert page.status == 200
+        served_before = sum(task.done() for task in crowd)
+        return await asyncio.gather(*crowd), served_before
+
+    answers, served_before = asyncio.run(story())
+    assert all(answer.json()["events"][0]["kind"] == "created" for answer in answers)
+    assert served_before < MOST_WAITING_PER_KEY
+    assert places.taken == 0
+
+
+def test_one_key_does_not_take_every_place_to_wait(database: str, clock: FakeClock, pepper: bytes) -> None:
+    greedy, other = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    app = create_app(options_for(database, pepper, "", api_keys=(greedy, other)), clock=clock)
+    places = app.state.api.places
+
+    def wait(key: str, seconds: int = 30) -> asyncio.Task[Answer]:
+        headers = {"authorization": f"Bearer {key}"}
+        return asyncio.create_task(ask(app, "GET", f"/api/v1/events?wait={seconds}", headers=headers))
+
+    async def story() -> None:
+        crowd = [wait(greedy) for _ in range(MOST_WAITING_PER_KEY)]
+        await until(lambda: places.taken == MOST_WAITING_PER_KEY)
+        began = asyncio.get_running_loop().time()
+        # One too many: it is answered soon, with nothing, and never took a place.
+        assert (await wait(greedy)).json()["events"] == []
+        assert asyncio.get_running_loop().time() - began < 10
+        last = wait(other)
+        await until(lambda: places.taken == MOST_WAITING_PER_KEY + 1)
+        app.state.news.close()
+        answers = await asyncio.gather(*crowd, last)
+        assert {answer.status for answer in answers} == {200}
+
+    asyncio.run(story())
+    assert places.taken == 0
+    app.state.vault.close()
+
+
+def test_a_reader_that_goes_away_gives_its_place_back_at_once(app: Starlette, api_key: str) -> None:
+    places = app.state.api.places
+    headers = {"authorization": f"Bearer {api_key}"}
+
+    async def story() -> None:
+        away = asyncio.Event()
+
+        async def app_with_an_end(scope: Scope, receive: Receive, send: Send) -> None:
+            parts = [receive]
+
+            async def receive_until_away() -> Message:
+                if parts:
+                    return await parts.pop()()
+                await away.wait()
+                return {"type": "http.disconnect"}
+
+            await app(scope, receive_until_away, send)
+
+        waiting = asyncio.create_task(ask(app_with_an_end, "GET", "/api/v1/events?wait=30", headers=headers))
+        await until(lambda: places.taken == 1)
+        away.set()
+        await waiting
+
+    began = time.monotonic()
+    asyncio.run(story())
+    assert places.taken == 0
+    assert time.monotonic() - began < 10
 
 
 def test_who_waits_in_vain_gets_an_empty_answer(browser: Browser) -> None:
