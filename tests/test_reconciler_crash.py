@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector.core.case import Action, Case, Outcome, Person, State
+from connector.core.notice import NotifySubject
 from connector.core.ports import (
     AlarmSource,
     AlarmWish,
@@ -39,15 +40,17 @@ from connector.core.records import BY_A_DEAD_TRY
 from connector.core.secret import Secret
 from connector.core.subject import read_subject
 from connector.errors import DatabaseError, TemporaryError
+from connector.mail.render import WITH_ALARM
 from connector.reconciler import LEASE, Result
 from tests.fakes.directory import FakeAccount
 from tests.fakes.links import LinkGone
 from tests.fakes.psa import CLOSED, FakeTicket
-from tests.fakes.world import APPROVER, REQUESTER, PlainLetters, World
+from tests.fakes.world import APPROVER, REQUESTER, SUBJECT, PlainLetters, World
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 APPROVAL_VALID = timedelta(hours=24)
 OVER = frozenset({State.CLOSED, State.CANCELLED, State.NEEDS_PERSON})
+OTHER_ADDRESS, MANAGER = "private@home.example", "lee@contoso.example.com"
 RELEASED = LEASE + timedelta(seconds=1)
 
 Blow = Literal["kill", "fail"]
@@ -210,15 +213,16 @@ def check_now(world: World) -> None:
 
 
 def check_nothing_shows(world: World) -> None:
-    """No password and no link's address in tickets, database or mails other than the one that carries the link."""
+    """No password, and no address of a link or an alarm beyond the mail that carries it."""
     tokens = [world.links.url_of(link_id).reveal().rpartition("/")[2] for link_id in world.links.made()]
-    secrets_ = [password.reveal() for password in world.passwords] + tokens
+    alarms = [alarm.reveal().rpartition("/")[2] for alarm in world.links._alarms]
+    secrets_ = [password.reveal() for password in world.passwords] + tokens + alarms
     stored = repr([world.store.cases(), [sent.row for sent in world.store.messages], world.store._audit])
     written = repr([ticket.notes for ticket in world.psa.tickets.values()])
     mailed = repr([
         (email.subject, email.text, email.html)
         for email in world.mailer.sent
-        if world.letters.letters[email.message_id].kind is not MailKind.PASSWORD_READY
+        if world.letters.letters[email.message_id].kind not in {MailKind.PASSWORD_READY, *WITH_ALARM}
     ])  # fmt: skip
     for secret in secrets_:
         assert secret not in stored
@@ -226,6 +230,23 @@ def check_nothing_shows(world: World) -> None:
         assert secret not in mailed
     for email in world.mailer.sent:
         assert not any(password.reveal() in email.text + email.html for password in world.passwords)
+        carries_link = world.letters.letters[email.message_id].kind is MailKind.PASSWORD_READY
+        assert not any(token in email.text + email.html for token in (alarms if carries_link else tokens))
+
+
+def check_owners_are_told(world: World) -> None:
+    """Of every reset that was done, once a round, and of nothing else; never who asked or approved.
+
+    A mail whose acceptance we did not hear of comes again, with the same Message-ID.
+    """
+    for case in world.store.cases():
+        letters = [kept.row.message.body for kept in world.store.messages if kept.row.case_id == case.id]
+        notices = [one for one in letters if isinstance(one, Letter) and one.kind is MailKind.SUBJECT_NOTICE]
+        events = Counter(line.entry.event for line in world.store.audit_of(case.id))
+        assert len(notices) == events["link_sent"] + events["mfa_reset"]
+        assert len({notice.id for notice in notices}) == len(notices)
+        assert {notice.to for notice in notices} <= {OTHER_ADDRESS, MANAGER}
+        assert all("could not be told" not in text for text in world.notes_of(world.psa.tickets[case.ticket_id]))
 
 
 def check_nothing_is_lost(world: World) -> None:
@@ -246,6 +267,7 @@ def check_nothing_is_lost(world: World) -> None:
             case _:
                 pass
     assert world.store.verify_audit().whole
+    check_owners_are_told(world)
 
 
 # ---------------------------------------------------------------- every single moment, once
@@ -259,9 +281,18 @@ def _no_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+def with_others(world: World, how: NotifySubject) -> None:
+    """The owner of the account can be told by either way."""
+    world.notify_subject = how
+    account = world.directory.account(SUBJECT)
+    account.alternate_mails, account.manager = (OTHER_ADDRESS,), MANAGER
+    world.directory.accounts.append(FakeAccount(upn=MANAGER))
+
+
 def play(action: Action, *blows: tuple[Blow, int]) -> Wire:
     """A request from ticket to closed, with blows: each with its moment, counted from the one before."""
     world = World(writer=PlainLetters())
+    with_others(world, NotifySubject.ALTERNATE_MAIL if action is Action.PASSWORD else NotifySubject.MANAGER)
     wire = Wire(world)
     if blows:
         (wire.blow, wire.blow_at), *wire.next_blows = blows
@@ -296,7 +327,7 @@ def check_the_end(world: World, ticket: FakeTicket, action: Action, *, most_link
     assert account.sessions_revoked
     mails = Counter(kind for kind, _ in {(world.letters.letters[m.message_id].kind, m.message_id)
                                          for m in world.mailer.sent})  # fmt: skip
-    expected = {MailKind.REQUEST_CONFIRMATION: 1, MailKind.REQUEST_APPROVED: 1}
+    expected = {MailKind.REQUEST_CONFIRMATION: 1, MailKind.REQUEST_APPROVED: 1, MailKind.SUBJECT_NOTICE: 1}
     if action.resets_password:
         expected |= {MailKind.PASSWORD_READY: len(world.mailed_links()), MailKind.LINK_ACCESSED: 1}
     else:
@@ -338,6 +369,7 @@ def test_a_blow_at_any_single_moment_changes_nothing_about_the_end(action: Actio
 def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
     """A request that was carried out, then "this was not me", with blows counted from the press."""
     world = World(writer=PlainLetters())
+    with_others(world, NotifySubject.ALTERNATE_MAIL)
     world.psa.statuses.setdefault(StatusTarget.ALARM, "Alarm")
     wire = Wire(world)
     ticket = world.ticket()
@@ -429,6 +461,7 @@ class ServiceDesk(RuleBasedStateMachine):
     def open_the_desk(self, action: Action, another: Action, history: bool) -> None:
         self.history = history
         self.world = World(writer=PlainLetters())
+        with_others(self.world, NotifySubject.MANAGER if history else NotifySubject.ALTERNATE_MAIL)
         self.world.psa.statuses.setdefault(StatusTarget.ALARM, "Alarm")
         self.wire = Wire(self.world)
         self.tickets: list[FakeTicket] = []
@@ -449,7 +482,9 @@ class ServiceDesk(RuleBasedStateMachine):
         """The address of an account that no ticket has named yet."""
         self.people += 1
         upn = f"user{self.people}@contoso.example.com"
-        self.world.directory.accounts.append(FakeAccount(upn=upn, methods=["phone (mobile)", "fido2"]))
+        self.world.directory.accounts.append(FakeAccount(
+            upn=upn, methods=["phone (mobile)", "fido2"], alternate_mails=(OTHER_ADDRESS,), manager=MANAGER,
+        ))  # fmt: skip
         return upn
 
     def ticket(self, index: int) -> FakeTicket | None:
