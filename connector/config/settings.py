@@ -225,6 +225,19 @@ class ConnectorSettings(Section):
 # ---------------------------------------------------------------- the link service's file
 
 
+class LinkSupportSection(SupportSection):
+    """What only the link page shows.
+
+    Attributes:
+        logo: A picture (.png, .svg, .jpg, .webp; up to 200 kB) beside the name; relative paths count from the file's
+            folder.
+        qr: Whether a shown password can be had as a QR code too, for the phone of the person beside you.
+    """
+
+    logo: str | None = None
+    qr: bool = False
+
+
 class GeoSection(Section):
     """Files in MaxMind's format that the operator has a licence for; relative paths count from the file's folder.
 
@@ -293,7 +306,7 @@ class LinkServerSettings(Section):
     retention: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)
     ip_retention: Annotated[Duration, Field(ge=timedelta(days=1))] | None = None
     mask_ip: bool = False
-    support: SupportSection = SupportSection()
+    support: LinkSupportSection = LinkSupportSection()
     log: LogSection = LogSection()
 
     @field_validator("api_keys")

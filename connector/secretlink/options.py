@@ -37,6 +37,8 @@ class LinkServiceOptions:
         brand_phone: Their number, as people write it.
         brand_url: Where they can be reached; https or http.
         brand_colour: Accent of the page, `#rrggbb`.
+        brand_logo: Their picture, on pages of links that name nobody; see `assets.StaticFiles`.
+        qr: Whether a shown password can be had as a QR code too.
         retention: How long an ended link's tombstone and its events are kept.
         ip_retention: After how long what is personal in an event (address, city) is blanked; `None`: with
             `retention`.
@@ -57,6 +59,8 @@ class LinkServiceOptions:
     brand_phone: str | None = None
     brand_url: str | None = None
     brand_colour: str | None = None
+    brand_logo: Path | None = None
+    qr: bool = False
     retention: timedelta = timedelta(days=90)
     ip_retention: timedelta | None = None
     mask_ip: bool = False
@@ -92,6 +96,8 @@ class LinkServiceOptions:
             brand_phone=settings.support.phone or None,
             brand_url=settings.support.url or None,
             brand_colour=settings.support.colour,
+            brand_logo=folder / settings.support.logo if settings.support.logo else None,
+            qr=settings.support.qr,
         )
         options.check()
         return options

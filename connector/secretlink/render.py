@@ -1,98 +1,42 @@
-"""The pages in words: templates, times in the customer's zone, the MSP's name and colour, the static files."""
+"""Makes the pages' HTML, each in one language. Every value is escaped; a misspelt name is an error, not a blank."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
 
 from connector.core.secret import Secret
+from connector.secretlink.assets import StaticFiles
+from connector.secretlink.brand import Brand
 from connector.secretlink.chain import Event
-from connector.secretlink.links import LinkRecord
+from connector.secretlink.claims import MOST_WRONG_ANSWERS
+from connector.secretlink.languages import Language, Languages
+from connector.secretlink.links import AlarmRecord, LinkRecord
 from connector.secretlink.options import LinkServiceOptions
-from connector.secretlink.spelling import spell
+from connector.secretlink.qr import draw
 
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
-_BRAND_FILE = re.compile(r"brand-([0-9a-f]{6})\.css", re.ASCII)
-_DEFAULT_COLOUR: Final = "#1f4e79"
-_STATIC_FILES: Final[Mapping[str, str]] = {
-    "link.css": "text/css; charset=utf-8",
-    "link.js": "text/javascript; charset=utf-8",
-}
+__all__ = ["Renderer", "StaticFiles"]
 
-
-@dataclass(frozen=True)
-class Brand:
-    """Who helps."""
-
-    name: str
-    phone: str | None
-    url: str | None
-    colour: str
-
-    @property
-    def stylesheet(self) -> str:
-        """The name of the style sheet that carries the colour."""
-        return f"brand-{self.colour[1:].lower()}.css"
-
-    @property
-    def dialled(self) -> str | None:
-        """The phone number for a `tel:` address."""
-        digits = re.sub(r"[^0-9+]", "", self.phone or "")
-        return digits or None
-
-
-@dataclass(frozen=True)
-class StaticFile:
-    """A file for the browser; its name changes with its content, so it may be kept for ever."""
-
-    content: bytes
-    media_type: str
-
-
-class StaticFiles:
-    """The page's own style sheet and script. Nothing is ever read from the disk for a request."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._files: dict[str, StaticFile] = {}
-        folder = resources.files("connector.secretlink").joinpath("static")
-        for name, media_type in _STATIC_FILES.items():
-            content = folder.joinpath(name).read_bytes()
-            stem, _, ending = name.partition(".")
-            hashed = f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
-            self._names[name] = hashed
-            self._files[hashed] = StaticFile(content, media_type)
-
-    def path(self, name: str) -> str:
-        """Where the browser finds a file."""
-        return f"/static/{self._names[name]}"
-
-    def find(self, hashed: str) -> StaticFile | None:
-        """A file by its name in an address; `None` for anything else."""
-        colour = _BRAND_FILE.fullmatch(hashed)
-        if colour:
-            return StaticFile(_brand_css(f"#{colour[1]}").encode("ascii"), "text/css; charset=utf-8")
-        return self._files.get(hashed)
+_WHERE_WHEN_GOES: Final = Markup('<span id="when"></span>')
 
 
 class Renderer:
-    """Makes HTML. Every value is escaped; a name that a template misspells is an error, not a blank."""
+    """Makes HTML."""
 
     def __init__(self, options: LinkServiceOptions, files: StaticFiles) -> None:
+        self.languages: Final = Languages()
+        self.draws_qr: Final = options.qr
         self._own_brand = Brand(
-            name=options.brand_name or "IT Service Desk",
+            name=options.brand_name or "",
             phone=options.brand_phone or None,
             url=options.brand_url or None,
-            colour=_colour(options.brand_colour),
+            colour=options.brand_colour or "",
+            logo=files.logo,
         )
         self._templates = Environment(
             loader=PackageLoader("connector.secretlink"),
@@ -103,111 +47,226 @@ class Renderer:
         )
         self._templates.globals["static"] = files.path
 
-    def link(self, link: LinkRecord, *, challenge: str, nonce: str, path: str, now: datetime, problem: str = "") -> str:
+    def language(self, request: Request, locale: str = "") -> Language:
+        """The language for a request; see `Languages.choose`.
+
+        Args:
+            locale: Of the link or alarm, when there is one.
+        """
+        return self.languages.choose(
+            asked=request.query_params.get("lang", ""),
+            locale=locale,
+            accepted=request.headers.get("accept-language", ""),
+        )
+
+    def link(
+        self,
+        link: LinkRecord,
+        language: Language,
+        *,
+        challenge: str,
+        nonce: str,
+        path: str,
+        now: datetime,
+        views: Sequence[Event] = (),
+        problem: str = "",
+    ) -> str:
         """The page of a link that can be opened. Holds nothing of the password.
 
         Args:
             path: The page's own address, without host.
+            views: The reveals so far.
             problem: Why the form without JavaScript was not accepted.
         """
-        seconds_left = max(0, link.terms.expires_at - int(now.timestamp()))
-        return self._templates.get_template("link.html").render(
-            brand=self._brand_of(link),
+        return self._render(
+            "link.html",
+            language,
+            self._own_brand.of_link(link.brand),
+            path=path,
             link=link,
-            until=_time_words(link.terms.expires_at, link.time_zone),
-            until_iso=datetime.fromtimestamp(link.terms.expires_at, UTC).isoformat(),
-            time_left=time_left_words(seconds_left),
-            seconds_left=seconds_left,
+            fragment=False,
+            checked=link.checked,
+            # What has to be typed must not be there to be read.
+            ticket="" if link.checked else link.ticket,
+            whose=_whose(link.display_name),
             challenge=challenge,
             nonce=nonce,
-            path=path,
+            openings=_openings(language, link, views),
             problem=problem,
+            seconds_left=self.seconds_left(link, now),
+            **self._facts(link, language, now),
         )
 
-    def revealed(self, link: LinkRecord, password: Secret, *, now: datetime) -> str:
-        """The answer to the form without JavaScript: the password itself."""
-        return self._templates.get_template("revealed.html").render(
-            brand=self._brand_of(link),
+    def fragment(self, link: LinkRecord, language: Language, *, challenge: str, path: str) -> str:
+        """The page of a link whose token the browser keeps. Says nothing of the link, not even whether it lives.
+
+        Whoever knows the id alone, from the access log of a proxy, sees the same whatever became of the link.
+        """
+        nothing = {"time_left": "", "views_left": "", "until": "", "until_iso": ""}
+        return self._render(
+            "link.html",
+            language,
+            self._own_brand.of_link(link.brand),
+            path=path,
             link=link,
-            password=password.reveal(),
-            spelled=spell(password.reveal()),
-            until=_time_words(link.terms.expires_at, link.time_zone),
-            time_left=time_left_words(max(0, link.terms.expires_at - int(now.timestamp()))),
+            fragment=True,
+            checked=False,
+            ticket="",
+            whose="",
+            challenge=challenge,
+            nonce="",
+            openings=(),
+            problem="",
+            **nothing,
         )
 
-    def gone(self, link: LinkRecord | None, views: Sequence[Event]) -> str:
-        """The page of a link that cannot be opened.
+    def facts(self, link: LinkRecord, language: Language, *, now: datetime) -> dict[str, object]:
+        """What a page without facts of its own is told once it has proved that it may know."""
+        shown = {"name": link.display_name, "ticket": "" if link.checked else link.ticket, "checked": link.checked}
+        if shown["ticket"]:
+            shown["ticket"] = language.say("page.ticket", ticket=link.ticket).unescape()
+        until = self._facts(link, language, now)
+        return shown | {"until": until["until"], "until_iso": until["until_iso"]}
+
+    def revealed(self, link: LinkRecord, language: Language, password: Secret, *, now: datetime) -> str:
+        """The answer to the form without JavaScript: the password itself."""
+        return self._render(
+            "revealed.html",
+            language,
+            self._own_brand.of_link(link.brand),
+            link=link,
+            ticket="" if link.checked else link.ticket,
+            whose=_whose(link.display_name),
+            password=password.reveal(),
+            spelled=language.speller.spell(password.reveal()),
+            qr=draw(password) if self.draws_qr else None,
+            **self._facts(link, language, now),
+        )
+
+    def gone(
+        self,
+        link: LinkRecord,
+        language: Language,
+        *,
+        views: Sequence[Event],
+        report: Event | None,
+        path: str,
+        lookup: str = "",
+    ) -> str:
+        """The page of a link that has ended, for a visitor who shows its true token.
 
         Args:
-            link: The tombstone, for a visitor who shows its true token; `None` for everybody else: all see the same.
+            views: The reveals.
+            report: When somebody said "that was not me"; `None` when nobody has.
+            path: The link's address, without host.
+            lookup: In letters, where the browser alone has the token: its pages are asked for with a form.
         """
-        return self._templates.get_template("gone.html").render(
-            brand=self._brand_of(link),
+        return self._render(
+            "gone.html",
+            language,
+            self._own_brand.of_link(link.brand),
+            path=path,
+            # What a form has shown cannot be loaded again in another language.
+            others=() if lookup else self._others(language),
             link=link,
-            ended=_time_words(link.ended_ms // 1000, link.time_zone) if link and link.ended_ms is not None else "",
-            openings=[
-                {
-                    "when": _time_words(view.at_ms // 1000, link.time_zone),
-                    "where": view.place.words if view.place else "an unknown place",
-                    "agent": view.agent or "an unknown browser",
-                }
-                for view in views
-            ]
-            if link
-            else [],
+            closed_by_check=link.check_failures >= MOST_WRONG_ANSWERS,
+            ended=language.moment(link.ended_ms // 1000, link.time_zone) if link.ended_ms is not None else "",
+            openings=_openings(language, link, views),
+            reported=language.moment(report.at_ms // 1000, link.time_zone) if report else "",
+            lookup=lookup,
         )
 
-    def message(self, title: str, text: str) -> str:
-        """A short page for what is neither a link nor a gone one: too many tries, a fault of ours."""
-        return self._templates.get_template("message.html").render(brand=self._own_brand, title=title, text=text)
+    def unknown(self, language: Language) -> str:
+        """The page for a token that never was, is of another service, was purged or was cut short: always the same."""
+        return self._render("gone.html", language, self._own_brand, link=None, openings=())
 
-    def _brand_of(self, link: LinkRecord | None) -> Brand:
-        own = self._own_brand
-        if link is None or link.brand is None:
-            return own
-        given: Mapping[str, str] = json.loads(link.brand)
-        return Brand(
-            name=given.get("name") or own.name,
-            # A link that names its own desk must not show the service's number beside it.
-            phone=given.get("phone") or (None if "name" in given else own.phone),
-            url=given.get("url") or (None if "name" in given else own.url),
-            colour=_colour(given.get("colour") or own.colour),
+    def alarm(
+        self,
+        alarm: AlarmRecord,
+        language: Language,
+        *,
+        challenge: str,
+        path: str,
+        action: str,
+        lookup: str = "",
+        problem: str = "",
+    ) -> str:
+        """The page of an alarm that can be raised, or was.
+
+        Args:
+            path: The page's own address, without host.
+            action: Where the alarm is raised.
+            lookup: What its requests have to show, in letters; empty: nothing.
+            problem: Why the form without JavaScript was not accepted.
+        """
+        raised = "" if alarm.raised_ms is None else language.moment(alarm.raised_ms // 1000, alarm.time_zone)
+        return self._render(
+            "alarm.html",
+            language,
+            self._own_brand.of_link(alarm.brand),
+            path=path,
+            others=() if lookup else self._others(language),
+            action=action,
+            lookup=lookup,
+            alarm=alarm,
+            raised=raised,
+            challenge=challenge,
+            problem=problem,
+            when_place=_WHERE_WHEN_GOES,
         )
 
+    def alarm_gone(self, language: Language) -> str:
+        """The page of an alarm that never was or whose time is over: the same for both."""
+        return self._render("alarm_gone.html", language, self._own_brand)
 
-def time_left_words(seconds: int) -> str:
-    """`43 minutes`, `1 minute`, `less than a minute`, `5 hours`, `3 days`: never more than is left."""
-    for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        # From two of a unit on; "90 minutes" says more than "1 hour".
-        if seconds >= 2 * size or (size == 60 and seconds >= size):
-            count = seconds // size
-            return f"{count} {name}" if count == 1 else f"{count} {name}s"
-    return "less than a minute"
+    def message(self, name: str, language: Language) -> str:
+        """A short page: `throttled`, `prefetch`, `away`, `not_here`, or `again` (shown already, open it once more)."""
+        return self._render(
+            "message.html",
+            language,
+            self._own_brand,
+            title=language.say(f"message.{name}_title"),
+            text=language.say(f"message.{name}"),
+        )
+
+    @staticmethod
+    def seconds_left(link: LinkRecord, now: datetime) -> int:
+        """How long a link can still be opened; never below zero."""
+        return max(0, link.terms.expires_at - int(now.timestamp()))
+
+    def _facts(self, link: LinkRecord, language: Language, now: datetime) -> dict[str, str]:
+        return {
+            "time_left": language.duration(self.seconds_left(link, now)),
+            "views_left": language.say("link.views", n=link.terms.max_views, left=link.views_left),
+            "until": language.moment(link.terms.expires_at, link.time_zone),
+            "until_iso": datetime.fromtimestamp(link.terms.expires_at, UTC).isoformat(),
+        }
+
+    def _render(self, name: str, language: Language, brand: Brand, **values: object) -> str:
+        always = {
+            "language": language,
+            "say": language.say,
+            "path": "",
+            "others": self._others(language),
+            "brand": brand,
+            "desk": brand.name or language.say("desk.name"),
+        }
+        return self._templates.get_template(name).render(always | values)
+
+    def _others(self, language: Language) -> Sequence[Language]:
+        return [other for other in self.languages if other is not language]
 
 
-def _time_words(seconds: int, zone_name: str) -> str:
-    """`14:05 GMT on Sunday 22 November`, in the link's zone."""
-    try:
-        zone: ZoneInfo | None = ZoneInfo(zone_name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        zone = None  # known when the link was made, gone from this machine since
-    local = datetime.fromtimestamp(seconds, zone or UTC)
-    name = local.tzname() or "UTC"
-    # Zones without letters of their own are called "+03" or "-0330".
-    name = f"UTC{name}" if name[0] in "+-" else name
-    return f"{local:%H:%M} {name} on {local:%A} {local.day} {local:%B}"
+def _whose(name: str) -> Markup:
+    return Markup('<span class="whose">{}</span>').format(name)
 
 
-def _colour(colour: str | None) -> str:
-    return colour if colour and _COLOUR.fullmatch(colour) else _DEFAULT_COLOUR
-
-
-def _brand_css(colour: str) -> str:
-    """The MSP's colour, with letters on it that can be read (4.5:1, WCAG 2.2 success criterion 1.4.3)."""
-    return f":root{{--brand:{colour};--on-brand:{'#ffffff' if _contrast_with_white(colour) >= 4.5 else '#101418'}}}\n"
-
-
-def _contrast_with_white(colour: str) -> float:
-    channels = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+def _openings(language: Language, link: LinkRecord, views: Sequence[Event]) -> list[dict[str, str]]:
+    return [
+        {
+            "when": language.moment(view.at_ms // 1000, link.time_zone),
+            "place": language.place(view.place),
+            "agent": language.agent(view.agent),
+        }
+        for view in views
+    ]

@@ -1,52 +1,16 @@
-"""A password said letter by letter, for reading it out over the phone and for screen readers."""
+"""A password said letter by letter, for reading it out over the phone and for screen readers.
+
+The words stand in the files of the languages, one for each character. English has the ICAO alphabet (Alfa and Juliett
+are its official spellings). German has the cities of DIN 5009:2022, the standard for dictating in offices, and not
+ICAO: "Yankee" begins with a J to a German ear, "Victor" and "Whiskey" both with a W, and somebody who was never taught
+the words cannot tell how they are written; a city's name is written as everybody knows it. Source of the table:
+buchstabieralphabet.org on DIN 5009:2022-06, read 2026-11-22; the standard itself is not free to read.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-# The ICAO alphabet; Alfa and Juliett are its official spellings.
-_ALPHABET: Final = """
-Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike
-November Oscar Papa Quebec Romeo Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu
-"""
-_LETTERS: Final = {word[0].lower(): word for word in _ALPHABET.split()}
-_DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SIGNS: Final = {
-    " ": "space",
-    "!": "exclamation mark",
-    '"': "double quote",
-    "#": "hash",
-    "$": "dollar",
-    "%": "per cent",
-    "&": "ampersand",
-    "'": "apostrophe",
-    "(": "opening bracket",
-    ")": "closing bracket",
-    "*": "asterisk",
-    "+": "plus",
-    ",": "comma",
-    "-": "hyphen",
-    ".": "full stop",
-    "/": "slash",
-    ":": "colon",
-    ";": "semicolon",
-    "<": "less than",
-    "=": "equals",
-    ">": "greater than",
-    "?": "question mark",
-    "@": "at sign",
-    "[": "opening square bracket",
-    "\\": "backslash",
-    "]": "closing square bracket",
-    "^": "caret",
-    "_": "underscore",
-    "`": "backtick",
-    "{": "opening curly bracket",
-    "|": "vertical bar",
-    "}": "closing curly bracket",
-    "~": "tilde",
-}
 
 
 @dataclass(frozen=True)
@@ -57,17 +21,21 @@ class Spelled:
     words: str
 
 
-def spell(text: str) -> tuple[Spelled, ...]:
-    """Every character with its words: `capital Bravo`, `seven`, `hyphen`; others are called by their code."""
-    return tuple(Spelled(character, _say(character)) for character in text)
+@dataclass(frozen=True)
+class Speller:
+    """Says text letter by letter in one language.
 
+    Attributes:
+        characters: The words of each character, capitals and small letters apart.
+        other: What any other character is called, with its number in place of `{code}`.
+    """
 
-def _say(character: str) -> str:
-    if character in _SIGNS:
-        return _SIGNS[character]
-    if character.isascii() and character.isdigit():
-        return _DIGITS[int(character)]
-    letter = _LETTERS.get(character.lower()) if character.isascii() else None
-    if letter is None:
-        return f"character U+{ord(character):04X}"
-    return f"capital {letter}" if character.isupper() else letter.lower()
+    characters: Mapping[str, str]
+    other: str
+
+    def spell(self, text: str) -> tuple[Spelled, ...]:
+        """Every character with its words: `capital Bravo`, `seven`, `hyphen`; others are called by their number."""
+        return tuple(Spelled(character, self._say(character)) for character in text)
+
+    def _say(self, character: str) -> str:
+        return self.characters.get(character) or self.other.format(code=f"U+{ord(character):04X}")

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from connector.errors import ConfigError
+from connector.secretlink.alarm_pages import AlarmPages
 from connector.secretlink.answers import UniformAnswers, error_answer, place_of
 from connector.secretlink.api import Api
 from connector.secretlink.caretaker import LONGEST_SLEEP, Caretaker
@@ -37,8 +38,10 @@ from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.pages import Pages
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.place import Places, parse_networks
+from connector.secretlink.proofs import Proofs, is_form
 from connector.secretlink.render import Renderer, StaticFiles
 from connector.secretlink.seal import Pepper
+from connector.secretlink.strangers import Strangers
 from connector.secretlink.vault import Vault
 from connector.secretlink.visitors import UnknownTokenBrake, Visitors
 
@@ -66,16 +69,13 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     news = News()
     places = Places(options.mmdb, options.network_mmdb)
     vault = Vault(options.database, peppers, clock=clock, on_event=news.announce, mask_ip=options.mask_ip)
-    files = StaticFiles()
+    files = StaticFiles(options.brand_logo)
     renderer = Renderer(options, files)
-    pages = Pages(
-        vault,
-        Challenges(*peppers.challenge_keys, clock=clock),
-        Visitors(places, trusted),
-        UnknownTokenBrake(clock=clock),
-        renderer,
-        clock=clock,
-    )
+    proofs = Proofs(Challenges(*peppers.challenge_keys, clock=clock))
+    visitors = Visitors(places, trusted)
+    strangers = Strangers(vault, UnknownTokenBrake(clock=clock), renderer)
+    pages = Pages(vault, proofs, visitors, strangers, renderer, clock=clock)
+    alarm_pages = AlarmPages(vault, proofs, visitors, strangers, renderer)
     keys = ApiKeys(options.keys(), clock=clock)
     api = Api(vault, keys, news, trusted_proxies=trusted, clock=clock)
 
@@ -96,7 +96,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             places.close()
 
     app = _Application(
-        routes=[*pages.routes(), *api.routes(), *_plain_routes(vault, files)],
+        routes=[*pages.routes(), *alarm_pages.routes(), *api.routes(), *_plain_routes(vault, files)],
         exception_handlers={
             HTTPException: _Refusals(renderer).refuse,
             SQLAlchemyError: _Refusals(renderer).database_away,
@@ -184,18 +184,18 @@ class _Refusals:
         headers = error.headers if isinstance(error, HTTPException) else None
         if request.url.path.startswith("/api/"):
             return error_answer(status, "refused", "there is nothing here for this method and address", headers=headers)
+        language = self._renderer.language(request)
         if status == 404:
-            return HTMLResponse(self._renderer.gone(None, ()), 404)
-        text = "Open the link from the mail again."
-        return HTMLResponse(self._renderer.message("This does not work here", text), status, headers=headers)
+            return HTMLResponse(self._renderer.unknown(language), 404)
+        return HTMLResponse(self._renderer.message("not_here", language), status, headers=headers)
 
     async def database_away(self, request: Request, error: Exception) -> Response:
         """503 while the database is locked, full or gone; nothing was counted."""
         log.error("link_database_away", error=type(error).__name__, where=place_of(error))
         headers = {"Retry-After": "5"}
-        if request.url.path.startswith("/s/") and request.method == "GET":
-            text = "The service cannot be reached right now. Nothing was used up. Try again in a minute."
-            return HTMLResponse(self._renderer.message("Try again in a minute", text), 503, headers=headers)
+        if request.url.path.startswith(("/s/", "/n/")) and (request.method == "GET" or is_form(request)):
+            page = self._renderer.message("away", self._renderer.language(request))
+            return HTMLResponse(page, 503, headers=headers)
         return error_answer(503, "unavailable", "the database is away; nothing was changed", headers=headers)
 
 

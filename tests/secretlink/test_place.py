@@ -9,8 +9,6 @@ import pytest
 from connector.errors import ConfigError
 from connector.secretlink.agent import name_agent, suspect_of
 from connector.secretlink.place import Place, Places, client_ip, country_name, parse_networks
-from connector.secretlink.render import time_left_words
-from connector.secretlink.spelling import spell
 
 PROXIES = parse_networks(["10.0.0.0/8", "2001:db8:1::/48"])
 
@@ -104,25 +102,3 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605
 def test_browsers_are_named_for_people(user_agent: str | None, name: str | None, suspect: str) -> None:
     assert name_agent(user_agent) == name
     assert suspect_of(user_agent, method="GET") == suspect
-
-
-def test_time_left_is_never_more_than_is_left() -> None:
-    words = {seconds: time_left_words(seconds) for seconds in (0, 59, 60, 119, 120, 3599, 3600, 7199, 7200, 172_800)}
-    assert words == {
-        0: "less than a minute", 59: "less than a minute", 60: "1 minute", 119: "1 minute", 120: "2 minutes",
-        3599: "59 minutes", 3600: "60 minutes", 7199: "119 minutes", 7200: "2 hours", 172_800: "2 days",
-    }  # fmt: skip
-
-
-def test_every_character_has_words() -> None:
-    assert [letter.words for letter in spell("Ab7-é")] == [
-        "capital Alfa",
-        "bravo",
-        "seven",
-        "hyphen",
-        "character U+00E9",
-    ]
-    printable = [chr(code) for code in range(32, 127)]
-    words = [letter.words for letter in spell("".join(printable))]
-    assert len(set(words)) == len(printable)
-    assert not [word for word in words if word.startswith("character")]

@@ -89,7 +89,7 @@ def test_static_files_are_kept_for_ever_and_nothing_else_is(browser: Browser) ->
     browser.create(link)
     page = browser.get(link.path).text
     paths = {part.split('"', 1)[0] for part in page.split('"/static/')[1:]}
-    assert len(paths) == 3
+    assert len(paths) == 4
     for name in paths:
         answer = browser.get(f"/static/{name}")
         assert answer.status == 200

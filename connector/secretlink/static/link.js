@@ -1,106 +1,75 @@
 "use strict";
-// The page of one link. It only ever writes text (textContent), keeps nothing, and shows the password after two
-// deliberate acts by a person: "Continue", then a button that did not exist before. Scripts and hasty robots get nowhere.
+// The page of one link. It keeps nothing, and shows the password after two deliberate acts by a person.
 (() => {
-  const PAUSE = 400; // milliseconds between the two acts; the server insists as well
   const COVER_AFTER = 20000;
-  const page = document.getElementById("link");
-  const part = (id) => document.getElementById(id);
-  const stages = ["start", "step", "secret", "trouble"];
-  const opened = performance.now();
-  const secondsAtOpening = Number(page.dataset.secondsLeft);
+  const { act, duration, onClick, page, part, post, reload, say, show, spell, steps, trouble } = common;
+  const keptHere = typeof fragment !== "undefined"; // whether the token stays in the browser
   const path = page.dataset.path;
 
-  let challenge = ""; // given by the step
-  let stepAt = Infinity;
-  let nonce = ""; // one for each wish to see the password, so that a retry is not a second view
-  let busy = false;
+  let checked = page.dataset.checked === "yes";
+  let secondsLeft = Number(page.dataset.secondsLeft ?? NaN); // as of `toldAt`
+  let toldAt = performance.now();
   let password = ""; // in the page only while it is to be seen
-  let spelling = [];
+  let qr; // the picture of it
   let coverTimer = 0;
-  let again = () => {};
 
-  const show = (stage) => stages.forEach((id) => { part(id).hidden = id !== stage; });
-  const say = (text) => { part("said").textContent = text; };
-  const trouble = (text, retry) => {
-    part("trouble-text").textContent = text;
-    again = retry;
-    show("trouble");
-    part("again").focus();
-  };
-  const reload = () => window.location.reload();
-  const times = (count) => (count === 1 ? "once" : `${count} times`);
+  const saySo = (text) => { part("said").textContent = text; };
+  const proof = async () => (keptHere ? { lookup: await fragment.lookup() } : {});
 
-  async function post(step, body) {
-    const answer = await fetch(`${path}/${step}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Reveal": "1" },
-      body: JSON.stringify(body),
-      cache: "no-store",
-      credentials: "omit",
-      redirect: "error",
-      referrerPolicy: "no-referrer",
-    });
-    return { status: answer.status, content: await answer.json() };
-  }
+  // ---------------------------------------------------------------- to the password
 
-  // Runs one act at a time and turns whatever goes wrong into words with a way on.
-  async function act(button, work, retry) {
-    if (busy) return;
-    busy = true;
-    say("");
-    button?.setAttribute("aria-disabled", "true");
+  const { press } = steps({
+    address: `${path}/step`,
+    body: proof,
+    gone,
+    prepare(answer) {
+      tellFacts(answer);
+      part("step-text").textContent = say("script.uses_one", { n: answer.views_left });
+      const focus = checked ? part("answer") : undefined;
+      return { label: say("script.show_password"), style: "primary", focus, work: reveal };
+    },
+  });
+
+  async function reveal(button, { challenge, nonce }) {
+    const typed = checked ? part("answer").value : "";
+    if (checked && !/\p{Nd}/u.test(typed)) return notTheAnswer(say("check.not_a_number"));
+    const work = async () => {
+      const wish = { challenge, nonce, ...(await proof()) };
+      if (checked && keptHere) wish.check = await fragment.check(typed);
+      else if (checked) wish.answer = typed;
+      return post(`${path}/reveal`, wish);
+    };
+    const refused = ({ error, tries_left: n }) => {
+      if (error === "check") notTheAnswer(say("check.wrong", { n }));
+      return error === "check";
+    };
+    const answer = await act(button, work, { retry: () => reveal(button, { challenge, nonce }), gone, refused });
+    if (!answer) return undefined;
     try {
-      const { status, content } = await work();
-      if (status === 200) return content;
-      if (status === 404 || status === 410) reload();
-      else if (status === 429) trouble("Too many tries from your network. Wait a minute, then try again.", retry);
-      else if (content.error === "challenge_old") trouble("This page was open for a long time. Load it again to go on.", reload);
-      else if (status === 403) trouble("The password was not shown, and no view was used.", reload);
-      else trouble("The service cannot be reached right now. Wait a moment, then try again.", retry);
+      password = keptHere ? await fragment.open(answer.sealed, answer.max_views, answer.expires_at) : answer.password;
     } catch {
-      trouble("The connection was lost. Check it, then try again: the same try is not counted twice.", retry);
-    } finally {
-      busy = false;
-      button?.removeAttribute("aria-disabled");
+      return trouble(say("script.broken"), reload);
     }
-    return undefined;
+    return reached(answer);
   }
 
-  async function proceed() {
-    stepAt = Infinity;
-    const answer = await act(part("proceed"), () => post("step", { challenge: page.dataset.challenge }), proceed);
-    if (!answer) return;
-    challenge = answer.challenge;
-    nonce = newNonce();
-    part("views-left").textContent = `${answer.views_left} of ${answer.max_views} ${answer.max_views === 1 ? "time" : "times"}`;
-    part("step-text").textContent = answer.views_left === 1
-      ? "The password can be shown once more. After that the link is used up."
-      : `This uses one of the ${answer.views_left} views that are left.`;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "primary";
-    button.id = "show";
-    button.textContent = "Show password";
-    button.addEventListener("click", (event) => {
-      if (!event.isTrusted || performance.now() - stepAt < PAUSE) return;
-      reveal();
-    });
-    part("show-place").replaceChildren(button);
+  function notTheAnswer(text) {
     show("step");
-    button.focus();
-    stepAt = performance.now();
+    part("answer-problem").textContent = text;
+    part("answer-problem").hidden = false;
+    part("answer").setAttribute("aria-invalid", "true");
+    part("answer").select();
+    part("answer").focus();
   }
 
-  async function reveal() {
-    const answer = await act(part("show"), () => post("reveal", { challenge, nonce }), reveal);
-    if (!answer) return;
-    password = answer.password;
-    spelling = answer.spelling;
+  function reached(answer) {
     part("last-view").hidden = !answer.last_view;
     part("facts").hidden = answer.last_view;
     part("facts-place").replaceChildren(part("facts"));
-    part("views-left").textContent = `${times(answer.views_left)} more`;
+    part("views-left").textContent = say("script.more", { n: answer.views_left });
+    part("languages")?.remove(); // another language would load the page anew, without the password
+    qr = answer.qr;
+    part("qr").hidden = !qr;
     // The token is worth nothing any more; keep it out of the history all the same.
     if (answer.last_view) window.history.replaceState(null, "", "/s/used");
     cover();
@@ -108,10 +77,44 @@
     part("secret-title").focus();
   }
 
-  function newNonce() {
-    const bytes = crypto.getRandomValues(new Uint8Array(18));
-    return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+  // A page that keeps the token to itself says nothing of the link until it has proved that it may know.
+  function tellFacts(answer) {
+    part("views-left").textContent = say("link.views", { n: answer.max_views, left: answer.views_left });
+    secondsLeft = answer.seconds_left;
+    toldAt = performance.now();
+    tick();
+    if (!keptHere) return;
+    const whose = document.createElement("span");
+    whose.className = "whose";
+    whose.textContent = answer.name;
+    part("title").replaceChildren(...say("link.title", { name: "\u0000" }).split("\u0000").flatMap((text, at) => (at ? [whose, text] : [text])));
+    part("ticket").textContent = answer.ticket;
+    part("ticket").hidden = !answer.ticket;
+    part("until").textContent = answer.until;
+    part("until").dateTime = answer.until_iso;
+    part("facts").hidden = false;
+    part("next-sign-in").textContent = say("link.next_sign_in", { name: answer.name });
+    checked = answer.checked;
+    part("check").hidden = !checked;
   }
+
+  // What became of the link is told to whoever has the token. Where only the browser has it, a form takes the proof
+  // along, because the answer is a page.
+  async function gone() {
+    if (!keptHere) return reload();
+    const form = document.createElement("form");
+    const field = document.createElement("input");
+    form.method = "post";
+    form.action = `${path}/ended?lang=${document.documentElement.lang}`;
+    form.hidden = true;
+    field.name = "lookup";
+    field.value = await fragment.lookup();
+    form.append(field);
+    document.body.append(form);
+    return form.submit();
+  }
+
+  // ---------------------------------------------------------------- with the password
 
   function cover() {
     clearTimeout(coverTimer);
@@ -120,7 +123,7 @@
     part("password").setAttribute("aria-hidden", "true");
     part("cover-state").hidden = false;
     part("uncover").setAttribute("aria-expanded", "false");
-    part("uncover").textContent = "Show";
+    part("uncover").textContent = say("script.show");
   }
 
   function uncover() {
@@ -129,24 +132,29 @@
     part("password").removeAttribute("aria-hidden");
     part("cover-state").hidden = true;
     part("uncover").setAttribute("aria-expanded", "true");
-    part("uncover").textContent = "Hide";
+    part("uncover").textContent = say("script.hide");
     clearTimeout(coverTimer);
-    coverTimer = setTimeout(cover, COVER_AFTER);
+    coverTimer = setTimeout(() => {
+      cover();
+      saySo(say("script.hidden_again"));
+    }, COVER_AFTER);
   }
 
   async function copy() {
+    saySo("");
     try {
       await navigator.clipboard.writeText(password);
-      say("Copied.");
+      saySo(say("script.copied"));
     } catch {
       uncover();
       window.getSelection().selectAllChildren(part("password"));
-      say("Copying is not allowed here. The password is selected: copy it by hand.");
+      saySo(say("script.copy_by_hand"));
     }
   }
 
+  // Letters and picture are in the page only while they are to be seen, like the password.
   function spellOut() {
-    part("spelled").replaceChildren(...(part("spelling").open ? spelling : []).map(([character, words]) => {
+    part("spelled").replaceChildren(...(part("spelling").open ? spell(password) : []).map(([character, words]) => {
       const item = document.createElement("li");
       const letter = document.createElement("b");
       const spoken = document.createElement("span");
@@ -157,43 +165,63 @@
     }));
   }
 
+  function drawQr() {
+    const shown = part("qr").open && qr ? qr : { size: 1, path: "" };
+    part("qr-picture").setAttribute("viewBox", `0 0 ${shown.size} ${shown.size}`);
+    part("qr-picture").firstElementChild.setAttribute("d", shown.path);
+  }
+
   function wipe() {
     password = "";
-    spelling = [];
     part("password").textContent = "";
     part("spelled").replaceChildren();
-    challenge = "";
-    nonce = "";
+    qr = undefined;
+    drawQr();
+    part("show-place").replaceChildren();
+    if (part("answer")) part("answer").value = "";
+    if (keptHere) fragment.forget();
   }
 
   function tick() {
-    const left = Math.max(0, secondsAtOpening - (performance.now() - opened) / 1000);
-    part("time-left").textContent = timeWords(left);
+    const left = secondsLeft - (performance.now() - toldAt) / 1000;
+    if (!Number.isNaN(left)) part("time-left").textContent = duration(Math.max(0, left));
   }
 
-  function timeWords(seconds) {
-    if (seconds <= 0) return "none";
-    for (const [size, name] of [[86400, "day"], [3600, "hour"], [60, "minute"]]) {
-      if (seconds >= 2 * size || (size === 60 && seconds >= size)) {
-        const count = Math.floor(seconds / size);
-        return `${count} ${name}${count === 1 ? "" : "s"}`;
-      }
+  // ---------------------------------------------------------------- the start
+
+  function begin() {
+    if (!keptHere) return show("start");
+    if (!fragment.able()) {
+      part("stuck-text").textContent = say("script.insecure");
+      return show("stuck");
     }
-    return "less than a minute";
+    return show(fragment.take(window.location.hash) ? "paste" : "start");
   }
 
-  const onClick = (id, work) => part(id).addEventListener("click", (event) => { if (event.isTrusted) work(); });
-  onClick("proceed", proceed);
-  onClick("back", () => { stepAt = Infinity; part("show-place").replaceChildren(); show("start"); part("proceed").focus(); });
+  function usePasted() {
+    const problem = fragment.take(part("pasted").value.trim());
+    part("pasted-problem").textContent = problem ? say(problem) : "";
+    part("pasted-problem").hidden = !problem;
+    if (problem) return part("pasted").focus();
+    part("pasted").value = "";
+    show("start");
+    return part("proceed").focus();
+  }
+
   onClick("uncover", () => (part("password").classList.contains("covered") ? uncover() : cover()));
   onClick("copy", copy);
+  onClick("use-pasted", usePasted);
   part("spelling").addEventListener("toggle", spellOut);
-  onClick("again", () => again());
-  // A key held down is one wish, not many.
-  document.addEventListener("keydown", (event) => { if (event.repeat && (event.key === "Enter" || event.key === " ")) event.preventDefault(); });
-  // Nothing may come back out of the browser's memory of visited pages.
+  part("qr").addEventListener("toggle", drawQr);
+  part("answer")?.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.repeat) press(event); });
+  part("pasted")?.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.isTrusted) usePasted(); });
+  part("languages")?.addEventListener("click", (event) => {
+    if (!keptHere || !event.target.href) return;
+    event.preventDefault();
+    window.location.assign(event.target.href + window.location.hash); // the token must come along
+  });
+  window.addEventListener("hashchange", reload);
   window.addEventListener("pagehide", wipe);
-  window.addEventListener("pageshow", (event) => { if (event.persisted) reload(); });
   setInterval(tick, 5000);
-  show("start");
+  begin();
 })();
