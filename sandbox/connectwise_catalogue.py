@@ -16,6 +16,7 @@ from sandbox.connectwise_records import (
     Member,
     Named,
     NoRecord,
+    Priority,
     SubType,
     Team,
 )
@@ -30,7 +31,7 @@ class Catalogue:
     types: dict[int, BoardType] = field(default_factory=dict)
     subtypes: dict[int, SubType] = field(default_factory=dict)
     teams: dict[int, Team] = field(default_factory=dict)
-    priorities: dict[int, Named] = field(default_factory=dict)
+    priorities: dict[int, Priority] = field(default_factory=dict)
     sources: dict[int, Named] = field(default_factory=dict)
     contact_types: dict[int, Named] = field(default_factory=dict)
     fields: dict[int, CustomField] = field(default_factory=dict)

@@ -22,6 +22,7 @@ def shown_ticket(desk: ConnectWiseDesk, ticket: Ticket) -> dict[str, Any]:
         "type": desk.types[ticket.type_id].name if ticket.type_id else None,
         "status": desk.statuses[ticket.status_id].name,
         "closed": desk.is_closed(ticket),
+        "priority": desk.priorities[ticket.priority_id].name,
         "company_id": company.id,
         "company": company.identifier,
         "contact_id": ticket.contact_id,

@@ -16,6 +16,7 @@ _CHOICES = {
     "note_lines": ("keep", "join"),
     "audit_notes": ("mention", "text", "none"),
     "callbacks": ("deliver", "lose"),
+    "reopening": ("allow", "refuse", "forbid", "ignore"),
 }
 
 
@@ -33,8 +34,9 @@ class Habits:
     `callback_created_status`: 201 (OpenAPI) or 200 (seen). `callback_key_needs_login`: so says amp-labs; other clients
     fetch it plain. `retry_seconds`: the waits before a callback's second and third try (2 s and 4 s). `link_host`:
     another origin for `Link` headers; empty is the one that was called. `wrong_login_status`: 401,
-    or the 404 of which the guide warns. `forbidden`: beginnings of "METHOD /path" that the member's role may not call
-    (403).
+    or the 404 of which the guide warns. `reopening`: what the board makes of a closed ticket's change to a status that
+    does not close: done, refused (400), forbidden to the member's role (403), or a 200 that did nothing. `forbidden`:
+    beginnings of "METHOD /path" that the member's role may not call (403).
     """
 
     audit_wording: str = "quoted"
@@ -55,6 +57,7 @@ class Habits:
     retry_seconds: list[float] = field(default_factory=lambda: [2.0, 4.0])
     link_host: str = ""
     wrong_login_status: int = 401
+    reopening: str = "allow"
     forbidden: list[str] = field(default_factory=list)
 
     def change(self, wanted: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ def ticket_row(desk: ConnectWiseDesk, ticket: Ticket) -> dict[str, Any]:
     `approved` is true on every ticket, as in every real one seen: it is no approval of a request.
     """
     status, board = desk.statuses[ticket.status_id], f"service/boards/{ticket.board_id}"
-    here = f"service/tickets/{ticket.id}"
+    here, priority = f"service/tickets/{ticket.id}", desk.priorities[ticket.priority_id]
     return without_unset(
         {
             "id": ticket.id,
@@ -82,7 +82,7 @@ def ticket_row(desk: ConnectWiseDesk, ticket: Ticket) -> dict[str, Any]:
             "owner": member_reference(desk, ticket.owner_id),
             "resources": desk.members[ticket.owner_id].identifier if ticket.owner_id else None,
             "priority": _reference(
-                desk, "priority", "service/priorities", desk.priorities[ticket.priority_id], sort=4, level="Medium"
+                desk, "priority", "service/priorities", priority, sort=priority.sort, level=priority.level
             ),
             "source": _reference(desk, "source", "service/sources", desk.sources[ticket.source_id]),
             "severity": ticket.severity,

@@ -93,6 +93,13 @@ def _status(desk: ConnectWiseDesk, ticket: Ticket, operation: Operation, actor: 
     found = next((one for one in own if key in (one.id, one.name)), None)
     if found is None and key in desk.statuses and desk.habits.wrong_board_status == "ignore":
         return
+    if found is not None and desk.is_closed(ticket) and not found.closed and desk.habits.reopening != "allow":
+        # How a board that keeps its tickets closed answers is UNVERIFIED, words and all.
+        if desk.habits.reopening == "forbid":
+            raise Rejected(403, "ConnectWiseApi", "You do not have security permission to perform this action.")
+        if desk.habits.reopening == "refuse":
+            raise invalid("ticket", "status/id", "This ticket is closed and cannot be reopened.")
+        return
     desk.set_status(ticket, found.id if found else -1, actor)
 
 

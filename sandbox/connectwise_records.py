@@ -58,10 +58,20 @@ EMAIL_CONNECTOR = Actor("email", "EmailConnector", "Email Connector")
 
 @dataclass(frozen=True)
 class Named:
-    """Anything that is an id and a name: a priority, a source, a team, a contact type."""
+    """Anything that is an id and a name: a source, a team, a contact type."""
 
     id: int
     name: str
+
+
+@dataclass(frozen=True)
+class Priority:
+    """`sort` orders priorities, the most urgent first."""
+
+    id: int
+    name: str
+    level: str
+    sort: int
 
 
 @dataclass(frozen=True)

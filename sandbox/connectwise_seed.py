@@ -15,6 +15,7 @@ from sandbox.connectwise_records import (
     CustomField,
     Member,
     Named,
+    Priority,
     SubType,
     Team,
 )
@@ -30,6 +31,7 @@ STATUS_NAMES = (
     "Needs technician",
     "Retry reset",
     "Closed",
+    "Security alarm",
 )
 TYPES = (
     BoardType(11, "Password Reset", 1),
@@ -49,6 +51,10 @@ FIELDS = (
     CustomField(44, "Cost centre "),
 )
 CONTACT_TYPES = (Named(1, "End User"), Named(2, "Approver"), Named(3, "VIP"))
+PRIORITIES = (
+    Priority(6, "Priority 1 - Emergency Response", "Critical", 1),
+    Priority(8, "Priority 3 - Normal Response", "Medium", 4),
+)
 MEMBERS = (
     Member(150, "ResetConnector", "Reset Connector", None, licence="A"),
     Member(151, "TinaT", "Tina Technician", "tina@msp.example"),
@@ -64,7 +70,7 @@ FIRST_CUSTOMER = 1000
 
 
 def statuses() -> list[BoardStatus]:
-    """The same names on every board, each with an id of its own: 501 to 508 on the first, from 601 on the second."""
+    """The same names on every board, each with an id of its own: 501 to 509 on the first, from 601 on the second."""
     return [
         BoardStatus(400 + board.id * 100 + place, name, board.id, place, closed=name == "Closed", default=place == 1)
         for board in BOARDS
@@ -82,10 +88,7 @@ def connectwise(directory: Directory, *, now: Callable[[], datetime], announce: 
     desk.teams = {one.id: one for one in TEAMS}
     desk.fields = {one.id: one for one in FIELDS}
     desk.contact_types = {one.id: one for one in CONTACT_TYPES}
-    desk.priorities = {
-        6: Named(6, "Priority 1 - Emergency Response"),
-        8: Named(8, "Priority 3 - Normal Response"),
-    }
+    desk.priorities = {one.id: one for one in PRIORITIES}
     desk.sources = {1: Named(1, "Email Connector"), 2: Named(2, "Portal"), 3: Named(3, "Phone")}
     desk.members = {one.id: Member(**vars(one)) for one in MEMBERS}
     desk.companies = {

@@ -16,6 +16,7 @@ from sandbox.connectwise_records import (
     CustomField,
     Member,
     Named,
+    Priority,
     SubType,
     Team,
 )
@@ -92,8 +93,15 @@ def team_row(desk: ConnectWiseDesk, team: Team) -> dict[str, Any]:
     }
 
 
-def priority_row(one: Named) -> dict[str, Any]:
-    return {"id": one.id, "name": one.name, "color": "Blue", "sortOrder": one.id, "level": "Medium", "_info": _made()}
+def priority_row(one: Priority) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "color": "Red" if one.level == "Critical" else "Blue",
+        "sortOrder": one.sort,
+        "level": one.level,
+        "_info": _made(),
+    }
 
 
 def source_row(one: Named) -> dict[str, Any]:

@@ -154,9 +154,9 @@ class HaloControl:
         return _made(workflow)
 
     async def patch_type(self, request: Request) -> Response:
-        """`{workflow, approval_process, closure_fields, fields, status_rules: [{status, does, message}]}`.
+        """`{workflow, approval_process, reopened_status, closure_fields, fields, status_rules: [...]}`.
 
-        `workflow` and `approval_process` may be null. `does` is refuse, undo or ignore.
+        The first three may be null. A rule is `{status, does, message}`; `does` is refuse, undo or ignore.
         """
         desk, body = self.world.desk, await object_of(request)
         before = desk.type_named(request.path_params["name"])
@@ -165,12 +165,16 @@ class HaloControl:
             changes["workflow"] = _named_id(desk.workflows, body["workflow"])
         if "approval_process" in body:
             changes["approval_process"] = _named_id(desk.processes, body["approval_process"])
+        if "reopened_status" in body:
+            name = body["reopened_status"]
+            changes["reopened_status"] = None if name is None else desk.status_named(str(name)).id
         for key in ("fields", "closure_fields"):
             if key in body:
                 changes[key] = tuple(_known_field(desk, str(name)) for name in body[key])
         if "status_rules" in body:
             changes["status_rules"] = tuple(_rule(desk, one) for one in body["status_rules"])
-        if unknown := set(body) - {"workflow", "approval_process", "fields", "closure_fields", "status_rules"}:
+        known = {"workflow", "approval_process", "reopened_status", "fields", "closure_fields", "status_rules"}
+        if unknown := set(body) - known:
             raise ValueError(f"Unknown: {', '.join(sorted(unknown))}")
         desk.types[before.id] = replace(before, **changes)
         for ticket in desk.by_type.get(before.id, {}).values():

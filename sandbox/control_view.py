@@ -27,6 +27,7 @@ def shown_ticket(desk: Desk, ticket: Ticket) -> dict[str, Any]:
         "what": ticket.custom.get("CFResetWhat"),
         "status": desk.statuses[ticket.status_id].name,
         "closed": desk.is_closed(ticket),
+        "priority": priority.name if (priority := desk.priority(ticket)) else None,
         "created_at": ticket.created_at.isoformat(),
         "updated_at": ticket.updated_at.isoformat(),
         "merged_into": ticket.merged_into,

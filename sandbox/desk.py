@@ -14,6 +14,7 @@ from sandbox import desk_approvals, desk_rules
 from sandbox.desk_records import (
     Action,
     Agent,
+    Agreement,
     Approval,
     ApprovalProcess,
     Client,
@@ -21,6 +22,7 @@ from sandbox.desk_records import (
     CustomField,
     NotThere,
     Outcome,
+    Priority,
     Refusal,
     Status,
     Team,
@@ -54,6 +56,8 @@ class Desk:
     teams: dict[int, Team] = field(default_factory=dict)
     agents: dict[int, Agent] = field(default_factory=dict)
     workflows: dict[int, Workflow] = field(default_factory=dict)
+    agreements: dict[int, Agreement] = field(default_factory=dict)
+    priorities: list[Priority] = field(default_factory=list)
     habits: HaloHabits = field(default_factory=HaloHabits)
     by_type: dict[int, dict[int, Ticket]] = field(default_factory=dict, repr=False)
     waiting_for: set[int] = field(default_factory=set, repr=False)
@@ -97,6 +101,17 @@ class Desk:
     def is_closed(self, ticket: Ticket) -> bool:
         return ticket.status_id == self.closed_status
 
+    def priorities_of(self, agreement: int) -> list[Priority]:
+        return [one for one in self.priorities if one.agreement == agreement]
+
+    def priority(self, ticket: Ticket) -> Priority | None:
+        return next((one for one in self.priorities_of(ticket.agreement) if one.number == ticket.priority), None)
+
+    def set_priority(self, ticket: Ticket, number: int) -> None:
+        """Change the priority; one that the ticket's agreement does not have is passed over in silence."""
+        if any(one.number == number for one in self.priorities_of(ticket.agreement)):
+            ticket.priority = number
+
     # -- changing -----------------------------------------------------------------------------------------------
 
     def raise_ticket(
@@ -128,6 +143,10 @@ class Desk:
             change_sequence=self._sequence(),
             logged_by=logged_by,
         )
+        client = self.clients.get(client_id)
+        agreement = self.agreements.get(client.agreement) if client else None
+        if agreement is not None:
+            ticket.agreement, ticket.priority = agreement.id, agreement.priority
         self.next_ticket += 1
         self.shelve(ticket)
         desk_rules.follow_workflow(self, ticket)
@@ -169,6 +188,7 @@ class Desk:
         changed = ticket.status_id != status_id
         ticket.status_id = status_id
         ticket.closed_at = self.now() if self.is_closed(ticket) else None
+        ticket.was_closed = ticket.was_closed or self.is_closed(ticket)
         desk_rules.follow_workflow(self, ticket)
         self.touch(ticket)
         if changed:

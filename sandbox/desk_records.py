@@ -50,7 +50,10 @@ class StatusRule:
 
 @dataclass(frozen=True)
 class TicketType:
-    """`closure_fields` are names of custom fields without which a ticket of this type cannot be closed."""
+    """`closure_fields` are names of custom fields without which a ticket of this type cannot be closed.
+
+    `reopened_status` is where a closed ticket goes that its user answers; None: it is not configured.
+    """
 
     id: int
     name: str
@@ -59,6 +62,7 @@ class TicketType:
     workflow: int | None = None
     closure_fields: tuple[str, ...] = ()
     status_rules: tuple[StatusRule, ...] = ()
+    reopened_status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,28 @@ class Agent:
 class Status:
     id: int
     name: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A service level agreement (SLA). Each has priorities of its own, which it counts by itself.
+
+    `priority` is what its tickets begin with.
+    """
+
+    id: int
+    name: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class Priority:
+    """`number` is what a ticket holds, and is unique within its agreement only."""
+
+    agreement: int
+    number: int
+    name: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +222,7 @@ class Client:
     name: str
     site_id: int
     tenant: str | None
+    agreement: int = 1
 
 
 @dataclass
@@ -295,3 +322,6 @@ class Ticket:
     logged_by: int | None = None
     open_appointment: bool = False
     set_back_to: int | None = None
+    agreement: int = 1
+    priority: int = 4
+    was_closed: bool = False

@@ -2,7 +2,8 @@
 
 They hold for what comes through the API; an agent's own edits on the control port go around them. Sources, read
 2026-11-22: CIPP PR 106 (an outcome that the workflow does not allow); swagger RequestType, FlowHeader and
-`_appointment01_ok`. *The words of every refusal but the first, and what a rule's undoing looks like, are guesses.*
+`_appointment01_ok`. *The words of every refusal but the first, what a rule's undoing looks like, and whether closed
+tickets can be opened again through the API, are guesses.*
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from sandbox.desk import Desk
 
 NO_ACCESS = "You do not have access to this Action at the moment"
+
+
+class NotAllowed(Exception):
+    """The API agent lacks a right for this."""
 
 
 def require_outcome(desk: Desk, ticket: Ticket, outcome: Outcome) -> None:
@@ -48,8 +53,15 @@ def move(desk: Desk, ticket: Ticket, status_id: int, *, appointment_ok: bool = F
 
     Raises:
         Refusal: A rule, a closure field or an open appointment is against it; nothing changed.
+        NotAllowed: The API agent may not open closed tickets again; nothing changed.
     """
     ticket_type = desk.types[ticket.type_id]
+    if desk.is_closed(ticket) and status_id != desk.closed_status and desk.habits.reopening != "allow":
+        if desk.habits.reopening == "forbid":
+            raise NotAllowed
+        if desk.habits.reopening == "refuse":
+            raise Refusal("You do not have permission to re-open this Ticket")
+        return
     if status_id == desk.closed_status and ticket.status_id != status_id:
         missing = [name for name in ticket_type.closure_fields if not ticket.custom.get(name)]
         if missing:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 SHAPES = ("", "integer", "text")
 COMMENTS = ("approver_note", "note")
+REOPENING = ("allow", "refuse", "forbid", "ignore")
 
 
 @dataclass
@@ -20,7 +21,9 @@ class HaloHabits:
     where the token endpoint is, as `GET /api/authinfo` tells. `without_teams`: the API agent is in no team, so lists of
     tickets are empty and a ticket is refused with 403, the commonest mistake at set-up. `exclusive_bounds`: a ticket
     that changed at exactly `lastupdatefromdate` is not listed. `tenant`: the only `?tenant=` that the token endpoint
-    takes, another answers 500; empty: any.
+    takes, another answers 500; empty: any. `reopening`: what becomes of a closed ticket's change to another status:
+    done, refused by a rule (400), forbidden to the API agent (403), or answered as done and not done. `stays_flagged`:
+    a ticket that was closed once says `hasbeenclosed` ever after, as the property's name suggests.
     """
 
     older_build: bool = False
@@ -34,11 +37,15 @@ class HaloHabits:
     without_teams: bool = False
     exclusive_bounds: bool = False
     tenant: str = ""
+    reopening: str = "allow"
+    stays_flagged: bool = False
 
     def __post_init__(self) -> None:
         if self.value_shape not in SHAPES:
             raise ValueError(f"value_shape is one of {', '.join(filter(None, SHAPES))} or empty")
         if self.comment_in not in COMMENTS:
             raise ValueError(f"comment_in is one of {', '.join(COMMENTS)}")
+        if self.reopening not in REOPENING:
+            raise ValueError(f"reopening is one of {', '.join(REOPENING)}")
         if not self.auth_path.startswith("/"):
             raise ValueError("auth_path begins with a slash")

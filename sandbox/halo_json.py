@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.builder import identifier
 from sandbox.desk import Desk
 from sandbox.desk_records import KINDS, Action, Approval, Contact, CustomField, Ticket
+from sandbox.halo_json_settings import priority_row
 
 NO_DATE = "1900-01-01T00:00:00"
 TORONTO = timezone(timedelta(hours=-4))
@@ -58,7 +59,8 @@ def ticket_detail(desk: Desk, ticket: Ticket, *, details: bool = True) -> dict[s
     contact = desk.contacts.get(ticket.contact_id)
     process = desk.processes.get(ticket.process_id) if ticket.process_id is not None else None
     step = process.steps[ticket.step_index] if process else None
-    workflow = desk.workflows.get(desk.types[ticket.type_id].workflow or 0)
+    kind, priority = desk.types[ticket.type_id], desk.priority(ticket)
+    workflow = desk.workflows.get(kind.workflow or 0)
     agent = desk.agents.get(ticket.agent_id or 0)
     record = _both(desk, ticket) | {
         "dateoccurred": detail_date(ticket.created_at),
@@ -79,6 +81,8 @@ def ticket_detail(desk: Desk, ticket: Ticket, *, details: bool = True) -> dict[s
         "guid": identifier(0, f"ticket:{ticket.id}"),
         "customfields": custom_fields(desk, ticket),
         "user": contact_row(desk, contact) if contact else None,
+        "tickettype": {"id": kind.id, "name": kind.name, "reopenedstatus": kind.reopened_status or -1},
+        "priority": priority_row(priority) if priority else None,
         "workflow_id": workflow.id if workflow else None,
         "workflow_step": workflow.steps[ticket.workflow_step].id if workflow else None,
         # Seen once with an offset instead of Z.
@@ -113,8 +117,11 @@ def _both(desk: Desk, ticket: Ticket) -> dict[str, Any]:
         "tickettype_id": ticket.type_id,
         "status_id": ticket.status_id,
         "agent_id": ticket.agent_id,
+        "sla_id": ticket.agreement,
+        "sla_name": desk.agreements[ticket.agreement].name if ticket.agreement in desk.agreements else None,
+        "priority_id": ticket.priority,
         # False is dropped from real answers, so an open ticket has no such property.
-        "hasbeenclosed": True if desk.is_closed(ticket) else None,
+        "hasbeenclosed": True if desk.is_closed(ticket) or (ticket.was_closed and desk.habits.stays_flagged) else None,
         "merged_into_id": ticket.merged_into,
     }
 

@@ -1,13 +1,15 @@
 """How HaloPSA spells what is configured: types, statuses, outcomes, fields, processes, workflows, teams and agents.
 
-Sources, read 2026-11-22: the public Halo swagger; CIPP-API and HaloAPI for the lists that come bare. Teams and agents
-are not in the slice that is checked; *their properties are the common few of public clients*.
+Sources, read 2026-11-22: the public Halo swagger; CIPP-API and HaloAPI for the lists that come bare. Teams, agents and
+priorities are not in the slice that is checked; *the properties of the first two are the common few of public clients*,
+those of a priority are a real one's (uktrade/help-desk-service).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from sandbox.builder import identifier
 from sandbox.desk import Desk
 from sandbox.desk_records import (
     AUTOMATIC,
@@ -17,6 +19,7 @@ from sandbox.desk_records import (
     ApprovalStep,
     CustomField,
     Outcome,
+    Priority,
     Status,
     Team,
     TicketType,
@@ -30,6 +33,17 @@ USER_LOOKUP = 103
 
 def status_row(status: Status) -> dict[str, Any]:
     return {"id": status.id, "name": status.name, "shortname": status.name[:10], "type": 0, "sequence": status.id}
+
+
+def priority_row(priority: Priority) -> dict[str, Any]:
+    """Its own id is a GUID; tickets hold `priorityid`, which is unique within its `slaid` only."""
+    return {
+        "id": identifier(0, f"priority:{priority.agreement}:{priority.number}"),
+        "slaid": priority.agreement,
+        "priorityid": priority.number,
+        "name": priority.name,
+        "ishidden": priority.hidden,
+    }
 
 
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
@@ -59,6 +73,7 @@ def type_row(desk: Desk, ticket_type: TicketType, *, details: bool = False) -> d
             "approval_process_id": ticket_type.approval_process or 0,
             "initial_status": 1,
             "statusafterapproverupdate": 21,
+            "reopenedstatus": ticket_type.reopened_status or -1,
             "fields": [
                 {
                     "id": 1000 + number,

@@ -76,6 +76,7 @@ class Settings:
             ("GET", "/api/field/{id}", self.get_field),
             ("GET", "/api/workflow", self.list_workflows),
             ("GET", "/api/workflow/{id}", self.get_workflow),
+            ("GET", "/api/priority", self.list_priorities),
             ("GET", "/api/team", self.list_teams),
             ("GET", "/api/team/{id}", self.get_team),
             ("GET", "/api/client", self.list_clients),
@@ -142,6 +143,12 @@ class Settings:
     async def get_workflow(self, request: Request) -> Response:
         desk = self.world.desk
         return JSONResponse(spell.workflow_row(desk, record_of(desk.workflows, request), details=True))
+
+    async def list_priorities(self, request: Request) -> Response:
+        """Those of every agreement, or of the one that `slaid` names."""
+        wanted = number_in(query_of(request), "slaid", 0)
+        found = [one for one in self.world.desk.priorities if wanted in (0, one.agreement)]
+        return JSONResponse([spell.priority_row(one) for one in found])
 
     async def list_teams(self, _request: Request) -> Response:
         return JSONResponse([spell.team_row(record) for record in self.world.desk.teams.values()])

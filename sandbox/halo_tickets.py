@@ -1,7 +1,7 @@
 """HaloPSA's tickets: listed, read, logged and changed.
 
 Sources, read 2026-11-22: the public Halo swagger; uktrade/help-desk-service. A write is an array and answers the last
-object; *that an unknown team or agent is passed over in silence is a guess*, the unkinder one.
+object; *that an unknown team, agent or priority is passed over in silence is a guess*, the unkinder one.
 """
 
 from __future__ import annotations
@@ -73,12 +73,17 @@ class Tickets:
             try:
                 wanted = whole(body, "status_id", index)
                 desk_rules.move(desk, ticket, wanted, appointment_ok=body.get("_appointment01_ok") is True)
+            except desk_rules.NotAllowed:
+                ticket.custom = before
+                raise Denied(403) from None
             except Refusal:
                 ticket.custom = before
                 raise
         if isinstance(body.get("summary"), str):
             ticket.summary = body["summary"]
         self._assign(ticket, index, body)
+        if body.get("priority_id") is not None:
+            desk.set_priority(ticket, whole(body, "priority_id", index))
         desk.touch(ticket)
         return ticket
 

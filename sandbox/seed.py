@@ -12,6 +12,7 @@ from sandbox.builder import Builder, identifier
 from sandbox.desk import Desk
 from sandbox.desk_records import (
     Agent,
+    Agreement,
     ApprovalProcess,
     ApprovalStep,
     Cab,
@@ -20,6 +21,7 @@ from sandbox.desk_records import (
     CustomField,
     Member,
     Outcome,
+    Priority,
     Status,
     Team,
     TicketType,
@@ -33,6 +35,7 @@ NEW, IN_PROGRESS, CLOSED = 1, 2, 9
 AWAITING, APPROVED, REJECTED, NEEDS_TECHNICIAN, RETRY = 31, 32, 33, 34, 35
 WITH_MANAGER, MANAGER_SAID_YES, MANAGER_SAID_NO, WITH_SECURITY, SECURITY_SAID_NO = 41, 42, 43, 44, 45
 WITH_CAB, NO_APPROVER = 46, 47
+SECURITY_ALARM = 48
 
 STATUSES = (
     Status(NEW, "New"),
@@ -54,6 +57,7 @@ STATUSES = (
     Status(SECURITY_SAID_NO, "Security Rejected"),
     Status(WITH_CAB, "Awaiting CAB"),
     Status(NO_APPROVER, "No Approver Found"),
+    Status(SECURITY_ALARM, "Security alarm"),
 )
 TYPES = (
     TicketType(1, "Incident"),
@@ -124,6 +128,13 @@ PROCESSES = (
     ),
 )
 TEAMS = (Team(1, "Service Desk"), Team(2, "Security"), Team(3, "Second Line"), Team(4, "Night Watch", inactive=True))
+AGREEMENTS = (Agreement(1, "Incident SLA", priority=4), Agreement(2, "Gold SLA", priority=1))
+PRIORITIES = (
+    *(Priority(1, number, name) for number, name in enumerate(("Critical", "High", "Medium", "Low"), start=1)),
+    # Each agreement counts its own: the same number means something else here.
+    *(Priority(2, number, name) for number, name in enumerate(("Low", "Normal", "Critical"), start=1)),
+    Priority(2, 9, "Old emergency", hidden=True),
+)
 API_AGENT, ALEX, TONI, OLAF = 1, 2, 3, 4
 AGENTS = (
     Agent(API_AGENT, "Reset Connector (API)", "", ("Service Desk",), api_only=True),
@@ -262,10 +273,12 @@ def desk(directory: Directory, *, now: Callable[[], datetime]) -> Desk:
     desk.teams = {record.id: record for record in TEAMS}
     desk.agents = {record.id: record for record in AGENTS}
     desk.workflows = {record.id: record for record in WORKFLOWS}
+    desk.agreements = {record.id: record for record in AGREEMENTS}
+    desk.priorities = list(PRIORITIES)
     desk.clients = {
         12: Client(12, "Contoso", 18, "contoso"),
         13: Client(13, "Contoso Retail", 19, "contoso"),
-        21: Client(21, "Fabrikam", 27, "fabrikam"),
+        21: Client(21, "Fabrikam", 27, "fabrikam", agreement=2),
         30: Client(30, "Northwind", 36, None),
     }
     desk.approvers = {

@@ -43,8 +43,9 @@ NOT_DESCRIBED = {
         r"/beta/users/[^/]+/authentication/(hardwareOath|passwordlessMicrosoftAuthenticator)Methods/[^/]+",
         r"/beta/users/[^/]+/authentication/qrCodePinMethod",
     ),
-    # Teams, agents and the other name of FieldInfo: public clients use them, the slice has no room for them.
-    "halo": (r"/Team(/\d+)?", r"/Agent(/\d+)?", r"/Field(/\d+)?"),
+    # Teams, agents and the other name of FieldInfo: public clients use them, the slice has no room for them, nor for
+    # priorities ("List of Policy" in the public swagger).
+    "halo": (r"/Team(/\d+)?", r"/Agent(/\d+)?", r"/Field(/\d+)?", r"/Priority"),
     "connectwise": (
         r"/login/companyinfo/[^/]+",
         r"/[^/]+/system/callbackkey/index\.rails",

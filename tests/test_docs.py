@@ -66,7 +66,7 @@ MAPPINGS: dict[str, type[PsaMapping]] = {
 }
 MEANINGLESS = {
     # Deciders' votes stand in RT's approvals, and a team would be another queue.
-    "requesttracker": {"hand_off.team", "approval.approved_statuses", "approval.rejected_statuses"},
+    "requesttracker": {"hand_off.team", "alarm.team", "approval.approved_statuses", "approval.rejected_statuses"},
 }
 COMMANDS = typer.main.get_command(app)
 

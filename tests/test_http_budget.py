@@ -367,7 +367,7 @@ def request_tracker(**more: Any) -> RequestTracker:
 def halo_web() -> Iterator[RequestsMock]:
     """A HaloPSA with the names of the mapping and without tickets."""
     types = ("Password Reset", "MFA Reset", "Account Reset")
-    statuses = ("Approved", "Rejected", "Closed", "Needs technician", "Retry reset")
+    statuses = ("Approved", "Rejected", "Closed", "Needs technician", "Retry reset", "Security alarm")
     with RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.post(f"{HALO}/auth/token", json={"access_token": secrets.token_urlsafe(32), "expires_in": 3600})
         mock.get(f"{HALO}/api/TicketType", json=[{"id": 20 + at, "name": name} for at, name in enumerate(types)])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -285,6 +285,17 @@ class HandOff(Section):
     owner: Name | None = None
 
 
+class AlarmRules(HandOff):
+    """`alarm`: what a ticket gets besides its status when somebody said "this was not me".
+
+    Attributes:
+        priority: Left as it is where none is named.
+        team, owner: Where none is named, those of `hand_off`: an alarm is a hand-off that cannot wait.
+    """
+
+    priority: Name | None = None
+
+
 class TimeEntry(Section):
     """`time_entry`: what is booked on a ticket when its reset is done."""
 
@@ -308,6 +319,7 @@ class PsaMapping(Section):
     timing: TimingRules = TimingRules()
     notes: NoteRules = NoteRules()
     hand_off: HandOff = HandOff()
+    alarm: AlarmRules = AlarmRules()
     time_entry: TimeEntry | None = None
     dry_run: Annotated[DryRun, BeforeValidator(_read_dry_run)] = DryRun.OFF
 
@@ -328,6 +340,14 @@ class PsaMapping(Section):
     def actions(self) -> frozenset[Action]:
         """Every action that one of the requests can ask for."""
         return frozenset().union(*(request.action.possible for request in self.requests))
+
+    @model_validator(mode="after")
+    def _alarm_decides_nothing(self) -> Self:
+        # A ticket that an alarm brings back must never read as approved, or rejected, once more.
+        decisions = {_fold(name) for name in (*self.approval.approved_statuses, *self.approval.rejected_statuses)}
+        if self.statuses.alarm and _fold(self.statuses.alarm) in decisions:
+            raise ValueError("statuses.alarm is also a decision under approval: name another status")
+        return self
 
     @field_validator("requests", mode="after")
     @classmethod

@@ -17,7 +17,7 @@ from sandbox.faults import Fault
 from sandbox.server import Addresses, running
 from sandbox.world import World
 from tests.contracts.psa import SeenNote
-from tests.psa.connectwise_make import MEMBER, make_api, make_psa
+from tests.psa.connectwise_make import MEMBER, changed_mapping, make_api, make_psa
 from tests.psa.halopsa_make import MovableClock
 
 TYPES = {Action.PASSWORD: "Password Reset", Action.MFA: "MFA Reset", Action.BOTH: "Account Reset"}
@@ -53,6 +53,8 @@ class CwDesk:
     mapping: ConnectWiseMapping | None = None
     requester: str = "ben@contoso.com"
     approver: str = "anna@contoso.com"
+    urgent: str = "Priority 1 - Emergency Response"
+    open_status: str | None = "New"
     psa: ConnectWise = field(init=False)
 
     def __post_init__(self) -> None:
@@ -196,6 +198,29 @@ class CwDesk:
 
     def closed_status(self) -> str:
         return "Closed"
+
+    def hand_off_status(self) -> str:
+        return "Needs technician"
+
+    def alarm_status(self) -> str:
+        return "Security alarm"
+
+    def for_alarms(self, *, status: bool = True, hand_off: bool = True, urgent: bool = True) -> ConnectWise:
+        statuses = {"closed": "Closed", "retry": "Retry reset", "alarm": self.alarm_status() if status else None}
+        statuses["hand_off"] = self.hand_off_status() if hand_off else None
+        rules = {"priority": self.urgent} if urgent else None
+        return self.again(mapping=changed_mapping(statuses=statuses, alarm=rules))
+
+    def priority(self, ticket_id: str) -> str:
+        return self.desk.priorities[self.raw(ticket_id).priority_id].name
+
+    def changes(self, ticket_id: str) -> int:
+        """By people and by us: what people do is in the trail, and our calls are counted."""
+        ours = [one for one in self.world.record.exchanges if one.method == "PATCH" and one.path.endswith(ticket_id)]
+        return len(ours) + len(self.raw(ticket_id).audit)
+
+    def forbid_reopening(self) -> None:
+        self.desk.habits.reopening = "refuse"
 
     # -- the system
 

@@ -29,6 +29,7 @@ STATUSES = [
     {"id": 506, "name": "Needs technician"},
     {"id": 507, "name": "Retry reset"},
     {"id": 508, "name": "Closed", "closedStatus": True},
+    {"id": 509, "name": "Security alarm"},
 ]
 TYPES = [{"id": 11, "name": "Password Reset"}, {"id": 12, "name": "MFA Reset"}, {"id": 13, "name": "Account Reset"}]
 CONTACT = {

@@ -18,7 +18,7 @@ from sandbox.faults import Fault
 from sandbox.server import Addresses
 from sandbox.world import World
 from tests.contracts.psa import SeenNote
-from tests.psa.halopsa_make import MovableClock, make_psa
+from tests.psa.halopsa_make import MovableClock, changed_mapping, make_psa
 
 TYPES = {Action.PASSWORD: "Password Reset", Action.MFA: "MFA Reset", Action.BOTH: "Account Reset"}
 
@@ -32,6 +32,8 @@ class HaloDesk:
     clock: MovableClock
     requester: str = "ben@contoso.com"
     approver: str = "anna@contoso.com"
+    urgent: str = "Critical"
+    open_status: str | None = None
     psa: HaloPsa = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +133,28 @@ class HaloDesk:
 
     def closed_status(self) -> str:
         return "Closed"
+
+    def hand_off_status(self) -> str:
+        return "Needs technician"
+
+    def alarm_status(self) -> str:
+        return "Security alarm"
+
+    def for_alarms(self, *, status: bool = True, hand_off: bool = True, urgent: bool = True) -> HaloPsa:
+        statuses = {"closed": "Closed", "retry": "Retry reset", "alarm": self.alarm_status() if status else None}
+        statuses["hand_off"] = self.hand_off_status() if hand_off else None
+        rules = {"priority": self.urgent} if urgent else None
+        return self.again(mapping=changed_mapping(statuses=statuses, alarm=rules))
+
+    def priority(self, ticket_id: str) -> str:
+        priority = self.desk.priority(self.raw(ticket_id))
+        return priority.name if priority else ""
+
+    def changes(self, ticket_id: str) -> int:
+        return self.raw(ticket_id).change_sequence
+
+    def forbid_reopening(self) -> None:
+        self.desk.habits = replace(self.desk.habits, reopening="refuse")
 
     def tick(self) -> None:
         self.clock.forward(seconds=1)

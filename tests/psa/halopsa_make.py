@@ -36,6 +36,13 @@ def shipped_mapping() -> HaloMapping:
     return read_mapping(HaloMapping, "mappings/halopsa.yaml", Place(folder=ROOT, production=True, environ={}))
 
 
+def changed_mapping(**changes: object) -> HaloMapping:
+    """The shipped mapping with other values, read anew so that every rule of the model holds; `None` leaves one out."""
+    data = shipped_mapping().model_dump(mode="json", exclude_defaults=True)
+    merged = {**data, **changes}
+    return HaloMapping.model_validate({key: value for key, value in merged.items() if value is not None})
+
+
 def make_psa(
     url: str,
     *,

@@ -28,6 +28,7 @@ STATUSES = [
     {"id": 33, "name": "Rejected", "type": 0},
     {"id": 34, "name": "Needs technician", "type": 0},
     {"id": 35, "name": "Retry reset", "type": 0},
+    {"id": 36, "name": "Security alarm", "type": 0},
     {"id": 109, "name": "Closed", "type": 1},
 ]
 OUTCOMES = [{"id": 7, "outcome": "Private Note", "buttonname": "Private Note"}]

@@ -21,7 +21,7 @@ from connector.psa.watermark import MOST_REMEMBERED, OVERLAP, Cursor
 from tests.psa.halopsa_make import MovableClock, make_psa
 
 HALO = "https://msp.example.com"
-STATUSES = ("New", "Closed", "Awaiting", "Approved", "Rejected", "Needs technician", "Retry reset")
+STATUSES = ("New", "Closed", "Awaiting", "Approved", "Rejected", "Needs technician", "Retry reset", "Security alarm")
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 Row = dict[str, Any]

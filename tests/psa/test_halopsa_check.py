@@ -11,7 +11,7 @@ import responses
 from connector.core.ports import Finding, Level
 from connector.psa.halopsa.mapping import HaloMapping, HaloSubject
 from connector.psa.mapping import ApproverRules, HandOff
-from tests.psa.halopsa_make import shipped_mapping
+from tests.psa.halopsa_make import changed_mapping, shipped_mapping
 from tests.psa.halopsa_server import API, HALO, Server, check_answers
 
 STEP = {"id": 1, "sequence": 1, "name": "Manager", "statusawaitingapproval": 31, "statusafteraccept": 32,
@@ -178,7 +178,8 @@ def test_a_workflow_that_cannot_be_read_is_no_trouble(halo: Server, status: int)
         ({"allowall_actions": False, "allowed_actions": []}, ""),
         ({"allowall_actions": True, "allowed_actions": [{"id": 8}]}, ""),
         ({"allowall_status": False, "allowed_status": [{"id": 9}]}, "does not allow Needs technician (34)"),
-        ({"allowall_status": False, "allowed_status": [{"status_id": 9}, {"status_id": 34}]}, ""),
+        ({"allowall_status": False, "allowed_status": [{"id": 9}, {"id": 34}]}, "does not allow Security alarm (36)"),
+        ({"allowall_status": False, "allowed_status": [{"status_id": 9}, {"status_id": 34}, {"id": 36}]}, ""),
         ({"allowall_status": False, "allowed_status": ["?"]}, ""),
     ],
 )
@@ -220,6 +221,66 @@ def test_a_wrong_team_or_owner_is_told_with_what_exists(halo: Server, hand_off: 
     found = trouble(halo, shipped_mapping().model_copy(update={"hand_off": hand_off}))
     assert [(finding.level, finding.temporary) for finding in found] == ([(ERROR, False)] if words else [])
     assert all(words in finding.text for finding in found)
+
+
+# ---------------------------------------------------------------- alarms
+
+PRIORITIES = [
+    {"id": "aeb80996-724c-e811-892e-b01041c8667a", "slaid": 1, "priorityid": 1, "name": "Critical", "ishidden": False},
+    {"id": "beb80996-724c-e811-892e-b01041c8667a", "slaid": 1, "priorityid": 4, "name": "Low", "ishidden": False},
+    {"id": "ceb80996-724c-e811-892e-b01041c8667a", "slaid": 2, "priorityid": 1, "name": "Low", "ishidden": False},
+    {"id": "deb80996-724c-e811-892e-b01041c8667a", "slaid": 2, "priorityid": 9, "name": "On fire", "ishidden": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "level", "words"),
+    [
+        ({"priority": "low"}, None, ""),
+        ({"priority": "Critical"}, WARNING, "Critical is a priority of some service level agreements only, not of 2"),
+        ({"priority": 1}, None, ""),
+        ({"priority": "Urgent"}, ERROR, "there is no priority 'Urgent'. There is: Critical (1), Low (1)"),
+        ({"priority": "On fire"}, ERROR, "there is no priority 'On fire'"),
+        ({"team": "2nd line", "owner": "Hugo"}, None, ""),
+        ({"team": "3rd line"}, ERROR, "alarm.team: there is no team '3rd line'. There is: 2nd Line (4)"),
+        ({"owner": "Nobody"}, ERROR, "alarm.owner: there is no agent 'Nobody'. There is: Hugo (12)"),
+    ],
+)
+def test_what_an_alarm_brings_along_is_looked_up(
+    halo: Server, alarm: dict[str, Any], level: Level | None, words: str
+) -> None:
+    check_answers(halo, steps=[STEP])
+    halo.get("Priority", json=PRIORITIES)
+    halo.get("Team", json=[{"id": 4, "name": "2nd Line"}])
+    halo.get("Agent", json=[{"id": 12, "name": "Hugo"}])
+    found = trouble(halo, changed_mapping(alarm=alarm))
+    assert [(finding.level, finding.temporary) for finding in found] == ([(level, False)] if level else [])
+    assert all(words in finding.text for finding in found)
+
+
+def test_priorities_that_may_not_be_read_are_told(halo: Server) -> None:
+    check_answers(halo, steps=[STEP])
+    halo.get("Priority", status=403, body="no")
+    (finding,) = trouble(halo, changed_mapping(alarm={"priority": "Critical"}))
+    assert "Priorities cannot be read" in finding.text
+    assert finding.temporary
+
+
+@pytest.mark.parametrize(
+    ("statuses", "level", "words"),
+    [
+        ({"closed": "Closed", "hand_off": "Needs technician"}, Level.OK, "Alarms go where hand-offs go, to Needs tech"),
+        ({"closed": "Closed"}, WARNING, "No status is mapped for alarms"),
+        ({"closed": "Closed", "alarm": 32}, ERROR, "Approved (32) is also a decision"),
+        ({"closed": "Closed", "alarm": 9}, ERROR, "nobody would look for Closed (9)"),
+        ({"closed": "Closed", "retry": "Retry reset", "alarm": 35}, ERROR, "is also a status that we set"),
+        ({"closed": "Closed", "alarm": "Alert"}, ERROR, "statuses.alarm: there is no status 'Alert'. There is: "),
+    ],
+)
+def test_where_alarms_go_is_told(halo: Server, statuses: dict[str, Any], level: Level, words: str) -> None:
+    check_answers(halo, steps=[STEP])
+    found = [one for one in halo.psa(mapping=changed_mapping(statuses=statuses)).check() if words in one.text]
+    assert [one.level for one in found] == [level]
 
 
 def test_a_list_of_agents_that_may_not_be_read_is_told_with_the_way_round_it(halo: Server) -> None:

@@ -88,7 +88,7 @@ def test_it_reads_the_ticket_as_it_is(stage: Stage, walk: dict[str, Any]) -> Non
 
 def test_it_finds_what_is_configured(stage: Stage, walk: dict[str, Any]) -> None:
     assert walk["boards"] == {"Service Desk": 1, "Professional Services": 2}
-    assert (walk["statuses"]["Closed"], len(walk["statuses"])) == (CLOSED, 8)
+    assert (walk["statuses"]["Closed"], len(walk["statuses"])) == (CLOSED, 9)
     assert walk["types"] == {"Password Reset": 11, "MFA Reset": 12, "Account Reset": 13, "Incident": 14}
     people = stage.control("GET", "connectwise/people")
     assert walk["companies"] == {one["identifier"]: one["id"] for one in people["companies"]}

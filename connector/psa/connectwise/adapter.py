@@ -224,9 +224,11 @@ class ConnectWise:
 
     def move(self, ticket_id: str, target: StatusTarget) -> bool:
         """See `Psa.move`: two calls, the ticket for its board and present status, and the change, whose answer is
-        read."""
+        read. An alarm is one call more: the ticket is read once again, since a rule may close it anew."""
         key = _key(ticket_id)
         names = self._names()
+        if target is StatusTarget.ALARM:
+            return self._writer.alarm(fetch_ticket(self._api, key), key, names, self._mapping.alarm.priority or "")
         if not any(target in board.targets for board in names.boards.values()):
             return False
         return self._writer.move(fetch_ticket(self._api, key), key, target, names)

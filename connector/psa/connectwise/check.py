@@ -131,7 +131,10 @@ class ConnectWiseCheck:
             yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
         if names is None or problems:
             return None
-        yield self._ok("mapping", "Every board, type, status, contact type, member and team of the mapping exists.")
+        yield self._ok(
+            "mapping", "Every board, type, status, contact type, member, team and priority of the mapping exists."
+        )
+        yield from self._alarm(names)
         for board in names.boards.values():
             closed = board.targets.get(StatusTarget.CLOSED)
             if closed is not None and closed not in board.closing:
@@ -142,6 +145,23 @@ class ConnectWiseCheck:
                     "Mark it as closed in the board's set-up, or map statuses.closed to one that is.",
                 )
         return names
+
+    def _alarm(self, names: Names) -> Iterator[Finding]:
+        """Where a ticket goes when somebody says "this was not me"."""
+        for board in names.boards.values():
+            status = board.status_for(StatusTarget.ALARM)
+            if status is None and board.open_status is None:
+                yield Finding(
+                    Level.WARNING,
+                    f"{self._about}.mapping",
+                    'No status is mapped for alarms ("this was not me"), nor for hand-offs, and the board '
+                    f"{board.name} has no default status of its own for them: a closed ticket stays closed.",
+                    "Name one under statuses.alarm.",
+                )
+            elif status is None or StatusTarget.ALARM not in board.targets:
+                said = board.statuses[status or board.open_status or 0]
+                why = "hand-offs go" if status is not None else "new tickets begin"
+                yield self._ok("mapping", f"Alarms of the board {board.name} go where {why}, to {said}.")
 
     def _tickets(self, names: Names) -> Generator[Finding, None, list[Record]]:
         """The newest mapped tickets. A role that may see none gets an empty list and no error, so the count is

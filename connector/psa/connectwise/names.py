@@ -28,6 +28,8 @@ class BoardNames:
         statuses: Name of every status, inactive ones too, by id: an old audit trail may name them.
         closing: Statuses that close a ticket, which takes a right of its own.
         targets: Id of the status for each target that the mapping names one for.
+        open_status: Where the board itself brings new tickets, where that is one open status and means nothing to us.
+        alarm_team: The team for alarms; `team` is that for hand-offs.
     """
 
     id: int
@@ -39,6 +41,16 @@ class BoardNames:
     targets: Mapping[StatusTarget, int]
     retry: int | None
     team: int | None
+    open_status: int | None = None
+    alarm_team: int | None = None
+
+    def status_for(self, target: StatusTarget) -> int | None:
+        """Where tickets are moved for `target`: an alarm without a status of its own is a hand-off."""
+        status = self.targets.get(target)
+        if status is None and target is StatusTarget.ALARM:
+            status = self.targets.get(StatusTarget.HAND_OFF)
+            return None if status in self.closing else status
+        return status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +60,8 @@ class Names:
     Attributes:
         requests: By ids of board and type.
         members: Ids of the members whose yes counts besides those of contacts.
-        owner: Id of the member who owns handed-off tickets, or `None`.
+        owner: Id of the member who owns handed-off tickets, or `None`; `alarm_owner` that for alarms.
+        priority: Id of the priority of alarms, or `None`.
     """
 
     boards: Mapping[int, BoardNames]
@@ -56,6 +69,8 @@ class Names:
     contact_types: frozenset[int]
     members: frozenset[int]
     owner: int | None
+    alarm_owner: int | None = None
+    priority: int | None = None
 
     def request(self, board: int | None, kind: int | None) -> ConnectWiseRequest | None:
         """The request that a ticket of this board and type is, if any."""
@@ -80,6 +95,7 @@ class Lists:
     of_board: list[BoardLists]
     contact_types: list[Named]
     members: list[Named]
+    priorities: list[Named]
 
 
 class Catalogue:
@@ -118,22 +134,24 @@ def read_lists(api: ConnectWiseApi, mapping: ConnectWiseMapping, where: str) -> 
         what="board",
         where=where,
     )
-    hand_off, rules = mapping.hand_off, mapping.approval
+    hand_off, alarm, rules = mapping.hand_off, mapping.alarm, mapping.approval
+    wants_teams = bool(hand_off.team or alarm.team)
     of_board = [
         BoardLists(
             board=board,
             statuses=api.everything(f"service/boards/{board.id}/statuses"),
             types=named(_active(api.everything(f"service/boards/{board.id}/types")), "name"),
-            teams=named(api.everything(f"service/boards/{board.id}/teams"), "name") if hand_off.team else [],
+            teams=named(api.everything(f"service/boards/{board.id}/teams"), "name") if wants_teams else [],
         )
         for board in {one.id: one for one in found.values()}.values()
     ]
-    wants_members = bool(hand_off.owner or rules.members)
+    wants_members = bool(hand_off.owner or alarm.owner or rules.members)
     lists = Lists(
         boards=boards,
         of_board=of_board,
         contact_types=named(api.everything("company/contacts/types"), "description") if rules.contact_types else [],
         members=member_names(_active(api.everything("system/members"))) if wants_members else [],
+        priorities=named(api.everything("service/priorities"), "name") if alarm.priority else [],
     )
     return lists, problems
 
@@ -161,17 +179,24 @@ def resolve_names(lists: Lists, mapping: ConnectWiseMapping, where: str) -> tupl
     wanted = {f"approval.members.{i}": name for i, name in enumerate(mapping.approval.members)}
     if mapping.hand_off.owner:
         wanted["hand_off.owner"] = mapping.hand_off.owner
+    if mapping.alarm.owner:
+        wanted["alarm.owner"] = mapping.alarm.owner
     members, still_more = resolve_all(wanted, lists.members, what="member", where=where)
-    problems += more + still_more
+    urgent = {"alarm.priority": mapping.alarm.priority} if mapping.alarm.priority else {}
+    priorities, yet_more = resolve_all(urgent, lists.priorities, what="priority", where=where)
+    problems += more + still_more + yet_more
     if problems or not lists.of_board:
         return None, problems
     owner = members.get("hand_off.owner")
+    alarm_owner = members.get("alarm.owner", owner)
     return Names(
         boards=boards,
         requests=requests,
         contact_types=frozenset(int(found.id) for found in types.values()),
         members=frozenset(int(found.id) for place, found in members.items() if place.startswith("approval.")),
         owner=int(owner.id) if owner else None,
+        alarm_owner=int(alarm_owner.id) if alarm_owner else None,
+        priority=next((int(found.id) for found in priorities.values()), None),
     ), []
 
 
@@ -210,11 +235,12 @@ def _board(one: BoardLists, mapping: ConnectWiseMapping, where: str, problems: l
         except ConfigError as failure:
             if not _is_id(name):  # an id is of one board only: `_ids_of_no_board` looks at those
                 problems.extend(failure.problems)
-    team: int | None = None
-    if mapping.hand_off.team:
+    teams: dict[str, int] = {}
+    for place, team in (("hand_off.team", mapping.hand_off.team), ("alarm.team", mapping.alarm.team)):
         try:
-            on_board = f"{where}hand_off.team (board {one.board.name})"
-            team = int(resolve(mapping.hand_off.team, one.teams, what="team", where=on_board).id)
+            if team:
+                on_board = f"{where}{place} (board {one.board.name})"
+                teams[place] = int(resolve(team, one.teams, what="team", where=on_board).id)
         except ConfigError as failure:
             problems.extend(failure.problems)
     if len(problems) > before:
@@ -231,10 +257,24 @@ def _board(one: BoardLists, mapping: ConnectWiseMapping, where: str, problems: l
         rejected=frozenset(id_ for place, id_ in ids.items() if place.startswith("approval.rejected")),
         targets={target: ids[f"statuses.{target}"] for target in StatusTarget if f"statuses.{target}" in ids},
         retry=ids.get("statuses.retry"),
-        team=team,
+        team=teams.get("hand_off.team"),
+        open_status=_open_status(one.statuses, frozenset(ids.values())),
+        alarm_team=teams.get("alarm.team", teams.get("hand_off.team")),
     )
     problems += _contradictions(names, mapping, where)
     return names
+
+
+def _open_status(rows: list[Record], ours: frozenset[int]) -> int | None:
+    """The board's default status, in which its new tickets begin. `None` unless there is just one and it is open.
+
+    `defaultFlag` and `closedStatus` are in the OpenAPI document 2026.4, read 2026-11-22.
+    """
+    found = [
+        row for row in rows if flag(row, "defaultFlag") and not flag(row, "closedStatus") and not flag(row, "inactive")
+    ]
+    status = identifier(found[0]) if len(found) == 1 else None
+    return None if status in ours else status
 
 
 def _alike(existing: list[Named], ids: Mapping[str, int], board: str, where: str) -> list[str]:
@@ -294,6 +334,11 @@ def _contradictions(names: BoardNames, mapping: ConnectWiseMapping, where: str) 
             found.append(f"{where}statuses.{target}: {say({id_})} {board} is also a decision. Name another status.")
     if names.retry is not None and names.retry in decided:
         found.append(f"{where}statuses.retry: {say({names.retry})} {board} is also a decision. Name another status.")
+    alarm = names.targets.get(StatusTarget.ALARM)
+    if alarm is not None and alarm in names.closing:
+        found.append(f"{where}statuses.alarm: {say({alarm})} {board} closes tickets. Name an open status.")
+    elif alarm is not None and alarm in {names.targets.get(one) for one in (StatusTarget.CLOSED, StatusTarget.WORKING)}:
+        found.append(f"{where}statuses.alarm: {say({alarm})} {board} has another meaning, too. Name another status.")
     working = names.targets.get(StatusTarget.WORKING)
     if by_status and working is not None and working not in names.approved:
         found.append(

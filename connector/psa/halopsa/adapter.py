@@ -16,7 +16,7 @@ from typing import Literal, Self
 from connector.adapter import Surroundings
 from connector.config import Budget, BudgetSection, SecretValue, Section, Url, validate
 from connector.core.ports import ChangedTicket, Changes, Clock, Finding, Note, Push, Rules, StatusTarget, Ticket
-from connector.errors import AuthenticationError, ConfigError, PermanentError
+from connector.errors import AuthenticationError, ConfigError, PermanentError, TicketGone
 from connector.psa.halopsa import changes as halopsa_changes
 from connector.psa.halopsa import push as halopsa_push
 from connector.psa.halopsa.api import HaloApi, NotThere, OutcomeForbidden, tenant_of
@@ -196,11 +196,14 @@ class HaloPsa:
             ) from None
 
     def move(self, ticket_id: str, target: StatusTarget) -> bool:
-        """See `Psa.move`; a hand-off also sets the mapped team and owner.
+        """See `Psa.move`; a hand-off also sets the mapped team and owner, an alarm these and the priority.
 
-        The answer is read, and the ticket itself where the answer does not show what was wanted.
+        The answer is read, and the ticket itself where the answer does not show what was wanted. For an alarm the
+        ticket is read before, so that what is already so is not sent again, and always after: a rule may close it anew.
         """
         names = self._names()
+        if target is StatusTarget.ALARM:
+            return self._alarm(ticket_id, names)
         wanted = Move.to(target, names)
         if wanted is None:
             return False
@@ -213,6 +216,38 @@ class HaloPsa:
                 "it, and for mandatory fields or open child tickets; then set it by hand."
             )
         return True
+
+    def _alarm(self, ticket_id: str, names: Names) -> bool:
+        before = self._reader.detail(ticket_id, names)
+        wanted = Move.alarm(names, before)
+        if wanted is None:
+            return False
+        if not wanted.missing(before, int(ticket_id)):
+            return True
+        try:
+            self._write("Tickets", wanted.record(int(key_of(ticket_id))), ticket_id)
+        except TicketGone:
+            raise
+        except (PermanentError, AuthenticationError) as failure:
+            # Where it is only this write that is refused, as a closed ticket may be, everything else goes on.
+            self._reader.detail(ticket_id, names)
+            raise PermanentError(f"{failure} {self._by_hand(ticket_id, wanted)}") from None
+        if missing := wanted.missing(self._reader.detail(ticket_id, names), int(ticket_id)):
+            raise PermanentError(
+                f"HaloPSA took the change of ticket {ticket_id}, but {missing}. Look for a workflow or rule that moves "
+                f"it back. {self._by_hand(ticket_id, wanted)}"
+            )
+        return True
+
+    def _by_hand(self, ticket_id: str, wanted: Move) -> str:
+        """What an agent has to do where an alarm could not bring the ticket back; whether API agents need a right of
+        their own to reopen tickets is UNVERIFIED."""
+        status = f", set it to {wanted.status_name!r}" if wanted.status_name else ""
+        priority = f", priority {self._mapping.alarm.priority!r}" if self._mapping.alarm.priority else ""
+        return (
+            f"Somebody said that a reset was not theirs: open ticket {ticket_id} again in HaloPSA now{status}{priority}"
+            ", and see whether the connector's agent may reopen closed tickets."
+        )
 
     # -- inside
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import TypeVar
 
-from connector.core.ports import Finding, Level
+from connector.core.ports import Finding, Level, StatusTarget
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.psa.halopsa import names as halopsa_names
 from connector.psa.halopsa.api import HaloApi
@@ -57,6 +57,7 @@ class HaloCheck:
         yield from self._users()
         if names:
             yield from self._hand_off(names)
+            yield from self._alarm(names)
             yield from self._named_processes(names)
             yield from self._list(names)
             yield from self._types(names, outcome)
@@ -124,13 +125,55 @@ class HaloCheck:
             )
 
     def _hand_off(self, names: Names) -> Iterator[Finding]:
-        wanted = self._mapping.hand_off
-        if wanted.team or wanted.owner:
+        rules = (self._mapping.hand_off, self._mapping.alarm)
+        if any(rule.team or rule.owner for rule in rules):
             yield from self._look_up(
-                lambda: halopsa_names.with_hand_off(self._api, names, wanted, self._where),
+                lambda: halopsa_names.with_people(self._api, names, self._mapping, self._where),
                 "Teams or agents",
-                "hand_off: team and owner exist.",
+                "hand_off and alarm: every team and owner exists.",
             )
+
+    def _alarm(self, names: Names) -> Iterator[Finding]:
+        """Where a ticket goes when somebody says "this was not me", and with which priority."""
+        status = names.status_for(StatusTarget.ALARM)
+        if status is None:
+            yield Finding(
+                Level.WARNING,
+                f"{self._about}.mapping",
+                'No status is mapped for alarms ("this was not me"), nor for hand-offs: a closed ticket is only opened '
+                "again where its type says to which status.",
+                "Name one under statuses.alarm.",
+            )
+        elif StatusTarget.ALARM not in names.targets:
+            yield Finding(
+                Level.OK,
+                f"{self._about}.mapping",
+                f"Alarms go where hand-offs go, to {names.statuses[status]}; statuses.alarm would set them apart.",
+            )
+        wanted = self._mapping.alarm.priority
+        if wanted is None:
+            return
+        try:
+            known = halopsa_names.priorities(self._api)
+            found = halopsa_names.with_priorities(known, names, wanted, self._where).priorities
+        except ConfigError as failure:
+            for problem in failure.problems:
+                yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
+        except ConnectorError as failure:
+            todo = "Give the API application and its agent the right to read them."
+            yield self._refused("rights", f"Priorities cannot be read: {failure}", todo, failure)
+        else:
+            without = ", ".join(str(agreement) for agreement in sorted(known.keys() - found.keys()))
+            if without:
+                yield Finding(
+                    Level.WARNING,
+                    f"{self._about}.mapping",
+                    f"alarm.priority: {wanted} is a priority of some service level agreements only, not of {without} "
+                    "(by their numbers): alarms of their tickets keep the priority that they have, and say so.",
+                    "Add the priority there.",
+                )
+            else:
+                yield Finding(Level.OK, f"{self._about}.mapping", f"alarm.priority: {wanted} exists.")
 
     def _look_up(self, look: Callable[[], Names], what: str, good: str) -> Iterator[Finding]:
         """Names of the mapping that are looked up all at once."""

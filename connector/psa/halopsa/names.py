@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
 from connector.psa.halopsa.api import HaloApi
 from connector.psa.halopsa.mapping import HaloMapping, HaloRequest
-from connector.psa.halopsa.values import Record, identifier, records, text
+from connector.psa.halopsa.values import Record, flag, identifier, number, records, text
 from connector.psa.mapping import HandOff, Named, resolve, resolve_all
 
 TICKET_STATUS = ("", "0", "ticket")
@@ -31,6 +32,8 @@ class Names:
         targets: Id of the status for each target that the mapping names one for.
         team: Name of the team that a hand-off goes to; empty for none.
         owner: Id of the agent that a hand-off goes to; `None` for none.
+        alarm_team, alarm_owner: The same for an alarm.
+        priorities: Number of the alarm's priority by number of the service level agreement that knows it.
         processes: Ids of the approval processes that count; `None`: every one.
     """
 
@@ -42,7 +45,17 @@ class Names:
     retry: int | None
     team: str = ""
     owner: int | None = None
+    alarm_team: str = ""
+    alarm_owner: int | None = None
+    priorities: Mapping[int, int] = field(default_factory=dict)
     processes: frozenset[int] | None = None
+
+    def status_for(self, target: StatusTarget) -> int | None:
+        """Where tickets are moved for `target`: an alarm without a status of its own is a hand-off."""
+        status = self.targets.get(target)
+        if status is None and target is StatusTarget.ALARM:
+            return self.targets.get(StatusTarget.HAND_OFF)
+        return status
 
 
 class Catalogue:
@@ -69,7 +82,9 @@ class Catalogue:
                 names, problems = resolve_names(types, statuses(self._api), self._mapping, self._where)
                 if names is None or problems:
                     raise ConfigError(problems)
-                names = with_hand_off(self._api, names, self._mapping.hand_off, self._where)
+                names = with_people(self._api, names, self._mapping, self._where)
+                if priority := self._mapping.alarm.priority:
+                    names = with_priorities(priorities(self._api), names, priority, self._where)
                 self._names = with_processes(self._api, names, self._mapping.approval.processes, self._where)
             return self._names
 
@@ -108,8 +123,8 @@ def outcomes_in(rows: list[Record]) -> list[Named]:
     return _named(rows, lambda row: text(row, "outcome") or text(row, "name"), lambda row: text(row, "buttonname"))
 
 
-def with_hand_off(api: HaloApi, names: Names, hand_off: HandOff, where: str) -> Names:
-    """The names with the team and the owner of a hand-off, looked up where the mapping names them.
+def with_people(api: HaloApi, names: Names, mapping: HaloMapping, where: str) -> Names:
+    """The names with the teams and owners of hand-offs and alarms, looked up where the mapping names them.
 
     An owner written as a number is taken as it is: the list of agents may need a right that nothing else needs.
 
@@ -117,21 +132,54 @@ def with_hand_off(api: HaloApi, names: Names, hand_off: HandOff, where: str) -> 
         ConfigError: Every name that is unknown or ambiguous.
         TemporaryError, AuthenticationError, PermanentError: HaloPSA does not tell.
     """
-    problems: list[str] = []
-    if hand_off.team:
-        found, more = resolve_all({"hand_off.team": hand_off.team}, teams(api), what="team", where=where)
-        problems += more
-        # A ticket names its team, it does not number it.
-        names = replace(names, team="".join(team.name for team in found.values()))
-    if hand_off.owner and hand_off.owner.isdigit():
-        names = replace(names, owner=int(hand_off.owner))
-    elif hand_off.owner:
-        found, more = resolve_all({"hand_off.owner": hand_off.owner}, agents(api), what="agent", where=where)
-        problems += more
-        names = replace(names, owner=next((int(agent.id) for agent in found.values()), None))
+    rules: Mapping[str, HandOff] = {"hand_off": mapping.hand_off, "alarm": mapping.alarm}
+    wanted_teams = {place: rule.team for place, rule in rules.items() if rule.team}
+    wanted_owners = {place: rule.owner for place, rule in rules.items() if rule.owner}
+    by_name = {place: owner for place, owner in wanted_owners.items() if not owner.isdigit()}
+    in_teams, problems = _looked_up(wanted_teams, "team", lambda: teams(api), where)
+    in_agents, more = _looked_up(by_name, "owner", lambda: agents(api), where, what="agent")
+    problems += more
     if problems:
         raise ConfigError(problems)
-    return names
+    # A ticket names its team, it does not number it.
+    found_teams = {place: team.name for place, team in in_teams.items()}
+    owners = {
+        place: int(in_agents[place].id) if place in by_name else int(owner) for place, owner in wanted_owners.items()
+    }
+    return replace(
+        names,
+        team=found_teams.get("hand_off", ""),
+        owner=owners.get("hand_off"),
+        alarm_team=found_teams.get("alarm") or found_teams.get("hand_off", ""),
+        alarm_owner=owners.get("alarm", owners.get("hand_off")),
+    )
+
+
+def _looked_up(
+    wanted: Mapping[str, str], key: str, existing: Callable[[], list[Named]], where: str, *, what: str = ""
+) -> tuple[dict[str, Named], list[str]]:
+    """What the mapping names under `<place>.<key>`, by place; nothing is asked for where it names nothing."""
+    if not wanted:
+        return {}, []
+    places = {f"{place}.{key}": name for place, name in wanted.items()}
+    found, problems = resolve_all(places, existing(), what=what or key, where=where)
+    return {place.removesuffix(f".{key}"): named for place, named in found.items()}, problems
+
+
+def with_priorities(existing: Mapping[int, list[Named]], names: Names, wanted: str, where: str) -> Names:
+    """The names with the alarm's priority, looked up in every service level agreement, since each has its own.
+
+    Raises:
+        ConfigError: None of them knows it, with the list of what exists.
+    """
+    found: dict[int, int] = {}
+    for agreement, known in existing.items():
+        with suppress(ConfigError):
+            found[agreement] = int(resolve(wanted, known, what="priority", where="").id)
+    if not found:
+        everything = {one.name: one for known in existing.values() for one in known}
+        resolve(wanted, everything.values(), what="priority", where=f"{where}alarm.priority")
+    return replace(names, priorities=found)
 
 
 def with_processes(api: HaloApi, names: Names, wanted: Sequence[str], where: str) -> Names:
@@ -155,6 +203,21 @@ def teams(api: HaloApi) -> list[Named]:
 def agents(api: HaloApi) -> list[Named]:
     """Agents, by name or e-mail address. Source: homotechsual/HaloAPI's Get-HaloAgent, read 2026-11-22."""
     return _named(records(api.get("Agent").body, "agents"), _name, lambda row: text(row, "email"))
+
+
+def priorities(api: HaloApi) -> dict[int, list[Named]]:
+    """Priorities by the number of their service level agreement (SLA).
+
+    A row's `id` is a GUID; a ticket holds its `priorityid`, which is unique within one SLA only. Sources: GET /Priority
+    in the public Halo swagger ("List of Policy"; not in the part that we check our traffic against); a real priority in
+    the answer of POST /Tickets in uktrade/help-desk-service; read 2026-11-22.
+    """
+    found: dict[int, list[Named]] = {}
+    for row in records(api.get("Priority").body, "priorities"):
+        agreement, priority = number(row.get("slaid")), identifier(row, "priorityid")
+        if priority is not None and text(row, "name") and not flag(row, "ishidden"):
+            found.setdefault(agreement or 0, []).append(Named(str(priority), text(row, "name")))
+    return found
 
 
 def fields(api: HaloApi) -> list[Named]:
@@ -215,6 +278,11 @@ def _contradictions(names: Names, requests: int, where: str) -> list[str]:
         found.append(
             f"{where}statuses.retry: {say(frozenset({names.retry}))} is also a status that we set. Name another."
         )
+    alarm = names.targets.get(StatusTarget.ALARM)
+    if alarm is not None and alarm in names.approved | names.rejected:
+        found.append(f"{where}statuses.alarm: {say(frozenset({alarm}))} is also a decision. Name another status.")
+    elif alarm is not None and alarm in (names.targets.get(one) for one in (StatusTarget.CLOSED, StatusTarget.WORKING)):
+        found.append(f"{where}statuses.alarm: nobody would look for {say(frozenset({alarm}))}. Name another status.")
     working = names.targets.get(StatusTarget.WORKING)
     if working is not None and working not in names.approved:
         found.append(

@@ -10,6 +10,7 @@ from connector.core.case import Action, Person
 from connector.core.ports import ApprovalReading, Note, StatusTarget, Ticket
 from connector.errors import TemporaryError
 from connector.psa.halopsa.mapping import HaloApprovalRules, HaloRequest
+from connector.psa.halopsa.moves import is_closed
 from connector.psa.halopsa.names import Names
 from connector.psa.halopsa.people import Subject, object_id
 from connector.psa.halopsa.process import Process
@@ -77,7 +78,7 @@ def read_ticket(
         action=_action(detail, request),
         reason=field_value(detail, request.reason.field) if request and request.reason else "",
         status=names.statuses.get(status, text(detail, "status_name") or str(status)),
-        closed=flag(detail, "hasbeenclosed") or status == names.targets.get(StatusTarget.CLOSED),
+        closed=is_closed(detail, names),
         retry_requested=names.retry is not None and status == names.retry,
         handed_off=status == names.targets.get(StatusTarget.HAND_OFF),
         approval=approval,
