@@ -139,6 +139,7 @@ class Http:
         params: Mapping[str, str] | None = None,
         json: object | None = None,
         form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         timeout: timedelta | None = None,
         background: bool = False,
         shown: str | None = None,
@@ -150,6 +151,7 @@ class Http:
             repeatable: Whether a second sending after an unclear failure is harmless; default: GET and HEAD only.
                 A 429 or 503 with `Retry-After` was not carried out, so those are repeated for every method when
                 the wait is short and few others wait.
+            json, form, content: The body, at most one of them; `content` is sent as it is, for whoever has signed it.
             background: Nobody waits for it: a poll, a sweep. Only matters where there is a budget, of which the
                 background leaves enough for what people wait for, and a little is kept for the background: so what is
                 done in one go at the start (a check) is not of it, or no poll would follow for a whole window.
@@ -190,7 +192,7 @@ class Http:
             headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
             params=dict(params) if params else None,
             json=json,
-            form=dict(form) if form else None,
+            body=content if content is not None else dict(form) if form else None,
             timeout=timeout or self._timeout,
             background=background,
             where=f"{method} {shown or _without_query(url)}",
@@ -305,7 +307,7 @@ class Http:
                 headers=request.headers,
                 params=request.params,
                 json=request.json,
-                data=request.form,
+                data=request.body,
                 timeout=request.timeout.total_seconds(),
                 allow_redirects=False,
                 verify=self._verify,  # per request: a session's own value loses against REQUESTS_CA_BUNDLE
@@ -404,7 +406,7 @@ class _Request:
     headers: dict[str, str] = field(repr=False)
     params: dict[str, str] | None = field(repr=False)
     json: object | None = field(repr=False)
-    form: dict[str, str] | None = field(repr=False)
+    body: dict[str, str] | bytes | None = field(repr=False)
     timeout: timedelta
     background: bool
     where: str

@@ -79,6 +79,14 @@ def test_a_body_is_sent_as_json_or_as_a_form(bench: Bench, web: RequestsMock) ->
     assert len(web.calls) == 2
 
 
+def test_bytes_are_sent_as_they_are(bench: Bench, web: RequestsMock) -> None:
+    web.post(URL, status=204)
+    body = '{"b": 1,\n "a": "ü"}'.encode()
+    bench.http.call("POST", URL, content=body, headers={"Content-Type": "application/json"})
+    sent = web.calls[0].request
+    assert (sent.body, sent.headers["Content-Type"]) == (body, "application/json")
+
+
 @pytest.mark.parametrize("status", [200, 302, 401, 404, 429, 500])
 def test_a_path_that_is_a_secret_is_in_no_message(bench: Bench, web: RequestsMock, status: int) -> None:
     token = secrets.token_urlsafe(9)
