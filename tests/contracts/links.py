@@ -1,18 +1,36 @@
 """What every `LinkService` promises. Subclass `LinkServiceContract` and give it a fixture `post`.
 
-`LinkPost` is the service as the connector has it, with a person and a clock at the other end.
+`LinkPost` is the service as the connector has it, with a person and a clock at the other end. A service that cannot do
+everything says so in its `capabilities`: what it cannot do is then tested to be refused, and the rest holds as ever.
+One that needs to know which links are watched is given to the tests as `Watching(links)`.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import pytest
 
-from connector.core.ports import Level, Link, LinkEvent, LinkEventKind, LinkService, LinkWish
+from connector.core.ports import (
+    AlarmSource,
+    AlarmWish,
+    Capabilities,
+    Finding,
+    HumanCheck,
+    Level,
+    Link,
+    LinkEvent,
+    LinkEventKind,
+    LinkMode,
+    LinkNews,
+    LinkService,
+    LinkWish,
+    Watched,
+)
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 
@@ -45,6 +63,48 @@ class LinkPost(Protocol):
         """From now on our key is not accepted."""
 
 
+class Watching:
+    """A service with the store's part of it: every link that was made is named again at each call of `news`."""
+
+    def __init__(self, links: LinkService) -> None:
+        self._links = links
+        self._made: list[Watched] = []
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._links.capabilities
+
+    def create(self, wish: LinkWish, password: Secret) -> Link:
+        link = self._links.create(wish, password)
+        self._made.append(Watched(link.id, link.handle, link.expires_at, link.views))
+        return link
+
+    def revoke(self, link_id: str, *, handle: str = "") -> None:
+        self._links.revoke(link_id, handle=handle)
+
+    def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
+        return self._links.news(cursor, watched or self._made)
+
+    def await_news(self, cursor: str, timeout: timedelta) -> bool:
+        return self._links.await_news(cursor, timeout)
+
+    def arm(self, wish: AlarmWish) -> Secret:
+        return self._links.arm(wish)
+
+    def check(self) -> Iterable[Finding]:
+        return self._links.check()
+
+
+def views_of(post: LinkPost, wanted: int) -> int:
+    """So many views, or as many as the service has."""
+    return min(wanted, post.links.capabilities.most_views)
+
+
+def token_of(url: Secret) -> str:
+    """The part of an address that makes it a secret: its longest."""
+    return max(url.reveal().split("/")[3:], key=len)
+
+
 def a_password() -> Secret:
     return Secret(secrets.token_urlsafe(16))
 
@@ -59,6 +119,11 @@ def a_wish(*, views: int = 2, lifetime: timedelta = LIFETIME, display_name: str 
         lifetime=lifetime,
         time_zone="Europe/London",
     )
+
+
+def wish_for(post: LinkPost, *, views: int = 2, lifetime: timedelta = LIFETIME, display_name: str = "Lea") -> LinkWish:
+    """A wish that this service can fulfil."""
+    return a_wish(views=views_of(post, views), lifetime=lifetime, display_name=display_name)
 
 
 def all_events(links: LinkService, *, cursor: str = "") -> list[LinkEvent]:
@@ -90,44 +155,53 @@ class LinkServiceContract:
 
     def test_a_link_opens_to_the_password_that_was_put_behind_it(self, post: LinkPost) -> None:
         password = a_password()
-        link = post.links.create(a_wish(), password)
+        link = post.links.create(wish_for(post), password)
         assert post.open(link.url) == password
 
     @pytest.mark.parametrize("odd", ["<b>&amp;\"'`${x}", "with blanks  inside", "Grüße-Ελ-日本", "p" * 200])
     def test_any_password_comes_out_as_it_went_in(self, post: LinkPost, odd: str) -> None:
         password = Secret(f"{odd}{secrets.token_urlsafe(4)}")
-        assert post.open(post.links.create(a_wish(), password).url) == password
+        assert post.open(post.links.create(wish_for(post), password).url) == password
 
     def test_any_name_can_stand_on_the_page(self, post: LinkPost) -> None:
         password = a_password()
-        link = post.links.create(a_wish(display_name="Léa <script>alert(1)</script> O'Hara 日本"), password)
+        link = post.links.create(wish_for(post, display_name="Léa <script>alert(1)</script> O'Hara 日本"), password)
         post.look(link.url)
         assert post.open(link.url) == password
 
     def test_the_lifetime_counts_from_now(self, post: LinkPost) -> None:
         now = post.now()
-        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        link = post.links.create(wish_for(post, lifetime=LIFETIME), a_password())
         assert now + LIFETIME <= link.expires_at <= now + LIFETIME + SECOND
 
     def test_a_link_tells_its_id_and_its_views(self, post: LinkPost) -> None:
-        wish = a_wish(views=3)
+        wish = wish_for(post, views=3)
         link = post.links.create(wish, a_password())
-        assert (link.id, link.views) == (wish.id, 3)
+        assert (link.id, link.views) == (wish.id, views_of(post, 3))
 
     def test_a_link_opens_as_often_as_it_has_views_and_not_more(self, post: LinkPost) -> None:
         password = a_password()
-        link = post.links.create(a_wish(views=2), password)
-        assert [post.open(link.url) for _ in range(4)] == [password, password, None, None]
+        link = post.links.create(wish_for(post, views=2), password)
+        views = views_of(post, 2)
+        assert [post.open(link.url) for _ in range(views + 2)] == [password] * views + [None, None]
+
+    def test_more_views_than_it_has_are_refused(self, post: LinkPost) -> None:
+        most = post.links.capabilities.most_views
+        password = a_password()
+        with pytest.raises((PermanentError, ValueError)) as refusal:
+            post.links.create(a_wish(views=most + 1), password)
+        assert password.reveal() not in str(refusal.value)
+        assert all_events(post.links) == []
 
     def test_two_links_have_two_addresses_and_two_passwords(self, post: LinkPost) -> None:
         first, second = a_password(), a_password()
-        links = [post.links.create(a_wish(views=1), password) for password in (first, second)]
+        links = [post.links.create(wish_for(post, views=1), password) for password in (first, second)]
         assert links[0].url != links[1].url
         assert post.open(links[0].url) == first
         assert post.open(links[1].url) == second
 
     def test_an_id_is_used_once_and_the_first_link_stays_as_it_was(self, post: LinkPost) -> None:
-        wish, password = a_wish(), a_password()
+        wish, password = wish_for(post), a_password()
         link = post.links.create(wish, password)
         with pytest.raises(PermanentError):
             post.links.create(wish, a_password())
@@ -135,38 +209,38 @@ class LinkServiceContract:
 
     def test_looking_at_the_page_uses_no_view(self, post: LinkPost) -> None:
         password = a_password()
-        link = post.links.create(a_wish(views=1), password)
+        link = post.links.create(wish_for(post, views=1), password)
         for _ in range(5):
             post.look(link.url)
         assert LinkEventKind.REVEALED not in kinds_of(all_events(post.links), link.id)
         assert post.open(link.url) == password
 
     def test_a_link_that_was_never_made_shows_nothing(self, post: LinkPost) -> None:
-        real = post.links.create(a_wish(), a_password())
-        head, _, token = real.url.reveal().rpartition("/")
-        assert post.open(Secret(f"{head}/{token[::-1]}")) is None
+        real = post.links.create(wish_for(post), a_password())
+        token = token_of(real.url)
+        assert post.open(Secret(real.url.reveal().replace(token, token[::-1]))) is None
 
     # -- the end of a link
 
     def test_a_revoked_link_shows_nothing(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(), a_password())
+        link = post.links.create(wish_for(post), a_password())
         post.links.revoke(link.id)
         assert post.open(link.url) is None
 
     def test_a_link_that_was_opened_once_can_be_revoked(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(views=2), a_password())
+        link = post.links.create(wish_for(post, views=2), a_password())
         assert post.open(link.url) is not None
-        post.links.revoke(link.id)
+        post.links.revoke(link.id, handle=link.handle)
         assert post.open(link.url) is None
 
     def test_revoking_one_link_leaves_the_others(self, post: LinkPost) -> None:
         password = a_password()
-        older, newer = post.links.create(a_wish(), a_password()), post.links.create(a_wish(), password)
+        older, newer = post.links.create(wish_for(post), a_password()), post.links.create(wish_for(post), password)
         post.links.revoke(older.id)
         assert post.open(newer.url) == password
 
     def test_revoking_twice_is_fine_and_told_once(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(), a_password())
+        link = post.links.create(wish_for(post), a_password())
         post.links.revoke(link.id)
         post.links.revoke(link.id)
         assert kinds_of(all_events(post.links), link.id).count(LinkEventKind.REVOKED) == 1
@@ -178,17 +252,17 @@ class LinkServiceContract:
 
     def test_a_link_opens_until_its_last_second(self, post: LinkPost) -> None:
         password = a_password()
-        link = post.links.create(a_wish(lifetime=LIFETIME), password)
+        link = post.links.create(wish_for(post, lifetime=LIFETIME), password)
         post.pass_time(LIFETIME - SECOND)
         assert post.open(link.url) == password
 
     def test_an_expired_link_shows_nothing(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        link = post.links.create(wish_for(post, lifetime=LIFETIME), a_password())
         post.pass_time(LIFETIME + SECOND)
         assert post.open(link.url) is None
 
     def test_the_end_of_a_link_is_told_once_with_its_time(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        link = post.links.create(wish_for(post, lifetime=LIFETIME), a_password())
         post.pass_time(LIFETIME + SECOND)
         post.pass_time(LIFETIME)
         ends = [event for event in all_events(post.links) if event.kind is LinkEventKind.EXPIRED]
@@ -196,7 +270,7 @@ class LinkServiceContract:
         assert ends[0].at >= link.expires_at
 
     def test_a_revoked_link_does_not_expire_as_well(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        link = post.links.create(wish_for(post, lifetime=LIFETIME), a_password())
         post.links.revoke(link.id)
         post.pass_time(LIFETIME + SECOND)
         assert LinkEventKind.EXPIRED not in kinds_of(all_events(post.links), link.id)
@@ -204,72 +278,123 @@ class LinkServiceContract:
     # -- events
 
     def test_each_reveal_is_told_with_its_number_and_what_is_left(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(views=3), a_password())
-        for _ in range(2):
+        link = post.links.create(wish_for(post, views=3), a_password())
+        views = views_of(post, 3)
+        opened = min(2, views)
+        for _ in range(opened):
             post.open(link.url)
         shown = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
-        assert [(event.link_id, event.view, event.views_left) for event in shown] == [(link.id, 1, 2), (link.id, 2, 1)]
+        assert [(event.link_id, event.view, event.views_left) for event in shown] == [
+            (link.id, number, views - number) for number in range(1, opened + 1)
+        ]
         assert all(abs(event.at - post.now()) <= SECOND for event in shown)
         assert all(event.at.tzinfo is not None for event in shown)
 
     def test_a_refused_reveal_is_no_reveal(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(views=1), a_password())
+        link = post.links.create(wish_for(post, views=1), a_password())
         for _ in range(3):
             post.open(link.url)
         assert kinds_of(all_events(post.links), link.id).count(LinkEventKind.REVEALED) == 1
 
     def test_events_come_in_order_and_each_once(self, post: LinkPost) -> None:
         for _ in range(3):
-            post.open(post.links.create(a_wish(), a_password()).url)
+            post.open(post.links.create(wish_for(post), a_password()).url)
         seqs = [event.seq for event in all_events(post.links)]
         assert len(seqs) >= 3
         assert seqs == sorted(set(seqs))
 
     def test_only_what_is_newer_than_the_cursor_is_told(self, post: LinkPost) -> None:
-        first = post.links.create(a_wish(), a_password())
+        first = post.links.create(wish_for(post), a_password())
         _, cursor = read_on(post.links)
         assert read_on(post.links, cursor) == ([], cursor)
-        second = post.links.create(a_wish(), a_password())
+        second = post.links.create(wish_for(post), a_password())
         post.open(second.url)
         newer = all_events(post.links, cursor=cursor)
         assert LinkEventKind.REVEALED in kinds_of(newer, second.id)
         assert kinds_of(newer, first.id) == []
 
     def test_a_long_history_comes_whole_in_several_calls(self, post: LinkPost) -> None:
-        made = [post.links.create(a_wish(views=1), a_password()) for _ in range(120)]
+        made = [post.links.create(wish_for(post, views=1), a_password()) for _ in range(120)]
         for link in made:
             post.open(link.url)
         shown = [event.link_id for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
         assert shown == [link.id for link in made]
 
+    def test_a_reveal_comes_with_what_the_service_can_tell_of_the_visitor(self, post: LinkPost) -> None:
+        link = post.links.create(wish_for(post), a_password())
+        post.open(link.url)
+        (shown,) = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
+        can = post.links.capabilities
+        assert bool(shown.ip) is can.tells_ip
+        assert can.tells_agent or not shown.agent
+        assert can.tells_place or not shown.place
+
+    def test_what_was_told_is_told_again_to_whoever_has_lost_the_answer(self, post: LinkPost) -> None:
+        post.open(post.links.create(wish_for(post), a_password()).url)
+        first = all_events(post.links)
+        assert first
+        assert all_events(post.links) == first
+
+    # -- what not every service can do
+
+    def test_a_link_that_only_the_browser_opens_is_made_or_refused_as_declared(self, post: LinkPost) -> None:
+        wish, password = replace(wish_for(post), mode=LinkMode.FRAGMENT), a_password()
+        if LinkMode.FRAGMENT in post.links.capabilities.modes:  # how that opens is tested with the service itself
+            assert post.links.create(wish, password).id == wish.id
+            return
+        with pytest.raises(PermanentError) as refusal:
+            post.links.create(wish, password)
+        assert password.reveal() not in str(refusal.value)
+        assert all_events(post.links) == []
+
+    def test_a_typed_check_that_it_cannot_ask_for_is_refused(self, post: LinkPost) -> None:
+        wish = replace(wish_for(post), human_check=HumanCheck.TICKET_NUMBER)
+        if post.links.capabilities.human_check:
+            assert post.links.create(wish, a_password()).id == wish.id
+            return
+        with pytest.raises(PermanentError):
+            post.links.create(wish, a_password())
+        assert all_events(post.links) == []
+
+    def test_an_alarm_is_armed_or_refused_as_declared(self, post: LinkPost) -> None:
+        wish = AlarmWish(
+            about="case-0123456789abcdef", link_id="", source=AlarmSource.ACCESSED, display_name="Lea", ticket="4242",
+            lifetime=LIFETIME,
+        )  # fmt: skip
+        if post.links.capabilities.alarms:
+            assert post.links.arm(wish)
+        else:
+            with pytest.raises(PermanentError):
+                post.links.arm(wish)
+
     # -- secrets
 
     def test_neither_a_link_nor_its_events_show_address_or_password(self, post: LinkPost) -> None:
         password = a_password()
-        link: Link = post.links.create(a_wish(), password)
+        link: Link = post.links.create(wish_for(post), password)
         post.open(link.url)
         shown = f"{link!r} {link} {all_events(post.links)!r}"
-        token = link.url.reveal().rpartition("/")[2]
-        assert token not in shown
+        assert token_of(link.url) not in shown
+        assert link.handle not in link.url.reveal() or not link.handle
         assert password.reveal() not in shown
 
     # -- trouble
 
     def test_a_service_that_is_away_is_temporary_for_every_call(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(), a_password())
+        link = post.links.create(wish_for(post), a_password())
         post.go_down()
         with pytest.raises(TemporaryError):
-            post.links.create(a_wish(), a_password())
+            post.links.create(wish_for(post), a_password())
         with pytest.raises(TemporaryError):
             post.links.revoke(link.id)
         with pytest.raises(TemporaryError):
             post.links.news("")
 
     def test_a_refused_key_pauses_the_links(self, post: LinkPost) -> None:
-        link = post.links.create(a_wish(), a_password())
+        link = post.links.create(wish_for(post), a_password())
         post.refuse_key()
         for call in (
-            lambda: post.links.create(a_wish(), a_password()),
+            lambda: post.links.create(wish_for(post), a_password()),
             lambda: post.links.revoke(link.id),
             lambda: post.links.news(""),
         ):
@@ -281,7 +406,7 @@ class LinkServiceContract:
         password = a_password()
         post.go_down()
         with pytest.raises(TemporaryError) as failure:
-            post.links.create(a_wish(), password)
+            post.links.create(wish_for(post), password)
         shown = f"{failure.value!r} {failure.value} {failure.value.__cause__!r} {failure.value.__context__!r}"
         assert password.reveal() not in shown
 

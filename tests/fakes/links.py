@@ -181,6 +181,8 @@ class FakeLinks:
     def create(self, wish: LinkWish, password: Secret) -> Link:
         self._at("create", "before", wish.id)
         with self._lock:
+            if not 1 <= wish.views <= self.capabilities.most_views:
+                raise PermanentError(f"A link has 1 to {self.capabilities.most_views} views here.")
             if wish.id in self._links:
                 raise PermanentError(f"There is another link {wish.id} already. Retry the case: it gets a new id.")
             url = Secret(f"{ADDRESS}/s/{secrets.token_urlsafe(24)}")

@@ -1,0 +1,372 @@
+"""The `LinkService` of Password Pusher. The words, and what was read where, are in this package's docstring."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+import structlog
+from pydantic import field_validator
+
+from connector.adapter import Surroundings
+from connector.config import SecretValue, Section, Url, validate
+from connector.core.ports import (
+    AlarmWish,
+    Capabilities,
+    Clock,
+    Finding,
+    Level,
+    Link,
+    LinkEvent,
+    LinkMode,
+    LinkNews,
+    LinkWish,
+    Watched,
+)
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConnectorError, PermanentError
+from connector.secretlink.fitness import refuse_unfit
+from connector.secretlink.passwordpusher import story
+from connector.secretlink.passwordpusher.api import Edition, Order, Push, PushApi, kept
+from connector.secretlink.place import Places
+from connector.secretlink.telling import Teller
+
+log = structlog.get_logger(__name__)
+
+CAPABILITIES: Final = Capabilities(
+    keeps_lifetime=False,  # self-hosted counts in days; the hosted one offers 13 steps
+    tells_expiry=False,
+    scanner_proof=False,
+    alarms=False,
+    modes=frozenset({LinkMode.PATH}),
+    human_check=False,
+    announces=False,
+    needs_watched=True,
+)
+
+LONGEST_LIFE: Final = timedelta(days=9)
+"""The longest lifetime that can be configured, a week, and time to come back: older pushes are not ours to look at."""
+
+LOOK_FOR_FORGOTTEN_EVERY: Final = timedelta(minutes=5)
+"""How often pushes of ours are looked for that nobody watches: left by a process that died between two steps."""
+
+UNWATCHED_FOR: Final = timedelta(minutes=15)
+"""How long after its creation a link may take to be watched; then it was given up, and its address is forgotten."""
+
+_KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
+
+
+class PasswordPusherSection(Section):
+    """`links` in `connector.yaml`, for `kind: passwordpusher`.
+
+    Attributes:
+        url: What people open, and where the API is.
+        token: The API token of an account that only the connector uses.
+        account_id: Which of several accounts pushes belong to (hosted); left out: the token's own.
+    """
+
+    url: Url
+    token: SecretValue
+    account_id: str | int | None = None
+
+    @field_validator("token")
+    @classmethod
+    def _token_is_there(cls, token: Secret) -> Secret:
+        if not token.reveal().strip():
+            raise ValueError("it is empty, and pushes without a token are nobody's: no audit, no end but their own")
+        return token
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What this process knows of a link.
+
+    Attributes:
+        views_left: As the list showed it when the audit was read; `None`: read it again.
+        dead: The push was seen to be dead.
+        since: When this process came to know it.
+    """
+
+    token: Secret
+    since: datetime
+    events: tuple[LinkEvent, ...] = ()
+    views_left: int | None = None
+    dead: bool = False
+    over: bool = False
+
+
+class PasswordPusher:
+    """Makes and follows pushes. Safe to use from several threads.
+
+    A push's address is kept nowhere but in memory, and there only as long as the link is watched. The connector is what
+    ends a push in time: while it does not run, a push of the self-hosted edition lives on for up to a day.
+    """
+
+    def __init__(self, *, api: PushApi, url: str, clock: Clock, places: Places) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: What people open, without a slash at its end.
+            places: Where visitors' addresses are; Password Pusher does not tell.
+        """
+        self._api = api
+        self._url = url
+        self._clock = clock
+        self._places = places
+        self._teller = Teller()
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+        self._looked_at: datetime | None = None
+        self._lost: dict[str, datetime] = {}
+
+    @classmethod
+    def from_config(cls, name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self:
+        """Build it from `links` of the configuration.
+
+        Raises:
+            ConfigError: With every problem of the section.
+        """
+        own = {key: value for key, value in section.items() if key not in _KEYS_OF_THE_CONNECTOR}
+        settings = validate(PasswordPusherSection, own, surroundings.place, where=name)
+        api = PushApi(
+            http=surroundings.http_for(system="Password Pusher", scope="links"),
+            url=settings.url,
+            token=settings.token,
+            account_id="" if settings.account_id is None else str(settings.account_id),
+        )
+        return cls(api=api, url=settings.url, clock=surroundings.clock, places=Places())
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What is true of every edition."""
+        return CAPABILITIES
+
+    def create(self, wish: LinkWish, password: Secret) -> Link:
+        """Push the password. See `core.ports.LinkService`.
+
+        Ids are compared within this process only: Password Pusher would take one twice. After a `TemporaryError` a push
+        may exist whose address nobody has; `revoke` finds it by its note, and so does `news` once its end has come.
+
+        Raises:
+            PermanentError: The push did not come out as ordered, and was ended at once.
+        """
+        refuse_unfit(wish, CAPABILITIES, "Password Pusher")
+        with self._lock:
+            if wish.id in self._known:
+                raise PermanentError(
+                    f"There is a push with the id {wish.id} already. Retry the case: it gets a new id."
+                )
+        end = datetime.fromtimestamp(math.ceil((self._clock() + wish.lifetime).timestamp()), UTC)
+        order = Order(password, story.write_note(wish.id, end, wish.ref), wish.views, wish.lifetime)
+        edition = self._api.edition()
+        push, answer = self._api.create(order)
+        if not kept(order, edition, answer, end=end):
+            self._api.forget()
+            self._api.expire(push.token)
+            raise PermanentError(
+                "Password Pusher made the push with other views, another end or without its retrieval step, so it was "
+                "ended at once. Look at its limits (PWP__PW__…) and at links.views and links.lifetime, then run: "
+                "connector check"
+            )
+        with self._lock:
+            self._known[wish.id] = _Known(push.token, since=self._clock())
+        return Link(
+            id=wish.id,
+            # With `/r`: the page in front of the password, which uses no view.
+            url=Secret(f"{self._url}/p/{push.token.reveal()}/r"),
+            expires_at=end,
+            views=wish.views,
+        )
+
+    def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - the note has our id
+        """End the push. See `core.ports.LinkService`."""
+        with self._lock:
+            known = self._known.get(link_id)
+        if known is not None:
+            if not known.dead:
+                self._api.expire(known.token)
+                self._died(link_id)
+            return
+        for push in self._ours(self._clock()).get(link_id, ()):
+            self._api.expire(push.token)
+
+    def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
+        """What happened to the watched links; and the end of every push of ours whose time is over.
+
+        One list a call, and one audit for each link of which the list shows something new.
+        """
+        now = self._clock()
+        if not watched and not self._is_time_for_forgotten(now):
+            return self._teller.tell(cursor, ())
+        alive = self._end_what_is_over(self._ours(now))
+        self._find_dead({link.id for link in watched} - alive.keys(), now)
+        events: list[LinkEvent] = []
+        trouble: ConnectorError | None = None
+        for link in watched:
+            try:
+                events += self._events_of(link, alive.get(link.id))
+            except AuthenticationError:
+                raise
+            except ConnectorError as failure:  # the others' news do not wait for this one
+                trouble = failure
+                log.info("link_unread", link=link.id, error=str(failure))
+        news = self._teller.tell(cursor, events)
+        if trouble is not None and not news.events:
+            raise trouble
+        self._forget_all_but({link.id for link in watched})
+        return news
+
+    def await_news(self, cursor: str, timeout: timedelta) -> bool:  # noqa: ARG002
+        """See `core.ports.LinkService`; it cannot wait."""
+        return False
+
+    def arm(self, wish: AlarmWish) -> Secret:  # noqa: ARG002
+        """See `core.ports.LinkService`; it has no pages for that."""
+        raise PermanentError("Password Pusher has no pages for 'this was not me'. Use links.kind: builtin for them.")
+
+    def check(self) -> Iterable[Finding]:
+        """Whether it is there, which edition it is, and whether it takes our token."""
+        self._api.forget()
+        try:
+            edition = self._api.edition()
+            foreign = sum(
+                story.read_note(push.note) is None for push in self._api.active(since=self._clock() - LONGEST_LIFE)
+            )
+        except AuthenticationError as failure:
+            yield Finding(
+                Level.ERROR, "links.token", str(failure),
+                "make an API token in the connector's own account there and put it into links.token",
+            )  # fmt: skip
+            return
+        except ConnectorError as failure:
+            yield Finding(Level.ERROR, "links", str(failure), "start it, and check links.url")
+            return
+        name = {Edition.V1: "self-hosted, API v1", Edition.OSS: "self-hosted, API v2", Edition.HOSTED: "hosted or Pro"}
+        yield Finding(
+            Level.OK, "links", f"Password Pusher at {self._url} ({name[edition]}) answers and takes the token"
+        )
+        if foreign:
+            yield Finding(
+                Level.WARNING, "links.token", f"its account holds {foreign} more pushes that are not ours: whoever "
+                "signs in to make those can see ours, and they make every poll longer",
+                "give the connector an account of its own",
+            )  # fmt: skip
+        if edition is Edition.HOSTED:
+            return
+        yield Finding(
+            Level.WARNING, "links.lifetime", "self-hosted Password Pusher counts in days, so the connector ends each "
+            "link in time: while the connector is down, a link stays open for up to a day",
+            "watch that the connector runs (/healthz)",
+        )  # fmt: skip
+        yield Finding(
+            Level.WARNING, "links", "without PWP_MASTER_KEY (PWPUSH_MASTER_KEY) of its own, Password Pusher encrypts "
+            "with a key that anybody can read in its source; that cannot be seen from here",
+            "see that it is set there, and kept apart from the database's backups",
+        )  # fmt: skip
+
+    # -- inside
+
+    def _ours(self, now: datetime) -> dict[str, list[Push]]:
+        """The living pushes that have a note of ours, by our id."""
+        found: dict[str, list[Push]] = {}
+        for push in self._api.active(since=now - LONGEST_LIFE):
+            note = story.read_note(push.note)
+            if note is not None:
+                found.setdefault(note.link_id, []).append(push)
+        with self._lock:
+            self._looked_at = now
+        return found
+
+    def _is_time_for_forgotten(self, now: datetime) -> bool:
+        with self._lock:
+            return self._looked_at is None or now - self._looked_at >= LOOK_FOR_FORGOTTEN_EVERY
+
+    def _end_what_is_over(self, pushes: Mapping[str, Sequence[Push]]) -> dict[str, Push]:
+        """End every push whose time is over, watched or not. Returns those that live on, by our id.
+
+        One that cannot be ended is not left aside unseen: `_events_of` tries it again and says so.
+        """
+        now = self._clock()
+        alive: dict[str, Push] = {}
+        for link_id, group in pushes.items():
+            for push in group:
+                note = story.read_note(push.note)
+                if note is None or note.end > now:
+                    alive[link_id] = push
+                    continue
+                try:
+                    self._api.expire(push.token)
+                except AuthenticationError:
+                    raise
+                except ConnectorError as failure:
+                    log.warning("link_not_ended", link=link_id, error=str(failure))
+                    alive[link_id] = push
+                else:
+                    self._died(link_id)
+        return alive
+
+    def _events_of(self, link: Watched, push: Push | None) -> tuple[LinkEvent, ...]:
+        with self._lock:
+            known = self._known.get(link.id) or (_Known(push.token, since=self._clock()) if push else None)
+        if known is None or known.over:
+            return known.events if known else ()
+        now = self._clock()
+        dead = known.dead
+        if now >= link.expires_at and not dead:
+            # Even when no list shows it any more: its end is told only after somebody has seen to it.
+            self._api.expire(known.token)
+            dead = True
+        elif push is None:
+            dead = True
+        elif known.views_left is not None and push.views_left == known.views_left:
+            return known.events
+        rows = self._api.audit(known.token)
+        told = story.tell(link, rows, self._places, dead=dead, now=now)
+        fresh = replace(
+            known, events=told.events, views_left=push.views_left if push else None, dead=dead, over=told.over
+        )
+        with self._lock:
+            self._known[link.id] = fresh
+        return told.events
+
+    def _find_dead(self, wanted: set[str], now: datetime) -> None:
+        """After a start: find those watched links again that have ended meanwhile.
+
+        One without any trace is looked for again after a while. Nothing is concluded from its absence: its case is
+        handed to a person when nobody has told its end.
+        """
+        with self._lock:
+            missing = {link_id for link_id in wanted - self._known.keys() if self._lost.get(link_id, now) <= now}
+        if not missing:
+            return
+        for push in self._api.expired(since=now - LONGEST_LIFE):
+            note = story.read_note(push.note)
+            if note is not None and note.link_id in missing:
+                missing.discard(note.link_id)
+                with self._lock:
+                    self._known.setdefault(note.link_id, _Known(push.token, since=now, dead=True))
+            if not missing:
+                break
+        with self._lock:
+            self._lost = {link_id: until for link_id, until in self._lost.items() if link_id in wanted}
+            self._lost |= dict.fromkeys(missing, now + LOOK_FOR_FORGOTTEN_EVERY)
+        for link_id in missing:
+            log.warning("link_not_found", link=link_id)
+
+    def _died(self, link_id: str) -> None:
+        with self._lock:
+            known = self._known.get(link_id)
+            if known is not None:
+                self._known[link_id] = replace(known, dead=True, views_left=None)
+
+    def _forget_all_but(self, watched: set[str]) -> None:
+        """Addresses of links that nobody watches any more; those that were just made are not watched yet."""
+        with self._lock:
+            for link_id in [link_id for link_id in self._known if link_id not in watched]:
+                known = self._known[link_id]
+                if known.over or known.dead or self._clock() - known.since > UNWATCHED_FOR:
+                    del self._known[link_id]
