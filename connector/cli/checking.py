@@ -116,6 +116,33 @@ def check_database(settings: ConnectorSettings) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def check_links(outfit: Outfit) -> Iterator[Finding]:
+    """The link service, and whether its history goes on where we left it."""
+    from connector.core.ports import Finding, Level
+    from connector.errors import PermanentError
+    from connector.intake import LINKS
+
+    links, broken = outfit.adapters.links, False
+    for finding in links.check():
+        broken = broken or finding.level is Level.ERROR
+        yield finding
+    if broken or links.capabilities.needs_watched:  # one that has to be asked link by link has no history of its own
+        return
+    try:
+        cursor = outfit.store.poll_cursor(LINKS)
+    except ConnectorError:
+        return  # the database has its own line
+    try:
+        links.news(cursor)
+    except PermanentError as failure:
+        yield Finding(Level.ERROR, "links", str(failure))
+    except ConnectorError as failure:
+        yield Finding(Level.WARNING, "links", str(failure), "Look again in a minute.")
+    else:
+        if cursor:
+            yield Finding(Level.OK, "links", "Its history goes on where it was read last.")
+
+
 def refuse_unknown_names(outfit: Outfit) -> None:
     """A mapping that names what does not exist stops the start; a PSA that is merely away does not."""
     import structlog

@@ -1,4 +1,4 @@
-"""`connector links`: the keys of the link service."""
+"""`connector links`: what a person does with one-time links, and the keys of their service."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from connector.cli import linkwork
 from connector.cli.beginning import JsonOption
 from connector.cli.printing import print_json
 
-links_app = typer.Typer(help="The one-time link service: its keys.", no_args_is_help=True)
+links_app = typer.Typer(help="One-time links, and the keys of their service.", no_args_is_help=True)
 
 
 @links_app.callback()
 def links() -> None:
-    """The one-time link service: its keys."""
+    """One-time links, and the keys of their service."""
 
 
 @links_app.command(name="new-key")
@@ -75,3 +76,8 @@ def yaml_lines(entry: dict[str, object]) -> str:
     # JSON is YAML too, and quotes what YAML would take for a number.
     first, *more = (f"{key}: {json.dumps(value)}" for key, value in entry.items())
     return "\n".join([f"  - {first}", *(f"    {line}" for line in more)])
+
+
+links_app.command(name="list")(linkwork.list_links)
+links_app.command(name="revoke")(linkwork.revoke)
+links_app.command(name="accept-history")(linkwork.accept_history)

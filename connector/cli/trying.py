@@ -11,6 +11,7 @@ from connector.cli.beginning import JsonOption, assembled, load, start_telemetry
 from connector.cli.checking import (
     check_database,
     check_dry_runs,
+    check_links,
     check_offline,
     check_tenants,
     print_tenant,
@@ -46,7 +47,7 @@ def check(
         findings.extend(check_dry_runs(outfit.adapters.psas))
         reports = report_tenants(outfit)
         findings.extend(check_tenants(outfit, reports))
-        findings.extend(outfit.adapters.links.check())
+        findings.extend(check_links(outfit))
         findings.extend(outfit.adapters.mailer.check())
     errors = sum(finding.level == "error" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)

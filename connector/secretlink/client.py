@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Final, Self
+from urllib.parse import urlencode
 
 from connector.adapter import Surroundings
 from connector.config import SecretValue, Section, Url, validate
@@ -16,20 +17,20 @@ from connector.core.ports import (
     Capabilities,
     Clock,
     Finding,
-    Level,
+    HumanCheck,
     Link,
-    LinkEvent,
-    LinkEventKind,
     LinkMode,
     LinkNews,
     LinkWish,
     Watched,
 )
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
+from connector.errors import PermanentError, TemporaryError
 from connector.http import Answer, Http, read_retry_after
+from connector.secretlink.client_answers import ListedLink, read_event, read_link
+from connector.secretlink.client_check import Check
 from connector.secretlink.history import Page, Position, believe, read_page, shape_not_known
-from connector.secretlink.seal import Terms, decode_token, lookup_of, new_token, seal
+from connector.secretlink.seal import Terms, check_of, decode_token, lookup_of, new_token, normalise_answer, seal
 
 EVENTS_PER_CALL: Final = 200
 LONGEST_WAIT_SECONDS: Final = 25
@@ -39,12 +40,13 @@ WAIT_MARGIN_SECONDS: Final = 10
 BUSY: Final = (429, 503)
 LONGEST_NAME: Final = 200
 LONGEST_TICKET: Final = 64
-GREATEST_CLOCK_DIFFERENCE: Final = timedelta(seconds=60)
 # These keys of `links` are the connector's own.
 _KEYS_OF_THE_CONNECTOR: Final = frozenset(
     {"kind", "lifetime", "views", "mode", "human_check", "locale", "not_me_lifetime"}
 )
-_KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
+LOCALES: Final = frozenset({"en", "de"})
+LONGEST_ALARM: Final = timedelta(days=31) - timedelta(minutes=5)
+"""The service takes none beyond 31 days, by its own clock."""
 
 
 class BuiltinSection(Section):
@@ -108,9 +110,20 @@ class BuiltinLinks:
 
         Every call makes another token: after a `TemporaryError` a link may exist, but nobody has its address.
 
+        Where the ticket's number has to be typed, the service gets it nowhere: not for the page, and not in `ref`
+        either. Beside a stolen database a mail's address alone would else do: its check says whether an answer is
+        right only to who has the token, but a number that stands there in clear needs no check.
+
         Raises:
             ValueError: The wish cannot be a link: its id, views or password are out of range.
+            PermanentError: Also when there is no ticket number to ask for.
         """
+        checked = wish.human_check is HumanCheck.TICKET_NUMBER
+        if checked and not normalise_answer(wish.ticket):
+            raise PermanentError(
+                f"Link {wish.id} is to ask for the ticket's number, but the ticket has none with letters or digits. "
+                "Set links.human_check: off for this customer."
+            )
         # Rounded up: a whole second is what the service counts in, and nobody gets less than was wished.
         expires_at = math.ceil((self._clock() + wish.lifetime).timestamp())
         terms = Terms(wish.id, wish.views, expires_at)
@@ -126,10 +139,12 @@ class BuiltinLinks:
                 "sealed": _encode(seal(password, token=key, terms=terms)),
                 "max_views": terms.max_views,
                 "expires_at": terms.expires_at,
-                "ref": wish.ref,
-                "mode": "path",
+                "ref": "" if checked else wish.ref,
+                "mode": wish.mode.value,
+                "locale": wish.locale,
+                "check": _encode(check_of(key, wish.ticket)) if checked else None,
                 "display_name": _one_line(wish.display_name, LONGEST_NAME),
-                "ticket": _one_line(wish.ticket, LONGEST_TICKET),
+                "ticket": "" if checked else _one_line(wish.ticket, LONGEST_TICKET),
                 "time_zone": wish.time_zone,
             },
         )
@@ -144,7 +159,7 @@ class BuiltinLinks:
             )
         return Link(
             id=wish.id,
-            url=Secret(f"{self._url}/s/{token.reveal()}"),
+            url=Secret(f"{self._url}/s/{_behind_the_slash(wish, token)}"),
             expires_at=datetime.fromtimestamp(expires_at, UTC),
             views=wish.views,
         )
@@ -152,7 +167,7 @@ class BuiltinLinks:
     @property
     def capabilities(self) -> Capabilities:
         """What our own link service can do."""
-        return Capabilities(modes=frozenset({LinkMode.PATH}), human_check=False, alarms=False)
+        return Capabilities(locales=LOCALES)
 
     def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - our id is enough
         """Make the link dead; a repeat, or a link that was never made, is fine. See `core.ports.LinkService`."""
@@ -169,7 +184,7 @@ class BuiltinLinks:
         page = self._page(Position.parse(cursor))
         believe(page, self._page)
         try:
-            found = [event for item in page.events if (event := _read_event(item)) is not None]
+            found = [event for item in page.events if (event := read_event(item)) is not None]
         except (KeyError, TypeError, ValueError):
             raise shape_not_known() from None
         return LinkNews(tuple(found), cursor=str(page.end), more=page.more)
@@ -203,49 +218,67 @@ class BuiltinLinks:
         page = read_page(after, answer.json())
         return bool(page.events) or page.head.seq != after.seq
 
-    def arm(self, wish: AlarmWish) -> Secret:  # noqa: ARG002
-        """See `core.ports.LinkService`."""
-        raise PermanentError("This link service has no alarms.")
+    def arm(self, wish: AlarmWish) -> Secret:
+        """Store an alarm under a new token, and give its address. See `core.ports.LinkService`.
+
+        The token is made here and only its lookup is sent: nobody at the service can press it either.
+        """
+        lifetime = min(wish.lifetime, LONGEST_ALARM)
+        token = new_token()
+        answer = self._call(
+            "POST",
+            "/alarms",
+            expect=(200, 201, 404, 409, 422),
+            body={
+                "id": f"alm_{secrets.token_hex(12)}",
+                "lookup": _encode(lookup_of(decode_token(token.reveal()))),
+                "about": wish.about,
+                "link_id": wish.link_id or None,
+                "source": wish.source.value,
+                "display_name": _one_line(wish.display_name, LONGEST_NAME),
+                "ticket": _one_line(wish.ticket, LONGEST_TICKET),
+                "time_zone": wish.time_zone,
+                "locale": wish.locale,
+                "brand": None,
+                "expires_at": math.ceil((self._clock() + lifetime).timestamp()),
+            },
+        )
+        if answer.status not in (200, 201):
+            raise PermanentError(
+                f"The link service does not take the alarm about {wish.about} ({answer.status}). Compare the clocks of "
+                "both machines and the versions of connector and link service, then run: connector check"
+            )
+        return Secret(f"{self._url}/n/{token.reveal()}")
+
+    def listed(self, state: str = "") -> Iterator[ListedLink]:
+        """The service's links, in the order of their ids. See `client_answers.ListingLinks`.
+
+        Raises:
+            TemporaryError, AuthenticationError (scope `links`).
+        """
+        after, more = "", True
+        while more:
+            query = {name: value for name, value in {"limit": 100, "state": state, "after": after}.items() if value}
+            content = self._call("GET", f"/links?{urlencode(query)}", expect=(200,)).json()
+            try:
+                following, more = str(content["next"]), content["more"] is True
+                found = [read_link(item) for item in content["links"]]
+            except (KeyError, TypeError, ValueError):
+                raise shape_not_known() from None
+            yield from found
+            more = more and following != after
+            after = following
+
+    def knows(self, link_id: str) -> bool:
+        """Whether the service has a link of this id. See `client_answers.ListingLinks`."""
+        return self._call("GET", f"/links/{link_id}", expect=(200, 404)).status == 200
 
     def check(self) -> Iterable[Finding]:
-        """Whether the service is there, takes our key, and has the same time."""
-        try:
-            answer = self._call("GET", "/events?after=0&limit=1", expect=(200,))
-        except AuthenticationError:
-            yield Finding(
-                Level.ERROR, "links.api_key", "the link service does not accept this key",
-                "put the same secret into links.api_key here and into api_keys of the link service",
-            )  # fmt: skip
-            return
-        except ConnectorError as failure:
-            yield Finding(Level.ERROR, "links", str(failure), "start it with: connector serve-links")
-            return
-        yield Finding(Level.OK, "links", f"the link service at {self._api_url} answers and takes the key")
-        yield from self._check_clock(answer)
-        if self._url != self._api_url:
-            yield from self._check_public_address()
-
-    def _check_clock(self, answer: Answer) -> Iterable[Finding]:
-        try:
-            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except (TypeError, ValueError):
-            return
-        difference = abs(self._clock() - theirs.replace(tzinfo=theirs.tzinfo or UTC))
-        if difference > GREATEST_CLOCK_DIFFERENCE:
-            yield Finding(
-                Level.WARNING, "links", f"its clock differs from ours by {int(difference.total_seconds())} s, "
-                "so links live longer or shorter than they should", "synchronise both machines (NTP)",
-            )  # fmt: skip
-
-    def _check_public_address(self) -> Iterable[Finding]:
-        try:
-            self._http.call("GET", f"{self._url}/healthz", expect=(200,), timeout=timedelta(seconds=10))
-        except ConnectorError:
-            # Not an error: a firewall may let people in there and not us.
-            yield Finding(
-                Level.WARNING, "links.url", f"{self._url} does not answer from this machine",
-                "open it in a browser from outside; a page 'This link cannot be opened' is right",
-            )  # fmt: skip
+        """Whether the service is there, takes our key for all that we need, has our time, and can be reached."""
+        return Check(
+            http=self._http, api=self._api, api_url=self._api_url, url=self._url, headers=self._headers,
+            clock=self._clock,
+        ).findings()  # fmt: skip
 
     def _page(self, after: Position) -> Page:
         answer = self._call("GET", f"/events?after={after.seq}&limit={EVENTS_PER_CALL}", expect=(200,))
@@ -266,31 +299,8 @@ class BuiltinLinks:
         )
 
 
-def _read_event(item: Mapping[str, object]) -> LinkEvent | None:
-    """An event in our words; `None` for a kind that we do not know or that belongs to no link."""
-    kind, link_id = str(item["kind"]), item["link_id"]
-    if kind not in _KNOWN_KINDS or link_id is None:
-        return None
-    location = item.get("location")
-    return LinkEvent(
-        seq=_whole(item["seq"]),
-        link_id=str(link_id),
-        kind=LinkEventKind(kind),
-        at=datetime.fromisoformat(str(item["at"])),
-        view=_whole(item.get("view")) if kind == LinkEventKind.REVEALED else 0,
-        views_left=_whole(item.get("views_left")),
-        ip=str(item.get("ip") or ""),
-        place=str(location.get("words") or "") if isinstance(location, Mapping) else "",
-        agent=str(item.get("agent") or ""),
-    )
-
-
-def _whole(value: object) -> int:
-    if value is None:
-        return 0
-    if not isinstance(value, int):
-        raise ValueError("not a whole number")
-    return value
+def _behind_the_slash(wish: LinkWish, token: Secret) -> str:
+    return f"{wish.id}#{token.reveal()}" if wish.mode is LinkMode.FRAGMENT else token.reveal()
 
 
 def _one_line(text: str, longest: int) -> str:

@@ -95,7 +95,7 @@ def read_page(after: Position, content: object) -> Page:
         head = Position(_whole(content["head"]["seq"]), _mac(content["head"]["mac"]))
         anchor = _mac(content["anchor"]) if content["anchor"] is not None else ""
         end = (
-            Position(seqs[-1], _end_mac(content, seqs[-1], head)) if seqs else Position(after.seq, anchor or after.mac)
+            Position(seqs[-1], _mac(content["next_mac"])) if seqs else Position(after.seq, anchor or after.mac)
         )
         if len(events) != len(content["events"]) or end.seq != _whole(content["next"]):
             raise ValueError
@@ -178,13 +178,6 @@ def _newest_purge(page: Page, ask: Callable[[Position], Page]) -> Position | Non
         if not page.more or page.end.seq <= page.after.seq:
             return found
         page = ask(page.end)
-
-
-def _end_mac(content: Mapping[str, object], seq: int, head: Position) -> str:
-    told = content.get("next_mac")
-    if told is None:  # an older link service tells only that of the head
-        return head.mac if head.seq == seq else ""
-    return _mac(told)
 
 
 def _whole(value: object) -> int:

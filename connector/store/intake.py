@@ -214,11 +214,10 @@ def poll_cursor(connection: Connection, name: str) -> str:
 def restart_poll(connection: Connection, name: str, *, now: datetime) -> bool:
     """See `SqlCaseStore.restart_poll`. One that was never made is at its beginning."""
     c = tables.poll.c
-    held = connection.execute(select(c.name).where(c.name == name, c.lease_until > now)).first()
-    if held is not None:
-        return False
-    connection.execute(update(tables.poll).where(c.name == name).values(cursor="", next_at=None))
-    return True
+    free = or_(c.lease_until.is_(None), c.lease_until <= now)
+    if connection.execute(update(tables.poll).where(c.name == name, free).values(cursor="", next_at=None)).rowcount:
+        return True
+    return connection.execute(select(c.name).where(c.name == name)).first() is None
 
 
 def finish_poll(connection: Connection, name: str, *, cursor: str, next_at: datetime) -> None:

@@ -66,6 +66,7 @@ def test_a_history_of_several_pages_goes_on_from_page_to_page(links: BuiltinLink
     made = make(links, 230)
     first = links.news("")
     assert first.more
+    assert Position.parse(first.cursor).mac
     second = links.news(first.cursor)
     assert [event.link_id for event in (*first.events, *second.events)] == made
 
@@ -226,6 +227,7 @@ def an_answer(**changes: object) -> dict[str, object]:
         {"next": 2},
         {"next": True},
         {"next_mac": "f" * 63},
+        {"next_mac": None},
         {"events": [{"kind": "created"}]},
         {"events": ["created"]},
         {"anchor": 5},

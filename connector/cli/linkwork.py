@@ -1,0 +1,142 @@
+"""`links list`, `links revoke`, `links accept-history`: what a person does with links that are out."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli.beginning import JsonOption, load, open_cases
+from connector.cli.casework import CLAIM_PATIENCE, find
+from connector.cli.printing import print_json, print_table
+from connector.errors import ConfigError, ConnectorError
+
+if TYPE_CHECKING:
+    from connector.core.case import Case
+    from connector.secretlink.client_answers import ListedLink
+
+STATES = ("active", "consumed", "expired", "revoked")
+EVERY = "all"
+
+
+def list_links(
+    context: typer.Context,
+    state: Annotated[str, typer.Option("--state", help=f"{', '.join(STATES)}, or all.")] = "active",
+    as_json: JsonOption = False,
+) -> None:
+    """List the one-time links that are out, never with their addresses."""
+    from connector.secretlink.client_answers import ListingLinks
+    from connector.wiring import build_adapters, present
+
+    if state not in (*STATES, EVERY):
+        raise ConfigError(f"--state: {state!r} is none. Use any of: {', '.join((*STATES, EVERY))}.")
+    settings, place = load(context)
+    service = build_adapters(settings, place).links
+    if not isinstance(service, ListingLinks):
+        raise ConnectorError(
+            f"links.kind {settings.links.kind}: this link service gives us no list of its links. The cases whose link "
+            "is out are in: connector cases"
+        )
+    with open_cases(context) as store:
+        found = [(link, store.case_of_link(link.id)) for link in service.listed("" if state == EVERY else state)]
+    found.sort(key=lambda one: one[0].expires_at)
+    now = present()
+    if as_json:
+        print_json({"links": [_facts(link, case, now) for link, case in found]})
+    elif not found:
+        typer.echo("No links." if state == EVERY else f"No {state} links. See all that are kept with --state all.")
+    else:
+        print_table(
+            ("link", "ticket", "state", "views", "minutes left"),
+            [
+                (link.id, _ticket(case) or link.ref or "?", link.state, f"{link.views} of {link.max_views}",
+                 str(_minutes_left(link, now)))
+                for link, case in found
+            ],
+        )  # fmt: skip
+
+
+def revoke(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="LINK_ID|TICKET", help="The link's id, or its ticket.")],
+) -> None:
+    """Make a link dead at once. The password behind it stays in force, but nobody gets to see it."""
+    from connector.core.case import State
+    from connector.core.ports import AuditEntry
+    from connector.secretlink.client_answers import ListingLinks
+    from connector.secretlink.seal import is_link_id
+    from connector.wiring import build_adapters, present
+
+    settings, place = load(context)
+    service = build_adapters(settings, place).links
+    with open_cases(context) as store:
+        named = what.startswith("lnk_") and is_link_id(what)
+        case = store.case_of_link(what) if named else find(store, what)
+        link_id = what if named else case.link_id if case else ""
+        if not link_id:
+            raise ConnectorError(f"No link was made for ticket {what}. There is nothing to revoke.")
+        if case is None and isinstance(service, ListingLinks) and not service.knows(link_id):
+            raise ConnectorError(f"There is no link {link_id}. See: connector links list")
+        handle = case.link_handle if case is not None and case.link_id == link_id else ""
+        service.revoke(link_id, handle=handle)  # before anything that may fail: it is why we are called
+        if case is not None:
+            facts = {"link_id": link_id, "by": "an administrator"}
+            store.write_audit(AuditEntry(at=present(), case_id=case.id, event="link_revoked_by_hand", facts=facts))
+    typer.echo(f"{link_id} shows nothing any more.")
+    if case is not None and case.state is State.LINK_OUT and case.link_id == link_id:
+        typer.echo(f"Its case goes to a person: connector show {case.psa}:{case.number}")
+
+
+def accept_history(context: typer.Context) -> None:
+    """Believe the link service again, after it was restored or replaced: its history is read from its beginning."""
+    import time
+
+    from connector.core.ports import AuditEntry
+    from connector.errors import PermanentError
+    from connector.intake import LINKS
+    from connector.wiring import build_adapters, present
+
+    settings, place = load(context)
+    service = build_adapters(settings, place).links
+    with open_cases(context) as store:
+        cursor = store.poll_cursor(LINKS)
+        try:
+            service.news(cursor)
+        except PermanentError as broken:
+            reason = str(broken)
+        else:
+            typer.echo("The link service's history goes on where it was left. There is nothing to accept.")
+            return
+        service.news("")  # whether there is one to be believed
+        patience = present() + CLAIM_PATIENCE
+        while not store.restart_poll(LINKS, now=present()):
+            if present() > patience:
+                raise ConnectorError("The links are being polled right now. Try again in a minute.")
+            time.sleep(0.25)
+        store.write_audit(AuditEntry(at=present(), case_id="", event="link_history_accepted", facts={"reason": reason}))
+    typer.echo(f"Accepted. What was wrong: {reason.partition(' What it tells is not believed')[0]}")
+
+
+def _facts(link: ListedLink, case: Case | None, now: datetime) -> dict[str, object]:
+    return {
+        "id": link.id,
+        "ticket": _ticket(case),
+        "case": case.id if case else None,
+        "ref": link.ref,
+        "state": link.state,
+        "views": link.views,
+        "max_views": link.max_views,
+        "expires_at": link.expires_at.isoformat(),
+        "minutes_left": _minutes_left(link, now),
+    }
+
+
+def _ticket(case: Case | None) -> str | None:
+    return f"{case.psa}:{case.number}" if case else None
+
+
+def _minutes_left(link: ListedLink, now: datetime) -> int:
+    """Whole minutes that are left for sure; 0 for a link that has ended."""
+    left = link.expires_at - now if link.state == "active" else timedelta(0)
+    return max(0, left // timedelta(minutes=1))

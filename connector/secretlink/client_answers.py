@@ -1,0 +1,100 @@
+"""What our own link service tells, in the connector's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol, runtime_checkable
+
+from connector.core.ports import LinkEvent, LinkEventKind
+
+_CASE_ID: Final = re.compile(r"case-[A-Za-z0-9]+", re.ASCII)  # the `ref` of a link has a slash in it
+_KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
+
+
+@dataclass(frozen=True)
+class ListedLink:
+    """A link as its service has it: what happened to it, and nothing that opens it.
+
+    Attributes:
+        state: `active`, `consumed`, `expired` or `revoked`.
+        ref: See `LinkWish`; empty where the ticket's number has to be typed.
+    """
+
+    id: str
+    state: str
+    views: int
+    max_views: int
+    expires_at: datetime
+    ref: str
+
+
+@runtime_checkable
+class ListingLinks(Protocol):
+    """A link service that can list its links; see `connector links list`."""
+
+    def listed(self, state: str = "") -> Iterator[ListedLink]:
+        """Its links, those of one state or all.
+
+        Raises:
+            TemporaryError, AuthenticationError (scope `links`).
+        """
+
+    def knows(self, link_id: str) -> bool:
+        """Whether it has a link of this id, whatever became of it.
+
+        Raises:
+            TemporaryError, AuthenticationError (scope `links`).
+        """
+
+
+def read_event(item: Mapping[str, object]) -> LinkEvent | None:
+    """An event in our words; `None` for a kind that we do not know or that belongs to no link.
+
+    Raises:
+        KeyError, TypeError, ValueError: It has another shape.
+    """
+    kind, link_id, about = str(item["kind"]), item["link_id"], str(item.get("ref") or "")
+    if kind == LinkEventKind.REPORTED and _CASE_ID.fullmatch(about):
+        link_id = about  # an alarm says itself which case it is about; there may be no link behind it
+    if kind not in _KNOWN_KINDS or link_id is None:
+        return None
+    location = item.get("location")
+    return LinkEvent(
+        seq=_whole(item["seq"]),
+        link_id=str(link_id),
+        kind=LinkEventKind(kind),
+        at=datetime.fromisoformat(str(item["at"])),
+        view=_whole(item.get("view")) if kind == LinkEventKind.REVEALED else 0,
+        views_left=_whole(item.get("views_left")),
+        ip=str(item.get("ip") or ""),
+        place=str(location.get("words") or "") if isinstance(location, Mapping) else "",
+        agent=str(item.get("agent") or ""),
+        reason=str(item.get("reason") or ""),
+    )
+
+
+def read_link(item: Mapping[str, object]) -> ListedLink:
+    """A link of the list in our words.
+
+    Raises:
+        KeyError, TypeError, ValueError: It has another shape.
+    """
+    return ListedLink(
+        id=str(item["id"]),
+        state=str(item["state"]),
+        views=_whole(item["views"]),
+        max_views=_whole(item["max_views"]),
+        expires_at=datetime.fromtimestamp(_whole(item["expires_at"]), UTC),
+        ref=str(item.get("ref") or ""),
+    )
+
+
+def _whole(value: object) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int):
+        raise ValueError("not a whole number")
+    return value
