@@ -20,7 +20,7 @@ from connector.core.secret import Secret
 from connector.migrations import upgrade
 from connector.secretlink import tables
 from connector.secretlink.database import open_engine
-from connector.secretlink.links import NewLink
+from connector.secretlink.links import NewAlarm, NewLink
 from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.seal import Pepper, Terms, decode_token, lookup_of, new_link_id, new_token, seal
 from connector.secretlink.vault import Vault
@@ -103,6 +103,25 @@ def make_link(
     hidden = Secret(password or secrets.token_urlsafe(15))
     key = decode_token(token.reveal())
     return Made(terms, token, hidden, lookup_of(key), seal(hidden, token=key, terms=terms))
+
+
+def make_alarm(now: datetime = START, **changes: Any) -> tuple[NewAlarm, bytes]:
+    """An alarm as the connector makes it, and its token."""
+    token = secrets.token_bytes(24)
+    values: dict[str, Any] = {
+        "id": new_link_id(),
+        "lookup": lookup_of(token),
+        "about": "case-4242",
+        "link_id": None,
+        "source": "accessed",
+        "display_name": "Anna Example",
+        "ticket": "4242",
+        "time_zone": "Europe/London",
+        "locale": "en",
+        "brand": None,
+        "expires_at": int((now + timedelta(days=7)).timestamp()),
+    }
+    return NewAlarm(**(values | changes)), token
 
 
 def new_nonce() -> str:

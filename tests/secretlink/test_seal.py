@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import secrets
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,10 +22,12 @@ from connector.secretlink.seal import (
     Pepper,
     SealBroken,
     Terms,
+    check_of,
     decode_token,
     lookup_of,
     new_link_id,
     new_token,
+    normalise_answer,
     open_sealed,
     seal,
 )
@@ -132,3 +137,57 @@ def test_the_format_is_what_the_vectors_say(vector: dict[str, object]) -> None:
     sealed = pepper.unwrap(bytes.fromhex(str(vector["blob_hex"])), terms=terms)
     assert sealed.hex() == vector["sealed_hex"]
     assert open_sealed(sealed, token=token, terms=terms).reveal() == vector["password"]
+    assert normalise_answer(str(vector["answer"])) == vector["normalised_answer"]
+    assert check_of(token, str(vector["answer"])).hex() == vector["check_hex"]
+    assert pepper.check_mac(check_of(token, str(vector["answer"]))).hex() == vector["check_mac_hex"]
+    assert pepper.alarm_mac(lookup_of(token)).hex() == vector["alarm_mac_hex"]
+    assert (pepper.key_id, pepper.chain_key.hex()) == (vector["pepper_id"], vector["chain_key_hex"])
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["about"])
+def test_the_vectors_follow_from_the_words_alone(vector: dict[str, object]) -> None:
+    # The format's description, said once more with nothing of ours: HKDF of RFC 5869 spelt out in HMACs.
+    def derive(key: bytes, info: str) -> bytes:
+        extracted = hmac.new(bytes(32), key, "sha256").digest()
+        return hmac.new(extracted, info.encode() + bytes([1]), "sha256").digest()
+
+    token = base64.urlsafe_b64decode(str(vector["token"]))
+    pepper = bytes.fromhex(str(vector["pepper_hex"]))
+    lookup = derive(token, "secretlink/1 lookup")
+    check = hmac.new(derive(token, "secretlink/1 check"), str(vector["normalised_answer"]).encode(), "sha256").digest()
+    assert lookup.hex() == vector["lookup_hex"]
+    assert check.hex() == vector["check_hex"]
+    for word, content, name in (
+        (b"lookup", lookup, "lookup_mac_hex"),
+        (b"alarm", lookup, "alarm_mac_hex"),
+        (b"check", check, "check_mac_hex"),
+    ):
+        assert hmac.new(pepper, word + content, "sha256").hexdigest() == vector[name]
+    assert derive(pepper, "secretlink/1 event chain").hex() == vector["chain_key_hex"]
+    blob, sealed = (bytes.fromhex(str(vector[name])) for name in ("blob_hex", "sealed_hex"))
+    terms = str(vector["associated_data"]).encode()
+    wrap_key = derive(pepper, f"secretlink/1 wrap {vector['id']}")
+    assert AESGCM(wrap_key).decrypt(blob[:12], blob[12:], terms) == sealed
+    padded = AESGCM(derive(token, f"secretlink/1 enc {vector['id']}")).decrypt(sealed[:12], sealed[12:], terms)
+    password = str(vector["password"]).encode()
+    assert padded[:2] == len(password).to_bytes(2, "big")
+    assert padded[2:].rstrip(bytes(1)) == password
+    assert len(padded) % 64 == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("#4242 ", "4242"), ("42 42", "4242"), ("inc-0007", "INC0007"), ("STRASSE 1", "straße1"), ("４２", "42")],
+)
+def test_an_answer_counts_by_its_letters_and_digits_alone(typed: str, meant: str) -> None:
+    token = secrets.token_bytes(24)
+    assert check_of(token, typed) == check_of(token, meant)
+    assert check_of(token, typed) != check_of(secrets.token_bytes(24), meant)
+    assert check_of(token, typed) != check_of(token, meant + "0")
+
+
+@pytest.mark.parametrize("nothing", ["", "#", " -. ", "\u200b"])
+def test_an_answer_of_nothing_is_right_for_nothing(nothing: str) -> None:
+    token = secrets.token_bytes(24)
+    assert check_of(token, nothing) != check_of(token, nothing)
+    assert len(check_of(token, nothing)) == 32

@@ -1,0 +1,278 @@
+"""What time does: links run out, addresses are blanked, old things are forgotten; the chain still proves the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import column, create_engine, insert, select, text, update
+from sqlalchemy import table as table_of
+
+import connector.migrations
+from connector.migrations import upgrade
+from connector.secretlink import retention, tables
+from connector.secretlink.chain import EventKind, Visitor
+from connector.secretlink.events import mask
+from connector.secretlink.links import Revealed
+from connector.secretlink.peppers import Peppers
+from connector.secretlink.place import Place
+from connector.secretlink.seal import Pepper
+from connector.secretlink.vault import Vault
+from tests.secretlink.support import FakeClock, make_alarm, make_link, open_vault
+from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
+
+IN_LEEDS = Visitor(
+    ip="203.0.113.9", place=Place("GB", "Leeds", "test"), user_agent="Mozilla/5.0", agent="Edge 156 on Windows"
+)
+MONTH = timedelta(days=30)
+
+
+@pytest.fixture
+def database(either_database: str) -> str:
+    return either_database
+
+
+def age(vault: Vault, clock: FakeClock) -> None:
+    """One link revealed long ago, one today, by a person in Leeds."""
+    for days in (40, 0):
+        link = create(vault, clock, views=1)
+        vault.claim(link.lookup, token=link.key, nonce=secrets.token_urlsafe(18), visitor=IN_LEEDS)
+        clock.advance(days=days)
+
+
+def test_what_is_personal_is_blanked_in_time_and_the_chain_still_holds(vault: Vault, clock: FakeClock) -> None:
+    age(vault, clock)
+    head = vault.events(after=0, limit=1).head
+    assert vault.blank(older_than=MONTH) == retention.Slice(1, more=False)
+    old, young = (event for event in vault.events(after=0, limit=9).events if event.kind == "revealed")
+    assert (old.ip, old.user_agent, old.city) == (None, None, None)
+    assert old.place is not None
+    assert (old.place.words, old.agent, old.view) == ("United Kingdom (approx.)", "Edge 156 on Windows", 1)
+    assert (young.ip, young.user_agent, young.city) == ("203.0.113.9", "Mozilla/5.0", "Leeds")
+    report = vault.verify_chain()
+    assert (report.events, report.broken_at) == (4, None)
+    assert vault.events(after=0, limit=1).head == head, "readers of the history find it as it was"
+    assert vault.blank(older_than=MONTH) == retention.Slice(0, more=False)
+
+
+def test_nothing_is_left_of_an_address_to_try_guesses_against(vault: Vault, clock: FakeClock, pepper: bytes) -> None:
+    age(vault, clock)
+    with vault.engine.connect() as connection:
+        row = connection.execute(select(tables.event).where(tables.event.c.seq == 2)).mappings().one()
+    assert len(row["salt"]) == 16
+    vault.blank(older_than=MONTH)
+    with vault.engine.connect() as connection:
+        blanked = connection.execute(select(tables.event).where(tables.event.c.seq == 2)).mappings().one()
+    assert blanked["salt"] is None
+    assert blanked["mac"] == row["mac"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"ip": "198.51.100.1"}, {"view": 2}, {"country": "DE"}, {"blanked_mac": None}, {"mac": bytes(32)}, {"at_ms": 1}],
+)
+def test_a_blanked_event_is_as_hard_to_change_as_any(vault: Vault, clock: FakeClock, change: dict[str, object]) -> None:
+    age(vault, clock)
+    vault.blank(older_than=MONTH)
+    with vault.engine.begin() as connection:
+        connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(**change))
+    assert vault.verify_chain().broken_at == 2
+
+
+def test_who_can_only_write_the_database_cannot_blank(vault: Vault, clock: FakeClock) -> None:
+    age(vault, clock)
+    with vault.engine.begin() as connection:
+        connection.execute(
+            update(tables.event).where(tables.event.c.seq == 4).values(ip=None, user_agent=None, city=None, salt=None)
+        )
+    assert vault.verify_chain().broken_at == 4
+
+
+def test_blanking_does_not_vouch_for_an_event_that_was_changed_before(vault: Vault, clock: FakeClock) -> None:
+    age(vault, clock)
+    with vault.engine.begin() as connection:
+        connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(view=7))
+    assert vault.blank(older_than=MONTH).done == 1
+    assert vault.verify_chain().broken_at == 2
+
+
+def test_the_first_event_after_a_purge_can_be_blanked_too(vault: Vault, clock: FakeClock) -> None:
+    age(vault, clock)
+    vault.purge(older_than=MONTH)
+    clock.advance(days=40)
+    assert vault.blank(older_than=MONTH).done == 1
+    assert vault.verify_chain().broken_at is None
+    vault.purge(older_than=timedelta(days=50))
+    assert vault.verify_chain().broken_at is None
+
+
+@pytest.mark.parametrize(
+    ("ip", "masked"),
+    [
+        ("203.0.113.9", "203.0.113.0"),
+        ("::ffff:203.0.113.9", "203.0.113.0"),
+        ("2001:db8:aaaa:bbbb::1", "2001:db8:aaaa::"),
+        ("not an address", None),
+        (None, None),
+    ],
+)
+def test_a_masked_address_says_the_network_only(ip: str | None, masked: str | None) -> None:
+    assert mask(ip) == masked
+
+
+def test_with_masking_no_whole_address_is_ever_written(database: str, clock: FakeClock, pepper: bytes) -> None:
+    vault = Vault(database, Pepper(pepper), clock=clock, mask_ip=True)
+    link = create(vault, clock)
+    claim(vault, link)
+    vault.visit(link.lookup, EventKind.PAGE_OPENED, visitor=SOMEBODY)
+    vault.report_link(link.lookup, visitor=SOMEBODY)
+    vault.record_burst(visitor=SOMEBODY)
+    assert {event.ip for event in vault.events(after=0, limit=9).events} == {"203.0.113.0", None}
+    assert vault.verify_chain().broken_at is None
+    vault.close()
+
+
+def test_many_links_run_out_a_part_at_a_time_and_a_late_one_does_not_open(vault: Vault, clock: FakeClock) -> None:
+    links = [create(vault, clock) for _ in range(retention.LINKS_AT_ONCE + 3)]
+    clock.advance(hours=1)
+    assert vault.expire_due() == retention.LINKS_AT_ONCE
+    late = next(
+        link for link in links if (record := vault.find(link.terms.link_id)) is not None and record.state == "active"
+    )
+    assert not isinstance(claim(vault, late), Revealed)
+    record = vault.find(late.terms.link_id)
+    assert record is not None
+    assert record.state == "expired"
+    assert vault.expire_due() == 2
+    assert vault.expire_due() == 0
+    assert kinds(vault).count("expired") == len(links)
+    assert vault.verify_chain().broken_at is None
+
+
+def test_much_is_forgotten_a_part_at_a_time_and_the_chain_holds_after_each(vault: Vault, clock: FakeClock) -> None:
+    for _ in range(retention.EVENTS_AT_ONCE // 2 + 30):
+        claim(vault, create(vault, clock, views=1))
+    vault.arm(make_alarm(clock.now)[0])
+    clock.advance(days=100)
+    young = create(vault, clock)
+    left = []
+    while (purged := vault.purge(older_than=MONTH)).more:
+        left.append(purged.done)
+        assert vault.verify_chain().broken_at is None
+    assert left == [retention.EVENTS_AT_ONCE // 2]
+    assert purged.done == 30
+    assert kinds(vault) == ["created", "purged", "purged"]
+    assert isinstance(claim(vault, young), Revealed)
+    with vault.engine.connect() as connection:
+        assert connection.execute(select(tables.alarm.c.id)).all() == []
+        assert len(connection.execute(select(tables.link.c.id)).all()) == 1
+
+
+def test_links_that_never_had_events_are_forgotten_too(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, views=1)
+    claim(vault, link)
+    with vault.engine.begin() as connection:
+        connection.execute(text("UPDATE event SET link_id = NULL"))
+    clock.advance(days=100)
+    assert vault.purge(older_than=MONTH).done == 1
+    assert vault.find(link.terms.link_id) is None
+
+
+def first_form(key: bytes, before: bytes, values: list[object]) -> bytes:
+    """As events were authenticated by the version before, said once more in other words."""
+    content = json.dumps(values, separators=(",", ":"), ensure_ascii=True).encode()
+    return hmac.new(key, before + content, hashlib.sha256).digest()
+
+
+@pytest.fixture
+def older_database(tmp_path: Path, pepper: bytes, clock: FakeClock) -> str:
+    """As the version before left it: one link that is over, one that lives, four events."""
+    url = f"sqlite:///{(tmp_path / 'older.db').as_posix()}"
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(connector.migrations.__file__).parent / "links"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["version_table"] = "alembic_version_links"
+    before, key = bytes(32), Pepper(pepper).chain_key
+    now_ms = int(clock.now.timestamp() * 1000)
+    names = ("seq", "link_id", "ref", "kind", "at_ms", "view", "views_left", "reason", "nonce", "ip", "country", "city",
+             "place_source", "user_agent", "agent", "suspect")  # fmt: skip
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for name, state in (("lnk_older-0001", "expired"), ("lnk_older-0002", "active")):
+            link = make_link(now=clock.now)
+            connection.execute(
+                text(
+                    "INSERT INTO link (id, lookup_mac, pepper_id, content_mac, mode, blob, state, views, max_views, "
+                    "expires_at, created_ms, ended_ms, ref, display_name, ticket, time_zone) VALUES (:id, :lookup, "
+                    ":pepper, :content, 'path', NULL, :state, 0, 2, :expires, :now, :ended, 'halo/1', 'Anna', '1', "
+                    "'UTC')"
+                ),
+                {"id": name, "lookup": secrets.token_bytes(32), "pepper": Pepper(pepper).key_id,
+                 "content": secrets.token_bytes(32), "state": state, "expires": link.terms.expires_at, "now": now_ms,
+                 "ended": now_ms if state == "expired" else None},
+            )  # fmt: skip
+        rows: list[tuple[object, ...]] = [
+            (1, "lnk_older-0001", "halo/1", "created", now_ms, None, 2, None, None, *[None] * 7),
+            (2, "lnk_older-0001", "halo/1", "page_opened", now_ms, None, 2, None, None, "203.0.113.9", "GB", "Leeds",
+             "test", "Mozilla/5.0", "Edge", "none"),
+            (3, "lnk_older-0001", "halo/1", "expired", now_ms, 0, 0, None, None, *[None] * 7),
+            (4, "lnk_older-0002", "halo/1", "created", now_ms, None, 2, None, None, *[None] * 7),
+        ]  # fmt: skip
+        older_event = table_of("event", *(column(name) for name in (*names, "mac")))
+        for row in rows:
+            before = first_form(key, before, list(row))
+            connection.execute(insert(older_event).values(**dict(zip(names, row, strict=True)), mac=before))
+    engine.dispose()
+    upgrade(url, "links")
+    return url
+
+
+def test_events_written_by_the_version_before_still_verify_and_the_chain_goes_on(
+    older_database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    vault = open_vault(older_database, clock, pepper)
+    create(vault, clock)
+    report = vault.verify_chain()
+    assert (report.events, report.broken_at, report.unchecked) == (5, None, 0)
+    record = vault.find("lnk_older-0002")
+    assert record is not None
+    assert (record.mode, record.locale, record.checked, record.check_failures) == ("path", "en", False, 0)
+    with vault.engine.begin() as connection:
+        connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(ip="198.51.100.1"))
+    assert vault.verify_chain().broken_at == 2
+    vault.close()
+
+
+def test_events_of_the_version_before_lose_what_is_personal_too(
+    older_database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    vault = open_vault(older_database, clock, pepper)
+    clock.advance(days=40)
+    assert vault.blank(older_than=MONTH).done == 1
+    assert vault.events(after=1, limit=1).events[0].ip is None
+    assert vault.verify_chain().broken_at is None
+    vault.close()
+
+
+def test_events_of_the_version_before_verify_across_a_change_of_the_pepper(
+    older_database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    newer = secrets.token_bytes(32)
+    vault = Vault(older_database, Peppers(Pepper(newer), Pepper(pepper)), clock=clock)
+    create(vault, clock)
+    assert vault.verify_chain().broken_at is None
+    vault.close()
+    clock.advance(days=1)
+    vault = Vault(older_database, Pepper(newer), clock=clock)
+    report = vault.verify_chain()
+    assert (report.broken_at, report.unchecked) == (None, 4)
+    vault.close()
