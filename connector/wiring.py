@@ -19,12 +19,14 @@ from connector.config import ConnectorSettings, LinksSection, Place
 from connector.core.brake import Limits
 from connector.core.case import Case, fold
 from connector.core.notice import NotifySubject
-from connector.core.ports import Clock, DryRun, LinkService, Mailer, Psa
+from connector.core.ports import Capabilities, Clock, DryRun, LinkService, Mailer, Psa
 from connector.core.steps import Policy
 from connector.errors import ConfigError
 from connector.graph.facade import GraphDirectory
 from connector.mail.render import Brand, Renderer
 from connector.passwords import new_password
+from connector.secretlink.fitness import Wanted
+from connector.secretlink.fitness import problems as problems_of
 from connector.telemetry import report
 
 if TYPE_CHECKING:
@@ -123,6 +125,8 @@ def build_adapters(settings: ConnectorSettings, place: Place, *, clock: Clock = 
     }
     links_section = {"kind": settings.links.kind, **settings.links.rest}
     links = attempt(lambda: _adapter("links", "links", "links", links_section, surroundings))
+    if links is not None:
+        problems.extend(unfit_links(settings, links.capabilities))
     mailer = attempt(lambda: _adapter("mail", "mail", "mail", {"kind": "smtp", **settings.mail}, surroundings))
     directory = attempt(
         lambda: GraphDirectory.from_settings(settings.graph, settings.tenants, surroundings, keep=settings.mfa.keep)
@@ -238,6 +242,19 @@ def links_of(settings: ConnectorSettings, tenant: str) -> LinksSection:
     """What applies to the links of a tenant: the top-level `links`, with what the tenant has of its own over it."""
     section = settings.tenants.get(tenant)
     return settings.links.model_copy(update=section.links.model_dump(exclude_none=True) if section else {})
+
+
+def unfit_links(settings: ConnectorSettings, can: Capabilities) -> list[str]:
+    """What the configuration wants of links that their service cannot do, each where it is written."""
+    top = settings.links
+    wanted = [
+        Wanted(where="links", views=top.views, lifetime=top.lifetime, mode=top.mode, human_check=top.human_check),
+        *(
+            Wanted(where=f"tenants.{name}.links", mode=section.links.mode, human_check=section.links.human_check)
+            for name, section in settings.tenants.items()
+        ),
+    ]
+    return list(problems_of(top.kind, can, wanted))
 
 
 def notify_subject_of(settings: ConnectorSettings, tenant: str) -> NotifySubject:

@@ -32,6 +32,7 @@ def run(context: typer.Context, dry_run: DryRunOption = False) -> None:
         refuse_unknown_names(outfit)
         if settings.database.startswith("sqlite"):  # alone: what a killed process held need not wait
             outfit.store.release_leases()
+        _warn_of_links(outfit)
         runner = outfit.runner()
         runner.every_day("credentials", lambda: _warn_of_expiry(outfit))
         host, port = split_listen(settings.inbound.listen)
@@ -45,6 +46,17 @@ def run(context: typer.Context, dry_run: DryRunOption = False) -> None:
             finally:
                 inbound.stop()
                 outfit.store.close()
+
+
+def _warn_of_links(outfit: Outfit) -> None:
+    """Say in the log, once at the start, what people miss with a link service that is not our own."""
+    import structlog
+
+    from connector.secretlink.fitness import warnings
+
+    log = structlog.get_logger(__name__)
+    for finding in warnings(outfit.settings.links.kind, outfit.adapters.links.capabilities):
+        log.warning("links", about=finding.about, text=finding.text, todo=finding.todo)
 
 
 def _warn_of_expiry(outfit: Outfit) -> bool:

@@ -16,50 +16,54 @@ from connector.errors import PermanentError
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What one place of the configuration wants of links; `where` names the place: `links`, `tenants.contoso.links`."""
+    """What one place of the configuration wants of links; `None`: that is said elsewhere, or nowhere.
+
+    Attributes:
+        where: The place: `links`, `tenants.contoso.links`.
+    """
 
     where: str
-    views: int
-    lifetime: timedelta
-    mode: LinkMode = LinkMode.PATH
-    human_check: HumanCheck = HumanCheck.OFF
-    locale: str = ""
+    views: int | None = None
+    lifetime: timedelta | None = None
+    mode: LinkMode | None = None
+    human_check: HumanCheck | None = None
 
 
 def problems(kind: str, can: Capabilities, wanted: Iterable[Wanted]) -> Iterator[str]:
     """What stops the start, a sentence each, with what to write instead."""
     for want in wanted:
         where = want.where
-        if want.views > can.most_views:
+        if want.views is not None and want.views > can.most_views:
             yield (
                 f"{where}.views: {want.views} is more than links of kind {kind} can have. Write {can.most_views}, "
                 "or use kind: builtin."
             )
-        if can.lifetimes and want.lifetime not in can.lifetimes:
+        if want.lifetime is not None and want.lifetime < can.shortest:
+            yield (
+                f"{where}.lifetime: links of kind {kind} live for {_span(can.shortest)} at least, not "
+                f"{_span(want.lifetime)}. Write {_span(can.shortest)} or more, or use kind: builtin."
+            )
+        if want.lifetime is not None and can.lifetimes and want.lifetime not in can.lifetimes:
             offered = ", ".join(_span(length) for length in can.lifetimes)
             yield (
                 f"{where}.lifetime: links of kind {kind} cannot live for {_span(want.lifetime)}. "
                 f"Write one of {offered}, or use kind: builtin."
             )
-        if want.mode not in can.modes:
+        if want.mode is not None and want.mode not in can.modes:
             modes = ", ".join(sorted(mode.value for mode in can.modes))
             yield (
                 f"{where}.mode: links of kind {kind} are opened by their service only. Write {modes}, "
                 "or use kind: builtin."
             )
-        if want.human_check is not HumanCheck.OFF and not can.human_check:
+        if want.human_check not in (None, HumanCheck.OFF) and not can.human_check:
             yield (
                 f"{where}.human_check: links of kind {kind} cannot ask for the ticket's number. Write off, "
                 "or use kind: builtin."
             )
 
 
-def warnings(kind: str, can: Capabilities, *, not_me: bool = True) -> Iterator[Finding]:
-    """Where people get less than with our own link service.
-
-    Args:
-        not_me: Whether mails offer a way to say "this was not me" at all.
-    """
+def warnings(kind: str, can: Capabilities) -> Iterator[Finding]:
+    """Where people get less than with our own link service."""
 
     def warn(about: str, text: str, todo: str) -> Finding:
         return Finding(Level.WARNING, about, f"kind {kind}: {text}", todo)
@@ -74,7 +78,7 @@ def warnings(kind: str, can: Capabilities, *, not_me: bool = True) -> Iterator[F
         yield warn("links.kind", "nobody learns from which address a link was opened, only when", builtin)
     elif not can.tells_place:
         yield warn("links.kind", "nobody learns from where a link was opened", builtin)
-    if not_me and not can.alarms:
+    if not can.alarms:
         yield warn(
             "links.kind", "it has no page for 'this was not me': the mails name the service desk's phone instead, and "
             "nothing is locked by itself",
@@ -92,6 +96,8 @@ def refuse_unfit(wish: LinkWish, can: Capabilities, name: str) -> None:
     """
     if not 1 <= wish.views <= can.most_views:
         raise PermanentError(f"{name} gives a link 1 to {can.most_views} views, not {wish.views}. Set links.views.")
+    if wish.lifetime < can.shortest or (can.lifetimes and wish.lifetime not in can.lifetimes):
+        raise PermanentError(f"{name} gives no lifetime of {_span(wish.lifetime)}. Set links.lifetime.")
     if wish.mode not in can.modes:
         raise PermanentError(f"{name} cannot make a link of mode {wish.mode.value}. Set links.mode: path.")
     if wish.human_check is not HumanCheck.OFF and not can.human_check:

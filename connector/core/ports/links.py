@@ -122,7 +122,8 @@ class Capabilities:
     """What a link service can do. The defaults are those of our own.
 
     Attributes:
-        lifetimes: The only ones that it offers, shortest first; empty: any from a second to a week.
+        lifetimes: The only ones that it offers, shortest first; empty: any from `shortest` to a week.
+        shortest: The shortest lifetime that it gives.
         keeps_lifetime: `False`: the service itself ends a link later than asked, and the adapter ends it in time.
         most_views: How many views a link can have.
         tells_ip, tells_agent, tells_place: What a reveal comes with.
@@ -137,6 +138,7 @@ class Capabilities:
     """
 
     lifetimes: tuple[timedelta, ...] = ()
+    shortest: timedelta = timedelta(seconds=1)
     keeps_lifetime: bool = True
     most_views: int = 20
     tells_ip: bool = True

@@ -31,13 +31,17 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
-from connector.secretlink.fitness import refuse_unfit
+from connector.secretlink.fitness import refuse_unfit, warnings
 from connector.secretlink.onetimesecret.api import Receipt, SecretApi, Stage
 from connector.secretlink.telling import Teller, number
 
 log = structlog.get_logger(__name__)
 
+SHORTEST: Final = timedelta(seconds=60)
+"""What it makes of anything shorter; so a shorter one is refused before it is made."""
+
 CAPABILITIES: Final = Capabilities(
+    shortest=SHORTEST,
     most_views=1,
     tells_ip=False,
     tells_agent=False,
@@ -49,9 +53,6 @@ CAPABILITIES: Final = Capabilities(
     announces=False,
     needs_watched=True,
 )
-
-SHORTEST: Final = timedelta(seconds=60)
-"""What it makes of anything shorter; so a shorter one is refused before it is made."""
 
 LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
 """How long after a fruitless search for a receipt it is looked for again."""
@@ -144,8 +145,6 @@ class OneTimeSecret:
             PermanentError: It would live for another time than wished; it was burned at once.
         """
         refuse_unfit(wish, CAPABILITIES, "OneTimeSecret")
-        if wish.lifetime < SHORTEST:
-            raise PermanentError("OneTimeSecret gives a secret at least 60 seconds. Set links.lifetime to 60s or more.")
         with self._lock:
             if wish.id in self._known:
                 raise PermanentError(f"There is a link {wish.id} already. Retry the case: it gets a new id.")
@@ -223,6 +222,7 @@ class OneTimeSecret:
             yield Finding(Level.ERROR, "links", str(failure), "check links.url; start it, where it is your own")
             return
         yield Finding(Level.OK, "links", f"OneTimeSecret at {self._url} (API v{version}) answers and takes the account")
+        yield from warnings("onetimesecret", CAPABILITIES)
 
     # -- inside
 

@@ -29,7 +29,7 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
-from connector.secretlink.fitness import refuse_unfit
+from connector.secretlink.fitness import refuse_unfit, warnings
 from connector.secretlink.passwordpusher import story
 from connector.secretlink.passwordpusher.api import Edition, Order, Push, PushApi, kept
 from connector.secretlink.place import Places
@@ -249,6 +249,7 @@ class PasswordPusher:
         yield Finding(
             Level.OK, "links", f"Password Pusher at {self._url} ({name[edition]}) answers and takes the token"
         )
+        yield from warnings("passwordpusher", CAPABILITIES)
         if foreign:
             yield Finding(
                 Level.WARNING, "links.token", f"its account holds {foreign} more pushes that are not ours: whoever "
