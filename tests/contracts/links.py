@@ -422,3 +422,121 @@ class LinkServiceContract:
         errors = [finding for finding in post.links.check() if finding.level is Level.ERROR]
         assert len(errors) == 1
         assert errors[0].todo
+
+
+class AlarmPost(LinkPost, Protocol):
+    """The same of a service that has alarms."""
+
+    def see_alarm(self, url: Secret) -> bool:
+        """Somebody, or a mail scanner, opens an alarm's page; whether it is one that can be pressed."""
+
+    def press(self, url: Secret) -> None:
+        """A person goes on from the page and says "this was not me"."""
+
+
+def an_alarm(link_id: str, *, about: str = "case-0123456789abcdef", lifetime: timedelta = 2 * LIFETIME) -> AlarmWish:
+    return AlarmWish(
+        about=about, link_id=link_id, source=AlarmSource.ACCESSED, display_name="Lea", ticket="4242", lifetime=lifetime
+    )
+
+
+def reports_of(events: Sequence[LinkEvent]) -> list[tuple[str, str]]:
+    """What was reported, and by which mail."""
+    return [(event.link_id, event.reason) for event in events if event.kind is LinkEventKind.REPORTED]
+
+
+class AlarmContract:
+    """The promises of a service with `alarms`. `post` is a fixture of the subclass, as for `LinkServiceContract`."""
+
+    def test_an_armed_alarm_shows_a_page_and_raises_nothing_by_being_opened(self, post: AlarmPost) -> None:
+        password = a_password()
+        link = post.links.create(a_wish(), password)
+        url = post.links.arm(an_alarm(link.id))
+        before = all_events(post.links)
+        for _ in range(5):
+            assert post.see_alarm(url)
+        assert all_events(post.links) == before
+        assert post.open(link.url) == password
+
+    def test_a_pressed_alarm_is_reported_once_with_what_it_is_about_and_its_link_is_dead(self, post: AlarmPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        post.open(link.url)
+        url = post.links.arm(an_alarm(link.id))
+        _, cursor = read_on(post.links)
+        post.press(url)
+        events = all_events(post.links, cursor=cursor)
+        assert reports_of(events) == [("case-0123456789abcdef", "accessed")]
+        [report] = [event for event in events if event.kind is LinkEventKind.REPORTED]
+        assert abs(report.at - post.now()) <= SECOND
+        assert bool(report.ip) == post.links.capabilities.tells_ip
+        assert LinkEventKind.REVOKED in kinds_of(events, link.id)
+        assert post.open(link.url) is None
+
+    def test_an_alarm_that_is_pressed_again_tells_nothing_new(self, post: AlarmPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        url = post.links.arm(an_alarm(link.id))
+        post.press(url)
+        _, cursor = read_on(post.links)
+        for _ in range(3):
+            post.see_alarm(url)
+            post.press(url)
+        assert [
+            event for event in all_events(post.links, cursor=cursor) if event.kind is not LinkEventKind.REFUSED
+        ] == []
+
+    def test_an_alarm_whose_time_is_over_does_nothing(self, post: AlarmPost) -> None:
+        password = a_password()
+        url = post.links.arm(an_alarm("", lifetime=LIFETIME))
+        post.pass_time(LIFETIME - SECOND)
+        assert post.see_alarm(url)
+        post.pass_time(2 * SECOND)
+        link = post.links.create(a_wish(), password)
+        assert not post.see_alarm(url)
+        post.press(url)
+        assert reports_of(all_events(post.links)) == []
+        assert post.open(link.url) == password
+
+    def test_an_alarm_can_be_pressed_in_its_last_second_and_after_the_end_of_its_link(self, post: AlarmPost) -> None:
+        link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
+        url = post.links.arm(an_alarm(link.id, lifetime=2 * LIFETIME))
+        post.pass_time(2 * LIFETIME - SECOND)
+        post.press(url)
+        events = all_events(post.links)
+        assert len(reports_of(events)) == 1
+        assert kinds_of(events, link.id)[-1] is LinkEventKind.EXPIRED, "a link that has ended does not end again"
+
+    def test_an_alarm_about_a_case_without_a_link_is_heard_too(self, post: AlarmPost) -> None:
+        other = post.links.create(a_wish(), a_password())
+        post.press(post.links.arm(an_alarm("", about="case-fedcba9876543210")))
+        events = all_events(post.links)
+        assert reports_of(events) == [("case-fedcba9876543210", "accessed")]
+        assert LinkEventKind.REVOKED not in kinds_of(events, other.id)
+
+    def test_alarms_of_one_case_are_told_apart_and_each_is_heard(self, post: AlarmPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        wishes = (an_alarm(link.id), replace(an_alarm(link.id), source=AlarmSource.NOTICE))
+        urls = [post.links.arm(wish) for wish in wishes]
+        assert urls[0] != urls[1]
+        for url in urls:
+            post.press(url)
+        events = all_events(post.links)
+        assert [source for _, source in reports_of(events)] == ["accessed", "notice"]
+        assert kinds_of(events, link.id).count(LinkEventKind.REVOKED) == 1
+
+    def test_an_alarms_address_is_shown_by_no_event_and_opens_no_link(self, post: AlarmPost) -> None:
+        link = post.links.create(a_wish(), a_password())
+        url = post.links.arm(an_alarm(link.id))
+        post.press(url)
+        assert token_of(url) not in f"{url!r} {all_events(post.links)!r}"
+        assert post.open(Secret(url.reveal().replace("/n/", "/s/"))) is None
+
+    def test_an_alarm_cannot_be_armed_while_nobody_answers(self, post: AlarmPost) -> None:
+        post.go_down()
+        with pytest.raises(TemporaryError):
+            post.links.arm(an_alarm(""))
+
+    def test_an_alarm_is_not_armed_with_a_refused_key(self, post: AlarmPost) -> None:
+        post.refuse_key()
+        with pytest.raises(AuthenticationError) as refusal:
+            post.links.arm(an_alarm(""))
+        assert refusal.value.scope == "links"

@@ -9,7 +9,7 @@ import pytest
 from connector.core.ports import LinkEventKind, LinkService
 from connector.core.secret import Secret
 from connector.errors import TemporaryError
-from tests.contracts.links import LinkPost, LinkServiceContract, a_password, a_wish
+from tests.contracts.links import AlarmContract, AlarmPost, LinkPost, LinkServiceContract, a_password, a_wish
 from tests.fakes.links import FakeLinks, LinkGone
 
 
@@ -38,6 +38,12 @@ class FakeLinkPost:
     def look(self, url: Secret) -> None:
         self.fake.look(url)
 
+    def see_alarm(self, url: Secret) -> bool:
+        return self.fake.is_armed(url)
+
+    def press(self, url: Secret) -> None:
+        self.fake.press(url)
+
     def go_down(self) -> None:
         self.fake.down = True
 
@@ -48,6 +54,12 @@ class FakeLinkPost:
 class TestFakeLinks(LinkServiceContract):
     @pytest.fixture
     def post(self) -> LinkPost:
+        return FakeLinkPost()
+
+
+class TestFakeAlarms(AlarmContract):
+    @pytest.fixture
+    def post(self) -> AlarmPost:
         return FakeLinkPost()
 
 

@@ -123,6 +123,12 @@ class FakeLinks:
             if kept is not None and kept.alive:
                 self._tell(kept, LinkEventKind.PAGE_OPENED)
 
+    def is_armed(self, url: Secret) -> bool:
+        """Whether the page at an alarm's address offers to press it."""
+        with self._lock:
+            _, end = self._alarms.get(url, (None, None))
+            return end is not None and end > self._clock() and url not in self._pressed
+
     def press(self, url: Secret, *, ip: str = "203.0.113.77", place: str = "United Kingdom (approx.)") -> bool:
         """A person says "this was not me" at an alarm's address. `False`: there is no such alarm, or its time is over.
 
