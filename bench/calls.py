@@ -34,6 +34,9 @@ def measure(folder: Path) -> Sequence[Figure]:
     """Count them. About 50 seconds."""
     with Stage(folder, settings={"brake": WIDE_BRAKE}) as stage:
         stage.start_all()
+        # Her directory entry has another address, as `notify_subject: alternate_mail` likes it; without one the notice
+        # costs a look at the manager more, after the requester's mail.
+        stage.control("PATCH", "/accounts/zoe@contoso.com", {"properties": {"otherMails": ["zoe@home.example"]}})
         _password(stage, "emil@contoso.com")  # fills every cache
         _methods(stage, "sam@contoso.com")
         return [*_password(stage, "zoe@contoso.com"), *_methods(stage, "dana@contoso.com")]
@@ -53,10 +56,16 @@ def _password(stage: Stage, subject: str) -> Sequence[Figure]:
     closed = counted(stage)
     return [
         Figure("password reset: Graph", closed.of("graph"), "calls", 3, "batch of look-ups, password, sessions"),
-        Figure("password reset: link service", links_called(stage) - links, "calls", 1, "reading events not counted"),
+        Figure(
+            "password reset: link service",
+            links_called(stage) - links,
+            "calls",
+            3,
+            "the link, an alarm for each of two mails; reading events not counted",
+        ),
         Figure("password reset: PSA until Password ready", _own(ready), "calls", 4, _words(ready)),
         Figure("password reset: PSA until closed", _own(closed), "calls", 4, _words(closed)),
-        Figure("password reset: mails", closed.of("smtp"), "mails", None, "approved, ready, accessed"),
+        Figure("password reset: mails", closed.of("smtp"), "mails", None, "approved, ready, notice, accessed"),
     ]
 
 
@@ -75,7 +84,7 @@ def _methods(stage: Stage, subject: str) -> Sequence[Figure]:
     return [
         Figure(f"MFA reset with {METHODS} methods: Graph", calls.of("graph"), "calls", aim, note),
         Figure("MFA reset: PSA until closed", _own(calls), "calls", 4, _words(calls)),
-        Figure("MFA reset: mails", calls.of("smtp"), "mails", None, "approved, done"),
+        Figure("MFA reset: mails", calls.of("smtp"), "mails", None, "approved, done, notice"),
     ]
 
 
