@@ -292,7 +292,13 @@ def handed_off(refusal: Refusal, case: Case) -> str:
         f"Approved by {', '.join(name(approval.approver) for approval in case.approvals)}." if case.approvals else "",
         f"Methods removed so far: {', '.join(case.mfa_removed)}." if case.mfa_removed else "",
         "Nothing was changed on the account." if case.written_at is None else _unknown_password(case),
+        "The account's owner is not told of this by mail: do so when it is finished." if _is_half_done(case) else "",
     )
+
+
+def _is_half_done(case: Case) -> bool:
+    """Whether the account was changed, and not so far that its owner hears of it by itself."""
+    return case.state is State.APPROVED and case.written_at is not None
 
 
 def _unknown_password(case: Case) -> str:

@@ -138,6 +138,14 @@ def test_a_hand_off_says_that_nothing_was_changed_only_when_nothing_was() -> Non
     assert "Methods removed so far: fido2." in written
 
 
+def test_a_hand_off_in_the_middle_of_a_reset_asks_to_tell_the_owner() -> None:
+    refusal = Refusal("code", "Because.", "Do this.", "told")
+    halfway = replace(CASE, state=State.APPROVED, written_at=NOW)
+    assert "owner is not told of this by mail" in notes.handed_off(refusal, halfway)
+    for case in (CASE, replace(halfway, written_at=None), replace(halfway, state=State.LINK_OUT)):
+        assert "owner" not in notes.handed_off(refusal, case)
+
+
 def test_an_ended_request_says_that_nothing_was_changed_only_when_nothing_was() -> None:
     assert "Nothing was changed" in notes.ended("Closed.", written=False)
     assert "Nothing was changed" not in notes.ended("Closed.", written=True)
