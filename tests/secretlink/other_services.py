@@ -22,13 +22,14 @@ EDGE = (
     "Edg/156.0.0.0"
 )
 BRITISH = "81.2.69.142"
+MORNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
 class Clock:
     """A clock that goes only when told to."""
 
     def __init__(self) -> None:
-        self.moment = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+        self.moment = MORNING
 
     def __call__(self) -> datetime:
         return self.moment

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from connector.core.ports import Level, LinkEventKind, Watched
 from connector.core.secret import Secret
+from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Http
 from connector.secretlink.onetimesecret.adapter import OneTimeSecret
 from connector.secretlink.onetimesecret.api import SecretApi
-from tests.contracts.links import LinkPost, LinkServiceContract
-from tests.secretlink.other_services import OtherPost, Sandbox, sandbox
+from tests.contracts.links import (
+    LIFETIME,
+    SECOND,
+    LinkPost,
+    LinkServiceContract,
+    a_password,
+    a_wish,
+    all_events,
+    kinds_of,
+    token_of,
+)
+from tests.secretlink.other_services import MORNING, OtherPost, Sandbox, sandbox
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +37,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def desk(_sandbox: Sandbox) -> Sandbox:
+    _sandbox.clock.moment = MORNING
     _sandbox.world.reset()
     return _sandbox
 
@@ -57,3 +73,187 @@ class TestOneTimeSecret(LinkServiceContract):
     @pytest.fixture
     def post(self, desk: Sandbox, version: str) -> LinkPost:
         return OtherPost(desk, adapter_for(desk), "onetimesecret")
+
+
+def watched(*links: object) -> list[Watched]:
+    return [Watched(link.id, link.handle, link.expires_at, link.views) for link in links]  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- what is made
+
+
+def test_a_secret_has_the_lifetime_that_was_wished_and_no_passphrase(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    (secret,) = post.sandbox.world.secrets.receipts.values()
+    assert (secret.ttl, secret.passphrase, secret.owned) == (3600, None, True)
+    assert link.url.reveal() == f"{post.sandbox.addresses.onetimesecret}/secret/{secret.secret_identifier}"
+
+
+def test_what_is_remembered_leads_to_neither_the_secret_nor_its_receipt(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    (secret,) = post.sandbox.world.secrets.receipts.values()
+    assert len(link.handle) == 32
+    for text in (secret.identifier, secret.secret_identifier):
+        assert link.handle not in text
+        assert text[:8] not in link.handle
+    page = post.person.http.get(f"{post.sandbox.addresses.onetimesecret}/secret/{link.handle}", timeout=10)
+    assert page.status_code == 404
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(60, 1800), (7200, 9000)])
+def test_a_lifetime_that_was_clamped_is_burned_and_refused(post: OtherPost, shortest: int, longest: int) -> None:
+    post.sandbox.world.secrets.shortest_ttl = shortest
+    post.sandbox.world.secrets.longest_ttl = longest
+    password = a_password()
+    with pytest.raises(PermanentError, match=r"links\.lifetime") as refusal:
+        post.links.create(a_wish(views=1), password)
+    (secret,) = post.sandbox.world.secrets.receipts.values()
+    assert secret.state == "burned"
+    assert password.reveal() not in str(refusal.value)
+
+
+def test_less_than_a_minute_is_refused_before_anything_is_made(post: OtherPost) -> None:
+    with pytest.raises(PermanentError):
+        post.links.create(a_wish(views=1, lifetime=timedelta(seconds=59)), a_password())
+    assert post.sandbox.world.secrets.receipts == {}
+
+
+def test_a_secret_that_does_not_say_how_long_it_lives_is_burned(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "onetimesecret")
+    made = desk.world.secrets.conceal("x", 3600, passphrase=None, owned=True)
+    record = {"receipt": {"identifier": made.identifier}, "secret": {"identifier": made.secret_identifier}}
+    post.fault("status", match="conceal", times=1, status=200, body=json.dumps({"record": record}))
+    with pytest.raises(PermanentError):
+        post.links.create(a_wish(views=1), a_password())
+    assert made.state == "burned"
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"record": {"receipt": {"identifier": "../../x"}}}', '{"record": 7}'])
+def test_an_answer_in_another_shape_is_not_believed_and_not_shown(desk: Sandbox, body: str) -> None:
+    post = OtherPost(desk, adapter_for(desk), "onetimesecret")
+    password = a_password()
+    post.fault("status", match="conceal", times=1, status=200, body=body)
+    with pytest.raises(TemporaryError) as failure:
+        post.links.create(a_wish(views=1), password)
+    assert password.reveal() not in f"{failure.value!r} {failure.value.__context__!r}"
+
+
+def test_a_create_is_not_sent_twice(post: OtherPost) -> None:
+    post.fault("cut_after", match="conceal|share")
+    with pytest.raises(TemporaryError):
+        post.links.create(a_wish(views=1), a_password())
+    assert len(post.sandbox.world.secrets.receipts) == 1
+
+
+def test_wrong_credentials_make_no_secret_not_even_an_anonymous_one(post: OtherPost) -> None:
+    token = Secret(secrets.token_urlsafe())
+    stranger = adapter_for(post.sandbox, token=token)
+    with pytest.raises(AuthenticationError) as refusal:
+        stranger.create(a_wish(views=1), a_password())
+    assert token.reveal() not in str(refusal.value)
+    assert post.sandbox.world.secrets.receipts == {}
+    (finding,) = stranger.check()
+    assert (finding.level, finding.about) == (Level.ERROR, "links.token")
+
+
+def test_the_account_is_proved_before_the_first_secret_even_where_a_stranger_may_conceal(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "onetimesecret")
+    post.fault("status", match="recent", status=401)
+    with pytest.raises(AuthenticationError):
+        post.links.create(a_wish(views=1), a_password())
+    assert desk.world.secrets.receipts == {}
+
+
+# ---------------------------------------------------------------- what is told
+
+
+def test_a_reveal_is_told_with_its_time_and_nothing_else(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    post.sandbox.clock.moment += timedelta(minutes=7)
+    post.open(link.url)
+    post.sandbox.clock.moment += timedelta(minutes=7)
+    (shown,) = all_events(post.links)
+    assert (shown.kind, shown.at, shown.view, shown.views_left) == (
+        LinkEventKind.REVEALED, MORNING + timedelta(minutes=7), 1, 0,
+    )  # fmt: skip
+    assert (shown.ip, shown.place, shown.agent) == ("", "", "")
+
+
+def test_a_new_process_finds_its_links_by_what_the_cases_remember(post: OtherPost) -> None:
+    opened, burned, silent = (post.links.create(a_wish(views=1), a_password()) for _ in range(3))
+    post.open(opened.url)
+    adapter_for(post.sandbox).revoke(burned.id, handle=burned.handle)
+    assert post.open(burned.url) is None
+    post.sandbox.clock.moment += LIFETIME + timedelta(minutes=20)
+    events = adapter_for(post.sandbox).news("", watched(opened, burned, silent)).events
+    assert kinds_of(events, opened.id) == [LinkEventKind.REVEALED]
+    assert kinds_of(events, burned.id) == [LinkEventKind.REVOKED]
+    assert kinds_of(events, silent.id) == [LinkEventKind.EXPIRED]
+    assert adapter_for(post.sandbox).news("", watched(opened, burned, silent)).events == events
+
+
+def test_a_receipt_that_is_gone_says_nothing(post: OtherPost) -> None:
+    """Twice the lifetime later nobody knows any more whether the secret was seen."""
+    link = post.links.create(a_wish(views=1), a_password())
+    post.open(link.url)
+    post.sandbox.clock.moment += 2 * LIFETIME + SECOND
+    assert post.links.news("").events == ()
+    assert adapter_for(post.sandbox).news("", watched(link)).events == ()
+
+
+def test_a_handle_of_nobodys_revokes_nothing(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    stranger = adapter_for(post.sandbox)
+    stranger.revoke(link.id, handle=secrets.token_hex(16))
+    stranger.revoke(link.id)
+    assert post.open(link.url) is not None
+
+
+def test_a_secret_that_outlives_its_time_is_burned(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    (secret,) = post.sandbox.world.secrets.receipts.values()
+    secret.ttl = 7200  # a service whose clock goes wrong
+    post.sandbox.clock.moment += LIFETIME + timedelta(seconds=5)
+    assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.EXPIRED]
+    assert secret.state == "burned"
+
+
+@pytest.mark.parametrize("state", ["orphaned", "something new"])
+def test_a_state_that_is_not_known_says_nothing(desk: Sandbox, state: str) -> None:
+    post = OtherPost(desk, adapter_for(desk), "onetimesecret")
+    post.links.create(a_wish(views=1), a_password())
+    (secret,) = desk.world.secrets.receipts.values()
+    secret.state = state
+    post.sandbox.clock.moment += LIFETIME + SECOND
+    assert post.links.news("").events == ()
+
+
+def test_one_receipt_that_cannot_be_read_does_not_keep_back_the_others(post: OtherPost) -> None:
+    broken, fine = (post.links.create(a_wish(views=1), a_password()) for _ in range(2))
+    receipt = next(iter(post.sandbox.world.secrets.receipts))
+    for link in (broken, fine):
+        post.open(link.url)
+    post.fault("status", match=receipt, status=500)
+    assert kinds_of(post.links.news("").events, fine.id) == [LinkEventKind.REVEALED]
+    post.repair()
+    assert kinds_of(all_events(post.links), broken.id) == [LinkEventKind.REVEALED]
+
+
+def test_no_failure_shows_an_address_or_a_receipt(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    (secret,) = post.sandbox.world.secrets.receipts.values()
+    for trouble in ({"kind": "cut_before"}, {"kind": "status", "status": 500}, {"kind": "not_json"}):
+        post.fault(**trouble, match=secret.identifier)  # type: ignore[arg-type]
+        with pytest.raises(TemporaryError) as failure:
+            adapter_for(post.sandbox).news("", watched(link))
+        for text in (secret.identifier, token_of(link.url)):
+            assert text not in f"{failure.value!r} {failure.value}"
+        post.repair()
+
+
+def test_the_check_names_the_version_and_warns_of_what_it_lacks(post: OtherPost, version: str) -> None:
+    first, *more = post.links.check()
+    assert first.level is Level.OK
+    assert f"API {version[:2]}" in first.text
+    assert {finding.level for finding in more} == {Level.WARNING}
+    assert any("this was not me" in finding.text for finding in more)

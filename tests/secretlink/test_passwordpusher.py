@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from connector.core.ports import Level, LinkEventKind, Watched
 from connector.core.secret import Secret
+from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Http
 from connector.secretlink.passwordpusher.adapter import PasswordPusher
-from connector.secretlink.passwordpusher.api import PushApi
+from connector.secretlink.passwordpusher.api import Order, PushApi
 from connector.secretlink.place import Places
-from tests.contracts.links import LinkPost, LinkServiceContract
-from tests.secretlink.other_services import OtherPost, Sandbox, sandbox
+from sandbox.passwordpusher_pushes import Visitor
+from tests.contracts.links import (
+    LIFETIME,
+    SECOND,
+    LinkPost,
+    LinkServiceContract,
+    a_password,
+    a_wish,
+    all_events,
+    kinds_of,
+    token_of,
+)
+from tests.secretlink.other_services import BRITISH, EDGE, MORNING, OtherPost, Sandbox, sandbox
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +39,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def desk(_sandbox: Sandbox) -> Sandbox:
+    _sandbox.clock.moment = MORNING
     _sandbox.world.reset()
     return _sandbox
 
@@ -57,3 +74,316 @@ class TestPasswordPusher(LinkServiceContract):
     @pytest.fixture
     def post(self, desk: Sandbox, edition: str) -> LinkPost:
         return OtherPost(desk, adapter_for(desk), "passwordpusher")
+
+
+# ---------------------------------------------------------------- what is made
+
+
+def test_what_is_mailed_is_the_page_in_front_of_the_password(post: OtherPost) -> None:
+    password = a_password()
+    link = post.links.create(a_wish(views=1), password)
+    assert link.url.reveal().startswith(f"{post.sandbox.addresses.passwordpusher}/p/")
+    assert link.url.reveal().endswith("/r")
+    assert link.handle == ""
+    assert password.reveal() not in post.person.look(link.url)
+
+
+def test_a_push_says_whose_it_is_and_when_it_ends_and_no_secret(post: OtherPost) -> None:
+    password = a_password()
+    link = post.links.create(a_wish(), password)
+    (push,) = post.sandbox.world.pushes.kept.values()
+    assert push.note == f"{link.id} until 2026-11-22T10:00:00Z for halo/4242"
+    assert (push.owned, push.retrieval_step, push.deletable_by_viewer, push.views) == (True, True, False, 2)
+    assert (push.name, push.passphrase) == ("", "")
+    assert push.url_token not in push.note
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "days", "duration"),
+    [
+        (timedelta(minutes=1), 1, 0),
+        (timedelta(minutes=60), 1, 3),
+        (timedelta(minutes=59), 1, 2),
+        (timedelta(hours=13), 1, 5),
+        (timedelta(days=1, seconds=1), 2, 6),
+        (timedelta(days=7), 7, 12),
+    ],
+)
+def test_a_lifetime_is_whole_days_or_the_longest_step_that_is_not_longer(
+    lifetime: timedelta, days: int, duration: int
+) -> None:
+    order = Order(Secret("x"), "", 1, lifetime)
+    assert (order.days, order.duration) == (days, duration)
+
+
+def test_a_push_that_came_out_with_other_views_is_ended_at_once(post: OtherPost) -> None:
+    post.sandbox.world.pushes.clamp_views = 1  # then its default, five, takes the place of two
+    password = a_password()
+    with pytest.raises(PermanentError, match=r"links\.views") as refusal:
+        post.links.create(a_wish(views=2), password)
+    (push,) = post.sandbox.world.pushes.kept.values()
+    assert push.expired
+    assert password.reveal() not in str(refusal.value)
+
+
+def test_a_service_that_changed_its_edition_is_found_out_before_anybody_gets_a_link(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    post.links.create(a_wish(), a_password())
+    desk.world.pushes.edition = "pro"  # now `expire_after_days` is dropped without a word
+    with pytest.raises(PermanentError):
+        post.links.create(a_wish(), a_password())
+    assert [push.expired for push in desk.world.pushes.kept.values()] == [False, True]
+    assert post.links.create(a_wish(), a_password()).views == 2, "and the next one goes by the new edition"
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_push_that_is_not_taken_is_a_persons_business_and_its_answer_is_not_repeated(
+    post: OtherPost, status: int
+) -> None:
+    password = a_password()
+    post.fault("status", match="^POST", times=1, status=status, body=f'{{"payload": "{password.reveal()}"}}')
+    with pytest.raises(PermanentError) as refusal:
+        post.links.create(a_wish(), password)
+    assert str(status) in str(refusal.value)
+    assert password.reveal() not in f"{refusal.value!r} {refusal.value.__context__!r}"
+
+
+def test_an_answer_in_another_shape_is_not_believed_and_not_shown(post: OtherPost) -> None:
+    password = a_password()
+    post.fault("status", match="^POST", times=1, status=201, body=f'{{"url_token": "../{password.reveal()}"}}')
+    with pytest.raises(TemporaryError) as failure:
+        post.links.create(a_wish(), password)
+    assert password.reveal() not in f"{failure.value!r} {failure.value.__context__!r}"
+
+
+# ---------------------------------------------------------------- its end
+
+
+def test_a_link_is_ended_in_its_time_though_the_service_would_keep_it_for_a_day(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    link = post.links.create(a_wish(), a_password())
+    post.pass_time(LIFETIME - SECOND)
+    (push,) = desk.world.pushes.kept.values()
+    assert not push.expired
+    post.pass_time(SECOND)
+    assert push.expired
+    assert push.deleted, "by us, not by its time"
+    assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.EXPIRED]
+
+
+def test_a_connector_that_was_away_ends_the_link_when_it_is_back_and_tells_the_truth(post: OtherPost) -> None:
+    opened, silent = (post.links.create(a_wish(views=2), a_password()) for _ in range(2))
+    post.open(opened.url)
+    post.sandbox.clock.moment += LIFETIME * 5
+    watched = [Watched(link.id, link.handle, link.expires_at, link.views) for link in (opened, silent)]
+    back = adapter_for(post.sandbox)
+    events = back.news("", watched).events
+    assert kinds_of(events, opened.id) == [LinkEventKind.REVEALED, LinkEventKind.EXPIRED]
+    assert kinds_of(events, silent.id) == [LinkEventKind.EXPIRED]
+    assert post.open(opened.url) is None
+
+
+def test_two_processes_number_the_same_events_the_same_way(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=3), a_password())
+    for _ in range(2):
+        post.open(link.url)
+    watched = [Watched(link.id, link.handle, link.expires_at, link.views)]
+    first = post.links.news("").events
+    assert adapter_for(post.sandbox).news("", watched).events == first
+    post.pass_time(LIFETIME)
+    later = adapter_for(post.sandbox).news("", watched).events
+    assert later == tuple(all_events(post.links))
+    assert later[:2] == first
+
+
+def test_a_push_that_a_dead_process_left_is_ended_though_nobody_watches_it(post: OtherPost) -> None:
+    post.links.create(a_wish(), a_password())
+    (push,) = post.sandbox.world.pushes.kept.values()
+    back = adapter_for(post.sandbox)
+    back.news("", ())
+    assert not push.expired
+    post.sandbox.clock.moment += LIFETIME
+    back.news("", ())
+    assert push.expired
+
+
+def test_pushes_of_others_are_left_alone(post: OtherPost) -> None:
+    world = post.sandbox.world
+    for note in ("", "for Anna", "lnk_0123 until 2001-01-01T00:00:00Z", f"lnk_{'0' * 24} until soon"):
+        world.pushes.create({"payload": "theirs", "note": note}, Visitor("192.0.2.1", "", owner=True))
+    world.pushes.create({"payload": "x", "note": f"lnk_{'0' * 24} until 2001-01-01T00:00:00Z"}, Visitor("", ""))
+    post.links.create(a_wish(), a_password())
+    post.pass_time(LIFETIME)
+    assert [push.expired for push in world.pushes.kept.values()] == [False] * 5 + [True]
+
+
+def test_a_link_is_revoked_by_its_note_when_nobody_remembers_its_address(post: OtherPost) -> None:
+    kept, link = (post.links.create(a_wish(), a_password()) for _ in range(2))
+    adapter_for(post.sandbox).revoke(link.id)
+    assert post.open(link.url) is None
+    assert post.open(kept.url) is not None
+
+
+def test_a_push_whose_answer_was_lost_is_revoked_all_the_same(post: OtherPost) -> None:
+    post.fault("cut_after", match="^POST", times=1)
+    wish = a_wish()
+    with pytest.raises(TemporaryError):
+        post.links.create(wish, a_password())
+    (push,) = post.sandbox.world.pushes.kept.values()
+    assert not push.expired
+    post.links.revoke(wish.id)
+    assert push.expired
+
+
+def test_a_create_is_not_sent_twice(post: OtherPost) -> None:
+    post.fault("cut_after", match="^POST")
+    with pytest.raises(TemporaryError):
+        post.links.create(a_wish(), a_password())
+    assert len(post.sandbox.world.pushes.kept) == 1
+
+
+def test_an_end_that_cannot_be_seen_to_is_not_told(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.fault("status", match="^DELETE", status=503)
+    post.sandbox.clock.moment += LIFETIME
+    with pytest.raises(TemporaryError) as failure:
+        post.links.news("")
+    assert token_of(link.url) not in f"{failure.value!r} {failure.value.__context__ or ''!r}"
+    post.repair()
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.EXPIRED]
+
+
+def test_a_link_without_any_trace_is_not_said_to_have_ended(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.sandbox.world.pushes.kept.clear()
+    post.sandbox.clock.moment += LIFETIME
+    watched = [Watched(link.id, link.handle, link.expires_at, link.views)]
+    assert adapter_for(post.sandbox).news("", watched).events == ()
+
+
+def test_one_link_that_cannot_be_read_does_not_keep_back_the_others(post: OtherPost) -> None:
+    broken, fine = (post.links.create(a_wish(), a_password()) for _ in range(2))
+    for link in (broken, fine):
+        post.open(link.url)
+    post.fault("status", match=f"{token_of(broken.url)}/audit", status=500)
+    assert kinds_of(post.links.news("").events, fine.id) == [LinkEventKind.REVEALED]
+    post.repair()
+    assert kinds_of(all_events(post.links), broken.id) == [LinkEventKind.REVEALED]
+
+
+# ---------------------------------------------------------------- what is told
+
+
+def test_a_reveal_comes_with_address_place_and_browser(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    (shown,) = all_events(post.links)
+    assert (shown.kind, shown.ip, shown.place, shown.agent) == (
+        LinkEventKind.REVEALED, BRITISH, "United Kingdom (approx.)", "Edge 156 on Windows",
+    )  # fmt: skip
+
+
+def test_somebody_signed_in_at_the_account_who_looks_is_told_and_named_as_such(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    link = post.links.create(a_wish(views=2), a_password())
+    post.open(link.url)
+    (push,) = desk.world.pushes.kept.values()
+    desk.world.pushes.claim(push, Visitor("192.0.2.9", EDGE, owner=True))
+    desk.world.pushes.claim(push, Visitor(BRITISH, EDGE))
+    shown = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
+    assert [(event.view, event.views_left) for event in shown] == [(1, 1), (2, 1), (3, 0)]
+    assert shown[1].agent == "Edge 156 on Windows, signed in at Password Pusher as the account's owner"
+
+
+def test_a_push_that_somebody_ends_by_hand_is_revoked(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    (push,) = post.sandbox.world.pushes.kept.values()
+    post.sandbox.world.pushes.end(push, by=Visitor("192.0.2.9", EDGE, owner=True))
+    assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.REVOKED]
+    post.pass_time(LIFETIME)
+    assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.REVOKED]
+
+
+def test_the_payload_is_never_asked_for(post: OtherPost) -> None:
+    """`GET` of a push uses a view, or shows its owner the password."""
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    post.sandbox.world.record.clear()
+    all_events(post.links)
+    post.links.revoke(link.id)
+    post.pass_time(LIFETIME)
+    token = token_of(link.url)
+    ours = [call for call in post.sandbox.world.record.exchanges if call.system == "passwordpusher"]
+    assert ours
+    assert [call.path for call in ours if call.method == "GET" and re.search(rf"{token}(\.json|/r)?$", call.path)] == []
+    kinds = {log.kind for push in post.sandbox.world.pushes.kept.values() for log in push.logs}
+    assert kinds == {"creation", "view", "expire"}
+
+
+def test_while_nothing_happens_a_poll_is_one_call_and_without_links_none(post: OtherPost) -> None:
+    for _ in range(5):
+        post.links.create(a_wish(), a_password())
+    post.links.news("")
+    post.sandbox.world.record.clear()
+    post.links.news("")
+    assert len(post.sandbox.world.record.exchanges) == 1
+    idle = adapter_for(post.sandbox)
+    idle.news("", ())
+    post.sandbox.world.record.clear()
+    idle.news("", ())
+    assert len(post.sandbox.world.record.exchanges) == 0
+
+
+def test_an_audit_of_many_pages_is_read_to_its_end(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    post.open(link.url)
+    for _ in range(120):
+        post.look(Secret(link.url.reveal().removesuffix("/r")))
+    (shown,) = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
+    assert (shown.view, shown.views_left) == (1, 0)
+
+
+# ---------------------------------------------------------------- trouble
+
+
+def test_a_wrong_token_makes_no_push_not_even_an_anonymous_one(post: OtherPost) -> None:
+    token = Secret(secrets.token_urlsafe())
+    stranger = adapter_for(post.sandbox, token=token)
+    with pytest.raises(AuthenticationError) as refusal:
+        stranger.create(a_wish(), a_password())
+    assert token.reveal() not in str(refusal.value)
+    assert "PWP__ENABLE_LOGINS" in str(refusal.value)
+    assert post.sandbox.world.pushes.kept == {}
+    (finding,) = stranger.check()
+    assert (finding.level, finding.about) == (Level.ERROR, "links.token")
+
+
+def test_no_failure_shows_an_address(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    watched = [Watched(link.id, link.handle, link.expires_at, link.views)]
+    for trouble in ({"kind": "cut_before"}, {"kind": "status", "status": 500}, {"kind": "not_json"}):
+        post.fault(**trouble, match="audit")  # type: ignore[arg-type]
+        with pytest.raises(TemporaryError) as failure:
+            adapter_for(post.sandbox).news("", watched)
+        assert token_of(link.url) not in f"{failure.value!r} {failure.value}"
+        post.repair()
+
+
+def test_a_throttle_is_temporary_and_names_its_wait(post: OtherPost) -> None:
+    post.fault("status", status=429, headers={"Retry-After": "40"})
+    with pytest.raises(TemporaryError) as failure:
+        post.links.create(a_wish(), a_password())
+    assert failure.value.retry_after == timedelta(seconds=40)
+
+
+def test_the_check_names_the_edition_and_warns_of_what_it_lacks(post: OtherPost, edition: str) -> None:
+    post.sandbox.world.pushes.create({"payload": "theirs"}, Visitor("192.0.2.1", "", owner=True))
+    found = list(post.links.check())
+    assert found[0].level is Level.OK
+    assert {"oss": "API v2", "pro": "hosted", "v1": "API v1"}[edition] in found[0].text
+    text = " ".join(f"{finding.text} {finding.todo}" for finding in found[1:])
+    assert {finding.level for finding in found[1:]} == {Level.WARNING}
+    assert "an account of its own" in text
+    assert ("PWP_MASTER_KEY" in text) is (edition != "pro")
+    assert ("for up to a day" in text) is (edition != "pro")
