@@ -40,6 +40,7 @@ from connector.config.settings import (
     SupportSection,
     TenantId,
     TenantSection,
+    WebhookSection,
 )
 from connector.config.values import (
     Address,
@@ -95,6 +96,7 @@ __all__ = [
     "TenantId",
     "TenantSection",
     "Url",
+    "WebhookSection",
     "Zone",
     "is_loopback",
     "load_connector",

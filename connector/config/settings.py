@@ -292,6 +292,24 @@ ApiKeyEntry = Annotated[
 MOST_PLAIN_KEYS = 2
 
 
+class WebhookSection(Section):
+    """Whom the link service tells what happened, beside those who ask.
+
+    Attributes:
+        secret: `whsec_` and base64; what deliveries are signed with.
+        old_secrets: Those before, while a receiver still knows only them; deliveries are signed with each.
+        kinds: Of events that are told.
+        ca_bundle: PEM file that replaces the system's authorities; relative paths count from the file's folder.
+    """
+
+    url: Url
+    secret: SecretValue
+    old_secrets: Annotated[tuple[SecretValue, ...], Field(max_length=3)] = ()
+    kinds: Annotated[tuple[str, ...], Field(min_length=1)] = ("revealed", "expired", "revoked", "reported")
+    ca_bundle: str | None = None
+    proxy: str | None = None
+
+
 class LinkServerSettings(Section):
     """The file of `connector serve-links`."""
 
@@ -301,6 +319,7 @@ class LinkServerSettings(Section):
     pepper: SecretValue
     old_peppers: Annotated[tuple[SecretValue, ...], Field(max_length=5)] = ()
     api_keys: Annotated[tuple[ApiKeyEntry, ...], Field(min_length=1, max_length=50)]
+    webhook: WebhookSection | None = None
     trusted_proxies: tuple[str, ...] = ()
     geo: GeoSection = GeoSection()
     retention: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=90)

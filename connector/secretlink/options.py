@@ -8,12 +8,33 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from connector.config import HashedKeySection, LinkServerSettings, split_listen
+from connector.config import HashedKeySection, LinkServerSettings, WebhookSection, split_listen
 from connector.errors import ConfigError
+from connector.secretlink.chain import EventKind
 from connector.secretlink.keys import ApiKey, Scope, digest_of
 from connector.secretlink.place import parse_networks
+from connector.secretlink.webhook_signature import read_secret
 
 LEAST_API_KEY_LETTERS: Final = 24
+
+
+@dataclass(frozen=True)
+class WebhookOptions:
+    """Whom to tell what happened. `repr` shows no secret.
+
+    Attributes:
+        url: A path or query in it may be a secret of the receiver, so it is not shown.
+        secrets: With which deliveries are signed; the first is the current one.
+        kinds: Of events that are told.
+        ca_bundle: PEM file that replaces the system's authorities; `None` for the system's.
+        proxy: Address of an HTTP proxy; `None` for none.
+    """
+
+    url: str = field(repr=False)
+    secrets: tuple[bytes, ...] = field(repr=False)
+    kinds: frozenset[str]
+    ca_bundle: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,7 @@ class LinkServiceOptions:
         ip_retention: After how long what is personal in an event (address, city) is blanked; `None`: with
             `retention`.
         mask_ip: Whether addresses are masked before they are written at all.
+        webhook: Whom to tell what happened; `None`: nobody, they ask.
     """
 
     database: str = field(repr=False)
@@ -64,6 +86,7 @@ class LinkServiceOptions:
     retention: timedelta = timedelta(days=90)
     ip_retention: timedelta | None = None
     mask_ip: bool = False
+    webhook: WebhookOptions | None = None
     old_peppers: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -92,6 +115,7 @@ class LinkServiceOptions:
             retention=settings.retention,
             ip_retention=settings.ip_retention,
             mask_ip=settings.mask_ip,
+            webhook=_read_webhook(settings.webhook, folder) if settings.webhook else None,
             brand_name=settings.support.name,
             brand_phone=settings.support.phone or None,
             brand_url=settings.support.url or None,
@@ -133,6 +157,29 @@ class LinkServiceOptions:
             )
         if problems:
             raise ConfigError(problems)
+
+
+def _read_webhook(section: WebhookSection, folder: Path) -> WebhookOptions:
+    problems: list[str] = []
+    secrets: list[bytes] = []
+    for name, secret in (("secret", section.secret), *(("old_secrets", old) for old in section.old_secrets)):
+        try:
+            secrets.append(read_secret(secret.reveal()))
+        except ValueError as error:
+            problems.append(f"webhook.{name}: {error}. Make one as docs/links-api.md says, for both sides.")
+    unknown = sorted(set(section.kinds) - {kind.value for kind in EventKind})
+    if unknown:
+        known = ", ".join(sorted(EventKind))
+        problems.append(f"webhook.kinds: {', '.join(unknown)}: there is no such event. Use any of: {known}.")
+    if problems:
+        raise ConfigError(problems)
+    return WebhookOptions(
+        url=section.url,
+        secrets=tuple(secrets),
+        kinds=frozenset(section.kinds),
+        ca_bundle=str(folder / section.ca_bundle) if section.ca_bundle else None,
+        proxy=section.proxy,
+    )
 
 
 def _read_key(section: HashedKeySection) -> ApiKey:

@@ -126,3 +126,14 @@ alarm: Final = Table(
     CheckConstraint("source IN ('accessed', 'notice')", name="known_source"),
     Index("ix_alarm_expires_at", "expires_at"),
 )
+
+webhook: Final = Table(
+    "webhook",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),  # of the last event that is done with
+    Column("holder", String(32), nullable=True),  # the process that delivers; NULL: nobody just now
+    Column("held_until_ms", BigInteger, nullable=True),
+    CheckConstraint("id = 1", name="one_row"),
+    CheckConstraint("(holder IS NULL) = (held_until_ms IS NULL)", name="held_until_some_time"),
+)

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
@@ -44,6 +44,9 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.strangers import Strangers
 from connector.secretlink.vault import Vault
 from connector.secretlink.visitors import UnknownTokenBrake, Visitors
+
+if TYPE_CHECKING:
+    from connector.secretlink.webhooks import Webhooks
 
 __all__ = ["LinkServiceOptions", "create_app", "open_listener", "serve"]
 
@@ -79,18 +82,29 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     keys = ApiKeys(options.keys(), clock=clock)
     api = Api(vault, keys, news, trusted_proxies=trusted, clock=clock)
 
+    webhooks: Webhooks | None = None
+    if options.webhook is not None:
+        # Imported here: with everything that speaks HTTP it costs some megabytes, which most services do without.
+        from connector.secretlink.webhooks import Webhooks
+
+        webhooks = Webhooks(options.webhook, vault, news, clock=clock)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         keys.warn_of_ends()
         work = Caretaker(vault, clock=clock, retention=options.retention, ip_retention=options.ip_retention).work
-        caretaker = asyncio.create_task(_take_care(work, news))
+        tasks = [asyncio.create_task(_take_care(work, news))]
+        if webhooks is not None:
+            tasks.append(asyncio.create_task(webhooks.run()))
         try:
             yield
         finally:
             news.close()
-            caretaker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await caretaker
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    log.error("link_service_bug", error=type(outcome).__name__, where=place_of(outcome))
             vault.checkpoint()
             vault.close()
             places.close()

@@ -1,0 +1,444 @@
+"""Webhooks: what independent libraries accept, in order, at least once, and never in anybody's way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import standardwebhooks
+import structlog
+import svix.webhooks
+import yaml
+
+from connector.config import load_link_server
+from connector.errors import ConfigError
+from connector.secretlink.chain import Visitor
+from connector.secretlink.news import News
+from connector.secretlink.options import LinkServiceOptions, WebhookOptions
+from connector.secretlink.seal import Pepper
+from connector.secretlink.vault import Vault
+from connector.secretlink.webhook_signature import read_secret, signed_headers
+from connector.secretlink.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, Webhooks, wait_after
+from tests.secretlink.running import running
+from tests.secretlink.support import FakeClock, Made, encode, make_link, new_nonce, options_for
+
+KINDS = frozenset({"revealed", "expired", "revoked", "reported"})
+PATIENCE = 20  # seconds until a test gives up
+
+
+def new_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def content(self) -> Any:
+        return json.loads(self.body)
+
+
+class Receiver:
+    """A web server that takes deliveries and answers what it was told to; 204 when nothing is left to say."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.answers: list[tuple[int, dict[str, str]]] = []
+        self.hang = threading.Event()
+        self.hang.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.deliveries.append(Delivery(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                receiver.hang.wait(PATIENCE)
+                status, headers = receiver.answers.pop(0) if receiver.answers else (204, {})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks/path-of-the-receiver"
+
+    def close(self) -> None:
+        self.hang.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@dataclass
+class Bench:
+    """A vault, its news, and what tells a receiver of them."""
+
+    database: str
+    pepper: bytes
+    clock: Callable[[], datetime]
+    secrets: tuple[str, ...]
+    news: News = field(default_factory=News)
+
+    def __post_init__(self) -> None:
+        self.vault = Vault(self.database, Pepper(self.pepper), clock=self.clock, on_event=self.news.announce)
+
+    def options(self, url: str) -> WebhookOptions:
+        return WebhookOptions(url, tuple(read_secret(one) for one in self.secrets), KINDS)
+
+    def made(self) -> Made:
+        link = make_link(now=self.clock())
+        self.vault.create(link.to_new_link())
+        return link
+
+    def reveal(self, link: Made) -> None:
+        self.vault.claim(link.lookup, token=link.key, nonce=new_nonce(), visitor=Visitor(ip="203.0.113.9"))
+
+    async def tell(self, url: str, *, until: Callable[[], bool], acts: tuple[Callable[[], object], ...] = ()) -> None:
+        """Run the webhooks, act, and stop as soon as something is so."""
+        self.news = self.news if not self.news.closed else News()
+        self.vault._on_event = self.news.announce
+        webhooks = Webhooks(
+            self.options(url), self.vault, self.news, clock=self.clock, first_wait=timedelta(milliseconds=20)
+        )
+        task = asyncio.create_task(webhooks.run())
+        await asyncio.sleep(0)
+        for act in acts:
+            act()
+        ends = time.monotonic() + PATIENCE
+        while not until() and time.monotonic() < ends:
+            await asyncio.sleep(0.005)
+        done = until()
+        self.news.close()
+        await asyncio.wait_for(task, PATIENCE)
+        assert done, "it never came to be"
+
+
+@pytest.fixture
+def bench(database: str, pepper: bytes) -> Iterator[Bench]:
+    made = Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),))
+    yield made
+    made.vault.close()
+
+
+def run(bench: Bench, receiver: Receiver, count: int, *acts: Callable[[], object]) -> list[Delivery]:
+    """Tell until the receiver has seen so many deliveries; those."""
+    asyncio.run(bench.tell(receiver.url, until=lambda: len(receiver.deliveries) >= count, acts=acts))
+    return receiver.deliveries
+
+
+def test_two_independent_libraries_accept_a_delivery_and_refuse_a_changed_one(bench: Bench, receiver: Receiver) -> None:
+    link = bench.made()
+    (delivery,) = run(bench, receiver, 1, lambda: bench.reveal(link))
+    checkers = (
+        (standardwebhooks.Webhook, standardwebhooks.WebhookVerificationError),
+        (svix.webhooks.Webhook, svix.webhooks.WebhookVerificationError),
+    )
+    for checker, refusal in checkers:
+        headers = dict(delivery.headers)
+        checker(bench.secrets[0]).verify(delivery.body, headers)
+        changed = delivery.body.replace(b"revealed", b"revoked!", 1)
+        old = str(int(delivery.headers["webhook-timestamp"]) - 3600)
+        again = signed_headers(
+            delivery.body, message_id=delivery.id, now=datetime.now(UTC) - timedelta(hours=1),
+            secrets=[read_secret(bench.secrets[0])],
+        )  # fmt: skip
+        for secret, body, shown in (
+            (bench.secrets[0], changed, headers),
+            (new_secret(), delivery.body, headers),
+            (bench.secrets[0], delivery.body, headers | {"webhook-timestamp": old}),
+            (bench.secrets[0], delivery.body, headers | {"webhook-id": "evt_other"}),
+            (bench.secrets[0], delivery.body, headers | dict(again)),
+        ):
+            with pytest.raises(refusal):
+                checker(secret).verify(body, shown)
+
+
+def test_while_secrets_are_rotated_a_receiver_needs_only_one_of_them(bench: Bench, receiver: Receiver) -> None:
+    bench.secrets = (new_secret(), new_secret())
+    link = bench.made()
+    (delivery,) = run(bench, receiver, 1, lambda: bench.reveal(link))
+    assert len(delivery.headers["webhook-signature"].split()) == 2
+    for secret in bench.secrets:
+        standardwebhooks.Webhook(secret).verify(delivery.body, dict(delivery.headers))
+        svix.webhooks.Webhook(secret).verify(delivery.body, dict(delivery.headers))
+
+
+def test_what_was_chosen_is_told_in_order_and_without_a_secret(bench: Bench, receiver: Receiver) -> None:
+    first, second = bench.made(), bench.made()
+    deliveries = run(
+        bench, receiver, 4,
+        lambda: bench.reveal(first), bench.made, lambda: bench.vault.revoke(first.terms.link_id),
+        lambda: bench.vault.report_link(second.lookup, visitor=Visitor()),
+    )  # fmt: skip
+    assert [(one.content["type"], one.content["data"]["link_id"]) for one in deliveries] == [
+        ("link.revealed", first.terms.link_id),
+        ("link.revoked", first.terms.link_id),
+        ("link.reported", second.terms.link_id),
+        ("link.revoked", second.terms.link_id),
+    ]
+    revealed = deliveries[0].content
+    assert revealed.keys() == {"type", "timestamp", "data"}
+    assert revealed["timestamp"] == revealed["data"]["at"]
+    assert (revealed["data"]["view"], revealed["data"]["views_left"], revealed["data"]["ip"]) == (1, 1, "203.0.113.9")
+    assert len({one.id for one in deliveries}) == len(deliveries)
+    for link in (first, second):
+        for secret in (link.password.reveal(), link.token.reveal(), encode(link.lookup), encode(link.sealed)):
+            assert not any(secret in one.body.decode() or secret in str(one.headers) for one in deliveries)
+
+
+def test_what_happened_before_the_first_start_is_not_told(bench: Bench, receiver: Receiver) -> None:
+    old, new = bench.made(), bench.made()
+    bench.reveal(old)
+    (delivery,) = run(bench, receiver, 1, lambda: bench.reveal(new))
+    assert delivery.content["data"]["link_id"] == new.terms.link_id
+
+
+def test_a_receiver_that_fails_gets_the_same_again_before_anything_else(bench: Bench, receiver: Receiver) -> None:
+    receiver.answers += [(500, {}), (404, {}), (302, {"Location": "/elsewhere"}), (429, {"Retry-After": "0"})]
+    first, second = bench.made(), bench.made()
+    with structlog.testing.capture_logs() as logged:
+        deliveries = run(bench, receiver, 6, lambda: bench.reveal(first), lambda: bench.reveal(second))
+    assert [one.content["data"]["link_id"] for one in deliveries] == [first.terms.link_id] * 5 + [second.terms.link_id]
+    assert len({one.id for one in deliveries}) == 2
+    assert len({one.body for one in deliveries}) == 2
+    assert {one.path for one in deliveries} == {"/hooks/path-of-the-receiver"}, "a redirect was followed"
+    said = [entry["event"] for entry in logged if entry["event"].startswith("webhook")]
+    assert said == ["webhook_away", "webhook_back"]
+    assert "path-of-the-receiver" not in json.dumps(logged)
+
+
+def test_a_restart_loses_nothing_that_was_not_delivered(bench: Bench, receiver: Receiver) -> None:
+    receiver.answers += [(503, {})] * 1000
+    first, second = bench.made(), bench.made()
+    run(bench, receiver, 3, lambda: bench.reveal(first), lambda: bench.reveal(second))
+    receiver.answers.clear()
+    bench.reveal(first)  # while nobody tells
+    before = len(receiver.deliveries)
+    after = run(bench, receiver, before + 3)[before:]
+    assert [one.content["data"]["link_id"] for one in after] == [
+        first.terms.link_id, second.terms.link_id, first.terms.link_id
+    ]  # fmt: skip
+    assert after[0].id == receiver.deliveries[0].id
+    again = len(receiver.deliveries)
+    run(bench, receiver, again + 1, lambda: bench.reveal(second))
+    assert len(receiver.deliveries) == again + 1, "what was delivered is not told again"
+
+
+def test_a_receiver_that_is_gone_for_good_is_asked_no_more(bench: Bench, receiver: Receiver) -> None:
+    receiver.answers += [(410, {})]
+    first, second = bench.made(), bench.made()
+    with structlog.testing.capture_logs() as logged:
+        asyncio.run(
+            bench.tell(
+                receiver.url,
+                until=lambda: any(entry["event"] == "webhook_off" for entry in logged),
+                acts=(lambda: bench.reveal(first), lambda: bench.reveal(second)),
+            )
+        )
+    assert len(receiver.deliveries) == 1
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [("webhook_off", "error")]
+
+
+def test_nobody_listening_at_the_url_is_a_failure_like_others(bench: Bench) -> None:
+    receiver = Receiver()
+    receiver.close()
+    link = bench.made()
+    with structlog.testing.capture_logs() as logged:
+        asyncio.run(
+            bench.tell(
+                receiver.url,
+                until=lambda: any(entry["event"] == "webhook_away" for entry in logged),
+                acts=(lambda: bench.reveal(link),),
+            )
+        )
+    assert [(entry["event"], entry["why"]) for entry in logged] == [("webhook_away", "no_answer")]
+
+
+def test_news_that_grew_too_old_is_dropped_with_a_line_and_the_rest_is_told(
+    database: str, pepper: bytes, receiver: Receiver
+) -> None:
+    clock = FakeClock()
+    bench = Bench(database, pepper, clock, (new_secret(),))
+    link, other = bench.made(), make_link(now=clock() + GIVE_UP_AFTER)
+    receiver.answers += [(503, {})] * 1000
+    run(bench, receiver, 1, lambda: bench.reveal(link))
+    clock.now += GIVE_UP_AFTER + timedelta(seconds=1)
+    bench.vault.create(other.to_new_link())
+    bench.reveal(other)
+    receiver.answers.clear()
+    before = len(receiver.deliveries)
+    with structlog.testing.capture_logs() as logged:
+        after = run(bench, receiver, before + 1)[before:]
+    assert [one.content["data"]["link_id"] for one in after] == [other.terms.link_id]
+    assert [(entry["event"], entry["events"]) for entry in logged if entry["log_level"] == "error"] == [
+        ("webhook_dropped", 1)
+    ]
+    bench.vault.close()
+
+
+def test_of_two_processes_one_delivers_and_the_other_takes_over(
+    bench: Bench, receiver: Receiver, database: str, pepper: bytes
+) -> None:
+    link = bench.made()
+    other = Bench(database, pepper, bench.clock, bench.secrets)
+
+    async def story() -> None:
+        fast = timedelta(milliseconds=20)
+        one = Webhooks(bench.options(receiver.url), bench.vault, bench.news, clock=bench.clock, first_wait=fast)
+        two = Webhooks(other.options(receiver.url), other.vault, other.news, clock=other.clock, first_wait=fast)
+        tasks = [asyncio.create_task(one.run())]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(two.run()))
+        await asyncio.sleep(0)
+        bench.reveal(link)
+        other.news.announce()
+        while not receiver.deliveries:
+            await asyncio.sleep(0.005)
+        bench.news.close()
+        await tasks[0]
+        bench.vault._on_event = other.news.announce
+        bench.reveal(link)
+        while len(receiver.deliveries) < 2:
+            await asyncio.sleep(0.005)
+        other.news.close()
+        await tasks[1]
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE))
+    assert [one.content["data"]["view"] for one in receiver.deliveries] == [1, 2]
+    other.vault.close()
+
+
+def test_a_restored_backup_does_not_silence_the_webhook(bench: Bench, receiver: Receiver) -> None:
+    link = bench.made()
+    run(bench, receiver, 1, lambda: bench.reveal(link))
+    with bench.vault.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE webhook SET seq = 5000")
+    with structlog.testing.capture_logs() as logged:
+        deliveries = run(bench, receiver, 2, lambda: bench.reveal(link))
+    assert [one.content["data"]["view"] for one in deliveries] == [1, 2]
+    assert [entry["event"] for entry in logged] == ["webhook_history_shorter"]
+
+
+def test_waits_grow_up_to_an_hour_and_listen_to_the_receiver() -> None:
+    waits = [wait_after(failures) for failures in range(1, 100)]
+    assert waits[:4] == [FIRST_WAIT * factor for factor in (1, 2, 4, 8)]
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_WAIT
+    assert wait_after(1, timedelta(minutes=7)) == timedelta(minutes=7)
+
+
+def test_a_receiver_that_hangs_holds_up_nobodys_request_and_not_the_end(
+    database: str, pepper: bytes, api_key: str, receiver: Receiver
+) -> None:
+    receiver.hang.clear()
+    webhook = WebhookOptions(receiver.url, (read_secret(new_secret()),), KINDS | {"created"})
+    options = options_for(database, pepper, api_key, webhook=webhook)
+    with running(options, clock=lambda: datetime.now(UTC)) as url:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        link = make_link(now=datetime.now(UTC))
+        assert requests.post(f"{url}/api/v1/links", json=link.to_body(), headers=headers, timeout=10).status_code == 201
+        ends = time.monotonic() + PATIENCE
+        while not receiver.deliveries and time.monotonic() < ends:
+            time.sleep(0.005)
+        assert len(receiver.deliveries) == 1
+        began = time.monotonic()
+        assert requests.get(url + link.path, timeout=10).status_code == 200
+        shown = requests.get(f"{url}/api/v1/links/{link.terms.link_id}", headers=headers, timeout=10)
+        assert shown.json()["state"] == "active"
+        assert time.monotonic() - began < 5
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+
+
+def settings_with(tmp_path: Path, webhook: dict[str, Any]) -> LinkServiceOptions:
+    (tmp_path / "key").write_text(secrets.token_urlsafe(48))
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(new_secret())
+    (tmp_path / "short").write_text("whsec_c2hvcnQ=")
+    settings = {
+        "database": f"sqlite:///{(tmp_path / 'links.db').as_posix()}",
+        "pepper": {"file": "key"},
+        "url": "https://links.example.com",
+        "api_keys": [{"file": "key"}],
+        "webhook": webhook,
+    }
+    (tmp_path / "links.yaml").write_text(yaml.safe_dump(settings))
+    return LinkServiceOptions.from_settings(load_link_server(tmp_path / "links.yaml"), folder=tmp_path)
+
+
+def test_the_file_names_the_receiver(tmp_path: Path) -> None:
+    section = {
+        "url": "https://receiver.example.com/hooks/1",
+        "secret": {"file": "first"},
+        "old_secrets": [{"file": "second"}],
+        "kinds": ["revealed"],
+        "ca_bundle": "ca.pem",
+        "proxy": "http://proxy.example.com:3128",
+    }
+    webhook = settings_with(tmp_path, section).webhook
+    assert webhook is not None
+    assert webhook.secrets == tuple(read_secret((tmp_path / name).read_text()) for name in ("first", "second"))
+    assert (webhook.url, webhook.kinds) == ("https://receiver.example.com/hooks/1", {"revealed"})
+    assert (webhook.ca_bundle, webhook.proxy) == (str(tmp_path / "ca.pem"), "http://proxy.example.com:3128")
+    shown = repr(webhook)
+    for hidden in ("hooks/1", "first", str(webhook.secrets[0])):
+        assert hidden not in shown
+    few = settings_with(tmp_path, {"url": "http://127.0.0.1:9000/hook", "secret": {"file": "first"}}).webhook
+    assert few is not None
+    assert few.kinds == KINDS
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"url": "http://receiver.example.com/hooks"}, "https in production"),
+        ({"url": "https://user:pass@receiver.example.com/hooks"}, "credentials"),
+        ({"secret": "whsec_inline"}, "never written here"),
+        ({"secret": {"file": "short"}}, "24 to 64 bytes"),
+        ({"secret": {"file": "key"}}, "begins with whsec_"),
+        ({"old_secrets": [{"file": "key"}]}, "webhook.old_secrets"),
+        ({"kinds": []}, "kinds"),
+        ({"kinds": ["revealed", "opened"]}, "opened: there is no such event"),
+        ({"surprise": 1}, "unknown key"),
+    ],
+    ids=range(9),
+)
+def test_a_wrong_webhook_in_the_file_is_refused_in_words(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    section = {"url": "https://receiver.example.com/hooks", "secret": {"file": "first"}}
+    with pytest.raises(ConfigError, match=words) as refusal:
+        settings_with(tmp_path, section | change)
+    for name in ("key", "short", "first"):
+        assert (tmp_path / name).read_text() not in str(refusal.value)
