@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from connector.config import ConnectorSettings, Place, validate
 from connector.core.case import Action, Outcome, Person, State
 from connector.core.notice import NotifySubject
 from connector.core.ports import AlarmSource, Capabilities, DryRun, Letter, LinkEventKind, MailKind, StatusTarget
+from connector.core.steps import Policy
 from connector.courier import WAIT_FOR_AN_ALARM
-from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
+from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
+from connector.wiring import policies
 from tests.fakes.directory import FakeAccount
 from tests.fakes.links import LinkGone
-from tests.fakes.psa import APPROVER, REQUESTER, FakeTicket
+from tests.fakes.psa import APPROVER, REQUESTER, FakePsa, FakeTicket
 from tests.fakes.world import SUBJECT, World
 
 HOME = "lea.private@home.example"
@@ -384,3 +389,57 @@ def test_the_notice_is_one_letter_in_the_outbox_whatever_happens_to_it() -> None
                if isinstance(kept.row.message.body, Letter) and kept.row.message.body.kind is NOTICE]  # fmt: skip
     assert [letter.to for letter in letters] == [HOME, "second@home.example"]
     assert all(not replace(letter, to="").facts.get("link") for letter in letters)
+
+
+# ---------------------------------------------------------------- the configuration
+
+SETTINGS: dict[str, Any] = {
+    "environment": "demo",
+    "database": "sqlite:///connector.db",
+    "psa": {"halo": {"kind": "halopsa"}},
+    "graph": {"client_id": "c", "client_secret": {"env": "GRAPH"}},
+    "links": {"url": "https://links.example.com"},
+    "mail": {},
+}
+
+
+def policy_of(client: str, *, everybody: object = None, contoso: object = None) -> Policy:
+    tenants: dict[str, dict[str, Any]] = {
+        "contoso": {"tenant_id": "contoso.example.com", "clients": {"halo": ["12"]}},
+        "fabrikam": {"tenant_id": "fabrikam.example.com", "clients": {"halo": ["13"]}},
+    }
+    if contoso is not None:
+        tenants["contoso"]["notify_subject"] = contoso
+    more = {} if everybody is None else {"notify_subject": everybody}
+    place = Place(folder=Path(), production=False, environ={"GRAPH": "x"})
+    settings = validate(ConnectorSettings, {**SETTINGS, "tenants": tenants, **more}, place, where="connector.yaml")
+    psa = FakePsa("halo")
+    psa.rules = replace(psa.rules, public_notes=frozenset({"link_sent"}))
+    return policies(settings, senders=frozenset())(psa, client)
+
+
+def test_the_owner_is_told_at_another_address_unless_somebody_says_otherwise() -> None:
+    for client in ("12", "13", "unknown"):
+        assert policy_of(client).notify_subject is NotifySubject.ALTERNATE_MAIL
+        assert policy_of(client, everybody="manager").notify_subject is NotifySubject.MANAGER
+
+
+@pytest.mark.parametrize("off", ["off", False])
+def test_a_customer_is_told_in_its_own_way(off: object) -> None:
+    """YAML 1.1 reads a bare `off` as no."""
+    assert policy_of("12", everybody="manager", contoso=off).notify_subject is NotifySubject.OFF
+    assert policy_of("13", everybody="manager", contoso=off).notify_subject is NotifySubject.MANAGER
+    assert policy_of("12", everybody=off, contoso="alternate_mail").notify_subject is NotifySubject.ALTERNATE_MAIL
+    assert policy_of("13", everybody=off, contoso="alternate_mail").notify_subject is NotifySubject.OFF
+
+
+@pytest.mark.parametrize("value", [True, "mail", "Manager", "", 1])
+def test_a_way_that_is_not_known_is_refused_at_its_place(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"connector\.yaml: notify_subject"):
+        policy_of("12", everybody=value)
+    with pytest.raises(ConfigError, match=r"connector\.yaml: tenants\.contoso\.notify_subject"):
+        policy_of("12", contoso=value)
+
+
+def test_which_notes_the_requester_reads_is_known_where_it_is_decided_what_they_say() -> None:
+    assert policy_of("12").public_notes == {"link_sent"}
