@@ -191,6 +191,15 @@ def test_a_warm_password_reset_costs_three_calls(place: SandboxPlace) -> None:
     assert [call.partition(" ")[0] for call in place.calls()] == ["POST", "PATCH", "POST"]
 
 
+def test_whom_to_tell_costs_nothing_or_one_call(place: SandboxPlace) -> None:
+    account = place.directory.find("contoso", PEOPLE.plain)
+    place.forget_calls()
+    assert place.directory.read("contoso", account.id).alternate_mails == (PEOPLE.plain_other,)
+    assert len(place.calls()) == 1, "the look-up that a reset makes anyhow"
+    place.directory.manager_of("contoso", account.id)
+    assert place.calls()[1:] == ["GET /v1.0/users/{id}/manager"]
+
+
 def test_removing_three_methods_costs_one_call_each_and_two_listings(place: SandboxPlace) -> None:
     account = place.directory.find("contoso", PEOPLE.plain)
     place.forget_calls()
