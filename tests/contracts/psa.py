@@ -16,7 +16,7 @@ import pytest
 
 from connector.core.case import Action, Person, fold
 from connector.core.ports import Level, Note, Psa, Push, Stance, StatusTarget
-from connector.errors import AuthenticationError, PushRefused, TemporaryError, TicketGone
+from connector.errors import AuthenticationError, PermanentError, PushRefused, TemporaryError, TicketGone
 
 NASTY_SUBJECTS = (
     " Dana@Contoso.COM ",
@@ -40,8 +40,16 @@ class SeenNote:
 class Desk(Protocol):
     """A ticket system with one mapped request type for each action, and one that is not mapped.
 
-    The mapping names a status for `CLOSED` and `HAND_OFF` and none for `WORKING`.
+    The mapping names a status for `CLOSED` and `HAND_OFF` and none for `WORKING`. For alarms see `for_alarms`.
+
+    Attributes:
+        urgent: The priority that the mapping of `for_alarms` names; empty where this system has no priorities.
+        open_status: Where a closed ticket goes at an alarm when neither alarms nor hand-offs have a status of theirs;
+            `None` where the system itself has none that is surely right.
     """
+
+    urgent: str
+    open_status: str | None
 
     @property
     def psa(self) -> Psa: ...
@@ -91,6 +99,22 @@ class Desk(Protocol):
 
     def closed_status(self) -> str:
         """What the mapping names for `CLOSED`."""
+
+    def hand_off_status(self) -> str: ...
+
+    def alarm_status(self) -> str: ...
+
+    def for_alarms(self, *, status: bool = True, hand_off: bool = True, urgent: bool = True) -> Psa:
+        """Another object, whose mapping names a status for alarms, one for hand-offs, and the urgent priority."""
+
+    def priority(self, ticket_id: str) -> str:
+        """The ticket's, as agents see it; empty where this system has none."""
+
+    def changes(self, ticket_id: str) -> int:
+        """How many changes of this ticket the system has taken so far, whether or not they changed anything."""
+
+    def forbid_reopening(self) -> None:
+        """From now on we may not bring a closed ticket into another status."""
 
     def tick(self) -> None:
         """Let so much time pass that the system's clock shows another moment."""
@@ -418,6 +442,95 @@ class PsaContract:
             desk.psa.move(ticket, StatusTarget.CLOSED)
         assert desk.psa.move(ticket, StatusTarget.CLOSED)
         assert desk.status(ticket) == desk.closed_status()
+
+    # -- "this was not me"
+
+    @pytest.mark.parametrize("closed", [True, False], ids=["closed", "open"])
+    def test_an_alarm_brings_the_ticket_into_its_own_status_open_and_urgent(self, desk: Desk, closed: bool) -> None:
+        psa, ticket, other = desk.for_alarms(), desk.add_ticket(), desk.add_ticket()
+        before = desk.priority(other)
+        if closed:
+            desk.close(ticket)
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.status(ticket), desk.priority(ticket)) == (desk.alarm_status(), desk.urgent)
+        assert (desk.status(other) == desk.alarm_status(), desk.priority(other)) == (False, before)
+
+    def test_a_ticket_that_an_alarm_opened_is_open_and_nothing_else(self, desk: Desk) -> None:
+        """Neither closed nor handed off nor given back to be tried again."""
+        psa, ticket = desk.for_alarms(), desk.add_ticket()
+        desk.close(ticket)
+        psa.move(ticket, StatusTarget.ALARM)
+        for seen in (psa.read(ticket), desk.psa.read(ticket)):
+            assert (seen.closed, seen.handed_off, seen.retry_requested) == (False, False, False)
+            assert (seen.status, seen.taken_by) == (desk.alarm_status(), "")
+
+    def test_an_alarm_without_a_status_of_its_own_is_a_hand_off(self, desk: Desk) -> None:
+        psa, ticket = desk.for_alarms(status=False), desk.add_ticket()
+        desk.close(ticket)
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.status(ticket), desk.priority(ticket)) == (desk.hand_off_status(), desk.urgent)
+        assert not psa.read(ticket).closed
+
+    def test_an_alarm_with_no_status_at_all_goes_where_the_system_surely_opens_tickets_or_nowhere(
+        self, desk: Desk
+    ) -> None:
+        psa, ticket = desk.for_alarms(status=False, hand_off=False, urgent=False), desk.add_ticket()
+        desk.close(ticket)
+        before = desk.changes(ticket)
+        moved = psa.move(ticket, StatusTarget.ALARM)
+        assert moved is (desk.open_status is not None)
+        assert desk.status(ticket) == (desk.open_status or desk.closed_status())
+        assert psa.read(ticket).closed is not moved
+        if not moved:
+            assert desk.changes(ticket) == before
+
+    def test_a_repeated_alarm_sends_nothing(self, desk: Desk) -> None:
+        psa, ticket = desk.for_alarms(), desk.add_ticket()
+        desk.close(ticket)
+        assert psa.move(ticket, StatusTarget.ALARM)
+        before = desk.changes(ticket)
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert desk.changes(ticket) == before
+        assert (desk.status(ticket), desk.priority(ticket)) == (desk.alarm_status(), desk.urgent)
+
+    def test_an_alarm_whose_answer_was_lost_may_be_repeated(self, desk: Desk) -> None:
+        psa, ticket = desk.for_alarms(), desk.add_ticket()
+        desk.close(ticket)
+        desk.lose_answer("move")
+        with pytest.raises(TemporaryError):
+            psa.move(ticket, StatusTarget.ALARM)
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.status(ticket), desk.priority(ticket)) == (desk.alarm_status(), desk.urgent)
+
+    def test_a_refused_alarm_tells_the_agent_what_to_do_and_troubles_nothing_else(self, desk: Desk) -> None:
+        psa, ticket, other = desk.for_alarms(), desk.add_ticket(), desk.add_ticket()
+        desk.close(ticket)
+        desk.forbid_reopening()
+        with pytest.raises(PermanentError) as refused:
+            psa.move(ticket, StatusTarget.ALARM)
+        assert not isinstance(refused.value, TicketGone)
+        for wanted in (f"open ticket {ticket} again", f"set it to {desk.alarm_status()!r}", desk.urgent):
+            assert wanted in str(refused.value)
+        assert desk.status(ticket) == desk.closed_status()
+        assert psa.read(ticket).closed
+        assert psa.move(other, StatusTarget.HAND_OFF)
+
+    def test_an_alarm_about_a_deleted_ticket_finds_it_gone(self, desk: Desk) -> None:
+        psa, ticket = desk.for_alarms(), desk.add_ticket()
+        desk.approve(ticket)
+        desk.delete(ticket)
+        with pytest.raises(TicketGone):
+            psa.move(ticket, StatusTarget.ALARM)
+
+    def test_an_alarm_waits_for_a_system_that_is_away(self, desk: Desk) -> None:
+        psa, ticket = desk.for_alarms(), desk.add_ticket()
+        desk.close(ticket)
+        desk.go_down()
+        with pytest.raises(TemporaryError):
+            psa.move(ticket, StatusTarget.ALARM)
+        desk.come_up()
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert desk.status(ticket) == desk.alarm_status()
 
     # -- bad days
 

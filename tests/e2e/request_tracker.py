@@ -207,6 +207,9 @@ class Desk:
         """The user name; `Nobody` where nobody has it."""
         return str(self.done(ADMIN, "GET", f"/ticket/{ticket}")["Owner"]["id"])
 
+    def priority(self, ticket: str) -> int:
+        return int(self.done(ADMIN, "GET", f"/ticket/{ticket}")["Priority"])
+
     def minutes(self, ticket: str) -> int:
         """What was booked on it."""
         return int(self.done(ADMIN, "GET", f"/ticket/{ticket}")["TimeWorked"])

@@ -97,6 +97,14 @@ page_block() {
     die "the page has no block with $wanted\n"' "$1" <"$PAGE"
 }
 
+# The life cycle of the page, and a second one of the same statuses in which a resolved ticket stays resolved.
+with_a_sealed_life_cycle() {
+  perl -0777 -pe 'my ($own) = /(  resets => \{.*?\n  \},\n)/s or die "the page has no life cycle resets\n";
+    $own =~ s/resets/sealed/;
+    $own =~ s/qw\(resolved (rejected[^)]*)\)(?=\n\s*\},)/qw($1)/ or die "the page lists its transitions otherwise\n";
+    s/\);\s*\z/$own);\n/'
+}
+
 write_config() {
   cat >"$RT5_HOME/site.pm" <<END_OF_CONFIG
 package RT;
@@ -117,7 +125,7 @@ Set(\$LogToSyslog, undef);
 Set(\$LogToSTDERR, 'warning');
 Set(\$ConnectorURL, '${RT5_NUDGE_URL:-}');
 Set(\$ConnectorTokenFile, '$RT5_HOME/nudge.token');
-$(page_block 'Set(%Lifecycles' | sed 's/rejected deleted/rejected cancelled deleted/')
+$(page_block 'Set(%Lifecycles' | sed 's/rejected deleted/rejected cancelled deleted/' | with_a_sealed_life_cycle)
 \$VarPath = '$RT5_HOME/var';
 \$MasonDataDir = '$RT5_HOME/mason';
 \$MasonSessionDir = '$RT5_HOME/session';

@@ -29,7 +29,7 @@ from connector.core.ports import (
     StatusTarget,
     Ticket,
 )
-from connector.errors import PushRefused, TicketGone
+from connector.errors import PermanentError, PushRefused, TicketGone
 
 Call = Literal["check", "changed", "raised_since", "read", "add_note", "has_note", "move"]
 Moment = Literal["before", "after"]
@@ -37,7 +37,8 @@ Moment = Literal["before", "after"]
 REQUESTER = Person(name="Rita", email="rita@contoso.example.com", ids=frozenset({"fake.user:1"}))
 APPROVER = Person(name="Anna", email="anna@contoso.example.com", ids=frozenset({"fake.user:2"}))
 NEW, APPROVED, REJECTED = "New", "Approved", "Rejected"
-CLOSED, HAND_OFF, RETRY = "Closed", "Needs technician", "Retry reset"
+CLOSED, HAND_OFF, RETRY, ALARM = "Closed", "Needs technician", "Retry reset", "Security alarm"
+NORMAL, URGENT = "Normal", "Critical"
 
 
 @dataclass(kw_only=True)
@@ -63,6 +64,7 @@ class FakeTicket:
     action: Action | None = Action.PASSWORD
     reason: str = ""
     status: str = NEW
+    priority: str = NORMAL
     stance: Stance | None = None
     decisions: list[Approval] = field(default_factory=list)
     approvers: tuple[Person, ...] = (APPROVER,)
@@ -133,7 +135,10 @@ class FakePsa:
         calls: Every call in order, refused ones too: its name and the ticket's id (or the cursor, or empty).
         notes: Every note written, in order, with the ticket's id.
         moves: Every status change made through the port, in order.
-        statuses: The mapping's status for each target; `None` or absent means "leave it".
+        statuses: The mapping's status for each target; `None` or absent means "leave it", and for an alarm "as a
+            hand-off".
+        alarm_priority: What the mapping names for alarms; empty leaves it.
+        reopens: Whether a closed ticket may be brought into another status; alarms are refused where not.
         on_call: Called before and after the effect of each call; what it raises is what the caller sees.
         repeat_rows: `changed` tells every mapped ticket at every poll, as a careless overlap would.
         findings: What `check` yields instead of "all is well".
@@ -151,7 +156,13 @@ class FakePsa:
         self.calls: list[tuple[Call, str]] = []
         self.notes: list[tuple[str, Note]] = []
         self.moves: list[tuple[str, StatusTarget]] = []
-        self.statuses: dict[StatusTarget, str | None] = {StatusTarget.CLOSED: CLOSED, StatusTarget.HAND_OFF: HAND_OFF}
+        self.statuses: dict[StatusTarget, str | None] = {
+            StatusTarget.CLOSED: CLOSED,
+            StatusTarget.HAND_OFF: HAND_OFF,
+            StatusTarget.ALARM: ALARM,
+        }
+        self.alarm_priority = URGENT
+        self.reopens = True
         self.on_call: Callable[[Call, Moment], None] | None = None
         self.repeat_rows = False
         self.findings: list[Finding] = []
@@ -307,9 +318,17 @@ class FakePsa:
         self._at("move", "before", ticket_id)
         with self._lock:
             ticket = self._get(ticket_id)
-            status = self.statuses.get(target)
-            if status and ticket.status != status:
+            alarm = target is StatusTarget.ALARM
+            status = self.statuses.get(target) or (self.statuses.get(StatusTarget.HAND_OFF) if alarm else None)
+            priority = self.alarm_priority if alarm and status else ""
+            if alarm and status and ticket.status == CLOSED and not self.reopens:
+                raise PermanentError(
+                    f"{self._name} keeps closed tickets closed: open ticket {ticket_id} again, set it to {status!r}, "
+                    f"priority {priority!r}."
+                )
+            if status and (ticket.status != status or ticket.priority != (priority or ticket.priority)):
                 self.moves.append((ticket_id, target))
+                ticket.priority = priority or ticket.priority
                 self.set_status(ticket_id, status)
         self._at("move", "after", ticket_id)
         return status is not None

@@ -37,6 +37,7 @@ SEGMENTS = re.compile(
 SENT = frozenset(
     {"Queue", "Subject", "Requestor", "CustomFields", "Request type", "Target user", "Reason", "Type", "Status"}
     | {"DependedOnBy", "DependsOn", "MergeInto", "Content", "ContentType", "Disabled", "Owner", "TimeTaken"}
+    | {"Priority", "Lifecycle"}
     | {ODD_FIELD, BRACED_FIELD}
 )
 RECEIVED = frozenset(
@@ -44,7 +45,7 @@ RECEIVED = frozenset(
     | {"Version", "_hyperlinks", "Name", "RealName", "EmailAddress", "Subject", "Type", "Status", "Queue", "Created"}
     | {"LastUpdated", "LastUpdatedBy", "Creator", "Requestor", "CustomFields", "Owner", "AdminCc", "Members"}
     | {"ObjectId", "Field", "OldValue", "NewValue", "Data", "TransactionId", "ContentType", "Content", "Lifecycle"}
-    | {"TicketCustomFields", "TimeTaken", "TimeWorked", "Disabled", "Privileged"}
+    | {"TicketCustomFields", "TimeTaken", "TimeWorked", "Disabled", "Privileged", "Priority", "from", "to"}
 )
 LINKS = frozenset({"depends-on", "depended-on-by", "comment", "correspond", "lifecycle"})
 LOCATION = re.compile(r"\Ahttps?://[^/]+|\?.*\Z")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -37,6 +38,7 @@ from tests.e2e.request_tracker import (
 KINDS = {Action.PASSWORD: "Password reset", Action.MFA: "MFA reset", Action.BOTH: "Password and MFA reset"}
 CLOSED = "resolved"
 STATUSES = {"closed": CLOSED, "hand_off": "needs technician", "retry": "retry reset"}
+ALARM = "security alarm"
 AT_ONCE = 20
 
 
@@ -145,14 +147,16 @@ class RequestTrackerDesk:
 
     Args:
         border: Where answers get lost.
-        make: Makes an adapter that talks across it.
+        make: Makes an adapter that talks across it, of `STATUSES` and what else is given.
         wait: Lets the server's clock show another second; nothing to do where its answers are recorded.
     """
 
     requester = address_of(REQUESTER)
     approver = address_of(APPROVER)
+    urgent = "80"
+    open_status = "open"
 
-    def __init__(self, people: Desk, border: Border | Wire, make: Callable[[], Psa], wait: Callable[[], None]) -> None:
+    def __init__(self, people: Desk, border: Border | Wire, make: Callable[..., Psa], wait: Callable[[], None]) -> None:
         self._people = people
         self._border = border
         self._make = make
@@ -223,6 +227,31 @@ class RequestTrackerDesk:
 
     def closed_status(self) -> str:
         return CLOSED
+
+    def hand_off_status(self) -> str:
+        return STATUSES["hand_off"]
+
+    def alarm_status(self) -> str:
+        return ALARM
+
+    def for_alarms(self, *, status: bool = True, hand_off: bool = True, urgent: bool = True) -> Psa:
+        statuses = {
+            **STATUSES,
+            "hand_off": self.hand_off_status() if hand_off else None,
+            "alarm": ALARM if status else None,
+        }
+        return self._make(statuses=statuses, alarm={"priority": int(self.urgent)} if urgent else {})
+
+    def priority(self, ticket_id: str) -> str:
+        return str(self._people.done(ADMIN, "GET", f"/ticket/{ticket_id}")["Priority"])
+
+    def changes(self, ticket_id: str) -> int:
+        """Lines of its history: RT writes none for a change that changes nothing."""
+        return len(self._people.history(ticket_id))
+
+    def forbid_reopening(self) -> None:
+        """The queue gets a life cycle in which what is resolved stays so."""
+        self._people.done(ADMIN, "PUT", f"/queue/{quote(QUEUE)}", {"Lifecycle": "sealed"})
 
     def go_down(self) -> None:
         self._border.down = True

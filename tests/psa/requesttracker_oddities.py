@@ -19,7 +19,7 @@ from connector.adapter import Surroundings
 from connector.config import HttpSection, Place
 from connector.core.case import Action
 from connector.core.ports import Level, Note, Stance, StatusTarget
-from connector.errors import AuthenticationError, PermanentError, TicketGone
+from connector.errors import AuthenticationError, ConfigError, PermanentError, TicketGone
 from connector.psa.requesttracker.adapter import RequestTracker
 from tests.e2e.request_tracker import (
     ADMIN,
@@ -51,6 +51,8 @@ MAPPING: dict[str, Any] = {
     "approval": {"approvers": "listed"},
     "statuses": {"working": "open", "closed": "resolved", "hand_off": "needs technician", "retry": "retry reset"},
 }
+
+ALARMED = {**MAPPING["statuses"], "alarm": "security alarm"}
 
 ODD_FIELD, ODD_VALUE = 'What\'s "it" \\ about', 'It\'s a "reset" \\ {now}'
 BRACED_FIELD = "Set {of} braces"
@@ -647,6 +649,119 @@ class Oddities:
         # What RT does by itself, and why:
         desk.done(CONNECTOR, "POST", f"/ticket/{ticket}/correspond", {"Content": "x", "ContentType": "text/plain"})
         assert desk.status(ticket) == "open"
+
+    # ------------------------------------------------------------ "this was not me"
+
+    @pytest.mark.parametrize(("wanted", "number"), [(80, 80), (0, 0), ("High", 100), ("Medium", 50)])
+    def test_a_priority_is_a_number_or_a_name_and_a_repeat_changes_nothing(
+        self, desk: Desk, build: Build, wanted: int | str, number: int
+    ) -> None:
+        psa = build(statuses=ALARMED, alarm={"priority": wanted})
+        ticket = desk.request(Priority="30")
+        desk.set(ticket, Status="resolved")
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.status(ticket), desk.priority(ticket)) == ("security alarm", number)
+        lines = len(desk.history(ticket))
+        assert psa.move(ticket, StatusTarget.ALARM)
+        assert len(desk.history(ticket)) == lines
+
+    @pytest.mark.parametrize("wanted", ["Hihg", "high", "'; x"])
+    def test_a_priority_that_rt_does_not_know_is_told_and_the_former_one_restored(
+        self, desk: Desk, build: Build, wanted: str
+    ) -> None:
+        """RT sets 0 without a word, and the ticket would come last instead of first."""
+        psa = build(statuses=ALARMED, alarm={"priority": wanted})
+        ticket = desk.request(Priority="30")
+        desk.set(ticket, Status="resolved")
+        with pytest.raises(PermanentError, match="with the priority 0 instead of"):
+            psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.status(ticket), desk.priority(ticket)) == ("security alarm", 30)
+
+    def test_a_status_that_a_life_cycle_does_not_have_is_told_with_what_it_offers(
+        self, desk: Desk, build: Build
+    ) -> None:
+        ticket = desk.request()
+        desk.set(ticket, Status="resolved")
+        psa = build(statuses={**ALARMED, "alarm": "red alert"})
+        with pytest.raises(
+            PermanentError, match=rf"instead of red alert \(RT offers open\).*open ticket {ticket} again"
+        ):
+            psa.move(ticket, StatusTarget.ALARM)
+        assert desk.status(ticket) == "resolved"
+
+    def test_a_status_that_ends_a_ticket_opens_none_and_is_told(self, desk: Desk, build: Build) -> None:
+        """Of an own life cycle: RT's own ended ones are refused in the mapping."""
+        ticket = desk.request()
+        desk.set(ticket, Status="resolved")
+        psa = build(statuses={**ALARMED, "alarm": "cancelled"})
+        with pytest.raises(PermanentError, match="in the status cancelled, which is none of work in hand"):
+            psa.move(ticket, StatusTarget.ALARM)
+        assert psa.read(ticket).closed
+        for ended in ("resolved", "Rejected", "deleted"):
+            with pytest.raises(ConfigError, match="name an active status"):
+                build(statuses={"closed": None, "alarm": ended})
+
+    def test_where_nothing_is_mapped_rt_must_offer_to_open_the_ticket(self, desk: Desk, build: Build) -> None:
+        psa = build(statuses={"closed": "resolved"})
+        opened, rejected, stalled = (desk.request() for _ in range(3))
+        desk.set(opened, Status="resolved")
+        desk.set(rejected, Status="rejected")
+        desk.set(stalled, Status="stalled")
+        moved = [psa.move(ticket, StatusTarget.ALARM) for ticket in (opened, rejected, stalled)]
+        assert moved == [True, False, False]
+        assert [desk.status(ticket) for ticket in (opened, rejected, stalled)] == ["open", "rejected", "stalled"]
+
+    def test_an_alarm_gives_the_ticket_to_its_owner(self, desk: Desk, build: Build) -> None:
+        psa = build(statuses=ALARMED, claim=True, hand_off={"owner": ADMIN}, alarm={"owner": HELPDESK})
+        ours, nobodys = desk.request(), desk.request()
+        assert psa.move(ours, StatusTarget.WORKING)
+        for ticket in (ours, nobodys):
+            desk.set(ticket, by=ADMIN, Status="resolved")
+            assert psa.move(ticket, StatusTarget.ALARM)
+            assert (desk.owner(ticket), desk.status(ticket)) == (HELPDESK, "security alarm")
+            assert psa.read(ticket).taken_by == "", "we gave it away ourselves"
+            desk.set(ticket, Status="open")
+            assert psa.read(ticket).taken_by == "Hanna Helpdesk"
+
+    def test_an_owner_who_keeps_the_ticket_is_told_and_the_rest_is_done(self, desk: Desk, build: Build) -> None:
+        """To take it from one person for another needs ReassignTicket."""
+        psa = build(statuses=ALARMED, alarm={"owner": HELPDESK, "priority": 80})
+        ticket = desk.request()
+        desk.set(ticket, by=ADMIN, Owner=ADMIN, Status="resolved")
+        with pytest.raises(PermanentError, match=f"with {ADMIN} instead of {HELPDESK}.*ReassignTicket"):
+            psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.status(ticket), desk.priority(ticket)) == ("security alarm", 80)
+
+    @pytest.mark.parametrize("claim", [True, False])
+    def test_without_an_owner_of_its_own_an_alarm_leaves_the_ticket_with_the_person_who_has_it(
+        self, desk: Desk, build: Build, claim: bool
+    ) -> None:
+        psa = build(statuses=ALARMED, claim=claim)
+        persons, ours = desk.request(), desk.request()
+        desk.set(persons, Owner=HELPDESK)
+        desk.set(ours, by=ADMIN, Owner=CONNECTOR)
+        for ticket in (persons, ours):
+            assert psa.move(ticket, StatusTarget.ALARM)
+        assert (desk.owner(persons), desk.owner(ours)) == (HELPDESK, "Nobody" if claim else CONNECTOR)
+        assert psa.read(persons).taken_by == ""
+
+    def test_what_an_alarm_brings_along_is_looked_up(self, desk: Desk, build: Build) -> None:
+        def about(place: str, **alarm: object) -> list[tuple[Level, str]]:
+            found = [one for one in build(statuses=ALARMED, alarm=alarm).check() if one.about.endswith(place)]
+            return [(one.level, one.text) for one in found]
+
+        for queue in (QUEUE, ODD_QUEUE):
+            desk.request(Priority="100", queue=queue)
+        assert about("alarm.owner", owner=HELPDESK) == [(Level.OK, f"{HELPDESK} gets the tickets of alarms.")]
+        assert [level for level, _ in about("alarm.owner", owner="nobody.of.this.name")] == [Level.ERROR]
+        for used in (100, 7, "High"):
+            assert about("alarm.priority", priority=used) == []
+        for unused in ("Medium", "Hihg", "Low"):
+            warned = about("alarm.priority", priority=unused)
+            assert warned
+            assert all(level is Level.WARNING and unused in text for level, text in warned)
+        ((level, text), *_) = about("statuses.alarm")
+        assert (level, "has ever stood in security alarm" in text) == (Level.WARNING, True)
 
     # ------------------------------------------------------------ taking
 

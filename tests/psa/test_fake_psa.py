@@ -8,14 +8,17 @@ from typing import Literal
 import pytest
 
 from connector.core.case import Action
-from connector.core.ports import Finding, Level, Note, Psa
+from connector.core.ports import Finding, Level, Note, Psa, StatusTarget
 from connector.errors import AuthenticationError, TemporaryError
 from tests.contracts.psa import PsaContract, SeenNote
-from tests.fakes.psa import APPROVER, CLOSED, REQUESTER, FakePsa
+from tests.fakes.psa import ALARM, APPROVER, CLOSED, HAND_OFF, REQUESTER, URGENT, FakePsa
 
 
 class FakeDesk:
     """People at the PSA in memory."""
+
+    urgent = URGENT
+    open_status = None
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -76,6 +79,29 @@ class FakeDesk:
 
     def closed_status(self) -> str:
         return CLOSED
+
+    def hand_off_status(self) -> str:
+        return HAND_OFF
+
+    def alarm_status(self) -> str:
+        return ALARM
+
+    def for_alarms(self, *, status: bool = True, hand_off: bool = True, urgent: bool = True) -> Psa:
+        self.psa.statuses |= {
+            StatusTarget.ALARM: ALARM if status else None,
+            StatusTarget.HAND_OFF: HAND_OFF if hand_off else None,
+        }
+        self.psa.alarm_priority = URGENT if urgent else ""
+        return self.psa
+
+    def priority(self, ticket_id: str) -> str:
+        return self.psa.tickets[ticket_id].priority
+
+    def changes(self, ticket_id: str) -> int:
+        return self.psa.tickets[ticket_id].seq
+
+    def forbid_reopening(self) -> None:
+        self.psa.reopens = False
 
     def tick(self) -> None:
         self.moment += timedelta(seconds=2)

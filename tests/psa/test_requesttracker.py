@@ -238,6 +238,6 @@ class TestContract(RequestTrackerContract):
             yield RequestTrackerDesk(
                 server.desk(),
                 border,
-                lambda: build_adapter(tmp_path, border.url, token, statuses=STATUSES),
+                lambda **changed: build_adapter(tmp_path, border.url, token, **{"statuses": STATUSES, **changed}),
                 wait_for_the_next_second,
             )

@@ -103,7 +103,9 @@ class TestContractFromCassettes(RequestTrackerContract):
             yield RequestTrackerDesk(
                 Desk(address, tokens),
                 wire,
-                lambda: build_adapter(tmp_path, address, tokens[CONNECTOR], around=around, statuses=STATUSES),
+                lambda **changed: build_adapter(
+                    tmp_path, address, tokens[CONNECTOR], around=around, **{"statuses": STATUSES, **changed}
+                ),
                 wait_for_the_next_second if RECORDING else lambda: None,
             )
             assert RECORDING or playing.all_played

@@ -32,6 +32,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import PermanentError, TemporaryError
 from connector.psa.mapping import read_mapping
+from connector.psa.requesttracker.alarm import OPEN, Alarms
 from connector.psa.requesttracker.approval import ENDED, History, change_moment, last_change, read_approval
 from connector.psa.requesttracker.check import findings
 from connector.psa.requesttracker.mapping import (
@@ -59,8 +60,6 @@ from connector.psa.requesttracker.rest import (
 )
 from connector.psa.requesttracker.write import Writer, key_of
 
-OPEN = frozenset({"new", "open", "stalled"})
-
 
 class RequestTrackerSection(Section):
     """`psa.<name>` with `kind: requesttracker`.
@@ -87,6 +86,7 @@ class RequestTracker:
         self._name = name
         self._push_token = push_token
         self._writer = Writer(name, rest, mapping)
+        self._alarms = Alarms(rest, mapping, self._writer)
         self._rest = rest
         self._mapping = mapping
         self._clock = clock
@@ -200,9 +200,12 @@ class RequestTracker:
     def _taken_by(self, row: TicketRow) -> str:
         """The person who owns the ticket, where the mapping claims tickets; nobody, we ourselves and RT are none.
 
-        In the retry status an agent has given the ticket back, whoever still stands there as its owner.
+        In the retry status an agent has given the ticket back, whoever still stands there as its owner; in the alarm
+        status we have given it to people ourselves.
         """
-        if not self._mapping.claim or row.owner is None or is_status(row.status, self._mapping.statuses.retry):
+        statuses = self._mapping.statuses
+        given = is_status(row.status, statuses.retry) or is_status(row.status, statuses.alarm)
+        if not self._mapping.claim or row.owner is None or given:
             return ""
         return "" if self._writer.is_ours(row.id, row.owner_name) else row.owner.name
 
@@ -258,4 +261,6 @@ class RequestTracker:
 
     def move(self, ticket_id: str, target: StatusTarget) -> bool:
         """See `Psa.move`, and `RequestTrackerMapping.claim` for what it does to the owner."""
+        if target is StatusTarget.ALARM:
+            return self._alarms.bring_back(key_of(ticket_id))
         return self._writer.move(key_of(ticket_id), target)

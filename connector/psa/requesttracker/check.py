@@ -76,6 +76,7 @@ def _queues(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[
         if queue.id not in seen:
             seen.add(queue.id)
             yield from _statuses(f"{about} mapping, statuses", rest, mapping, queue, lifecycle)
+            yield from _priority(f"{about} mapping, alarm.priority", rest, mapping, queue)
             yield from _rights(about, rest, queue)
 
 
@@ -99,6 +100,7 @@ def _statuses(
         ("closed", statuses.closed),
         ("hand_off", statuses.hand_off),
         ("retry", statuses.retry),
+        ("alarm", statuses.alarm),
     ):
         if status is None or (lifecycle == "default" and fold(status) in DEFAULT_STATUSES):
             continue
@@ -111,6 +113,26 @@ def _statuses(
                 f"cycle {lifecycle}.",
                 "Check the spelling in RT's life cycle; a move to an unknown status is refused.",
             )
+
+
+def _priority(about: str, rest: Rest, mapping: RequestTrackerMapping, queue: Named) -> Iterator[Finding]:
+    """The names of priorities stand in RT's configuration only (`PriorityAsString`), so use is the only proof.
+
+    A name that RT does not know may be searched for as 0, so a ticket that has 0 proves nothing.
+    """
+    wanted = mapping.alarm.priority
+    if wanted is None or wanted.isdigit():
+        return
+    query = f"Queue = {quoted(queue.id)} AND Priority = {quoted(wanted)}"
+    used = next(rest.rows("/tickets", [("query", query), ("fields", "Priority")]), {})
+    if str(used.get("Priority") or 0) == "0":
+        yield Finding(
+            Level.WARNING,
+            about,
+            f"No ticket in {queue.name} has ever had the priority {wanted}, and RT does not tell its names for "
+            "priorities. It sets 0 for a name that it does not know.",
+            "Write the number that the name stands for, or check its spelling in RT's PriorityAsString.",
+        )
 
 
 def _rights(about: str, rest: Rest, queue: Named) -> Iterator[Finding]:
@@ -196,12 +218,18 @@ def _approvals(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterat
 
 
 def _owner(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[Finding]:
-    """Whether the user for hand-offs is there. That it may own tickets, and that we may take them, RT tells nobody."""
-    wanted = mapping.hand_off.owner
-    if wanted is None:
-        return
+    """Whether the users for hand-offs and alarms are there. That they may own tickets, and that we may give and take
+    them, RT tells nobody."""
+    for place, wanted, what in (
+        ("hand_off.owner", mapping.hand_off.owner, "gets what is handed off"),
+        ("alarm.owner", mapping.alarm.owner, "gets the tickets of alarms"),
+    ):
+        if wanted is not None:
+            yield from _user(f"{about} mapping, {place}", rest, wanted, what)
+
+
+def _user(place: str, rest: Rest, wanted: str, what: str) -> Iterator[Finding]:
     answer = rest.get(f"/user/{in_path(wanted)}", expect=(200, 403, 404))
-    place = f"{about} mapping, hand_off.owner"
     user = understood(dict, answer.json(), "a user") if answer.status == 200 else {}
     if not user.get("Name"):
         yield Finding(
@@ -212,4 +240,4 @@ def _owner(about: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[F
             Level.ERROR, place, f"The user {wanted!r} is disabled or not privileged.", "Name one who can own tickets."
         )
     else:
-        yield Finding(Level.OK, place, f"{user['Name']} gets what is handed off.")
+        yield Finding(Level.OK, place, f"{user['Name']} {what}.")

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from connector.core.case import Action
 from connector.psa.mapping import ApprovalRules, FieldSource, Name, PsaMapping, Request
+from connector.psa.requesttracker.approval import ENDED
 from connector.psa.requesttracker.rest import TicketRow, any_of, fold, quoted
 
 SUBJECT_LINE = "Subject"
@@ -39,14 +40,21 @@ class RequestTrackerMapping(PsaMapping):
     claim: bool = False
 
     @model_validator(mode="after")
+    def _alarm_is_open(self) -> RequestTrackerMapping:
+        if self.statuses.alarm and fold(self.statuses.alarm) in ENDED:
+            raise ValueError(f"statuses.alarm: a ticket that is {self.statuses.alarm} has ended: name an active status")
+        return self
+
+    @model_validator(mode="after")
     def _no_team(self) -> RequestTrackerMapping:
         # A team is a queue in RT. In another queue the ticket is no request of ours any more: nothing would be read
         # there, not the retry status either, and its case would end.
-        if self.hand_off.team is not None:
-            raise ValueError(
-                "hand_off.team: in Request Tracker that would move the ticket to another queue, where it is no longer "
-                "a mapped request. Name an owner, or let a scrip act on the hand-off status"
-            )
+        for place, rules in (("hand_off", self.hand_off), ("alarm", self.alarm)):
+            if rules.team is not None:
+                raise ValueError(
+                    f"{place}.team: in Request Tracker that would move the ticket to another queue, where it is no "
+                    f"longer a mapped request. Name an owner, or let a scrip act on the {place} status"
+                )
         return self
 
 

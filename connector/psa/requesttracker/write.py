@@ -30,6 +30,7 @@ from connector.psa.requesttracker.rest import (
 )
 
 KEY = re.compile(r"[1-9][0-9]{0,17}")
+NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 MARKER = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 LONGEST_TITLE = 100
 LONGEST_ANSWER = 200
@@ -48,12 +49,20 @@ def key_of(ticket_id: str) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a write needs to know of a ticket. `owner` is RT's user name; `Nobody` where there is none."""
+    """What a write needs to know of a ticket.
+
+    Attributes:
+        owner: RT's user name; `Nobody` where there is none.
+        offers: The statuses to which RT itself offers us to bring it now: actions of its life cycle that our rights
+            allow. Others may be possible, too.
+    """
 
     status: str
     subject: str
     owner: str
     etag: str | None
+    priority: int = 0
+    offers: frozenset[str] = frozenset()
 
     @property
     def ended(self) -> bool:
@@ -68,7 +77,7 @@ class Writer:
         self._rest = rest
         self._mapping = mapping
         self._own_name = ""
-        self._owner_of_hand_offs = ""
+        self._users: dict[str, str] = {}
 
     def look_for(self, key: str) -> Seen:
         """The ticket as it is now, or why there is none. RT answers for a merged ticket with the one that took it in.
@@ -91,12 +100,18 @@ class Writer:
             raise TicketGone(f"Ticket {key} was merged into {ticket['id']} in {SYSTEM}. Go on there.")
         if ticket["Status"] == "deleted":
             raise TicketGone(f"Ticket {key} was deleted in {SYSTEM}. Nothing more can be done with it.")
-        owner = ticket["Owner"]
+        owner, priority = ticket["Owner"], str(ticket.get("Priority"))
         return Seen(
             status=str(ticket["Status"]),
             subject=str(ticket["Subject"]),
             owner=str(owner.get("id")) if isinstance(owner, dict) else str(owner),
             etag=answer.headers.get("ETag"),
+            priority=int(priority) if NUMBER.fullmatch(priority) else 0,
+            offers=frozenset(
+                fold(str(link.get("to")))
+                for link in ticket.get("_hyperlinks") or ()
+                if isinstance(link, dict) and link.get("ref") == "lifecycle" and link.get("to")
+            ),
         )
 
     # ---------------------------------------------------------------- notes
@@ -172,6 +187,8 @@ class Writer:
     def move(self, key: str, target: StatusTarget) -> bool:
         """Bring a ticket into the mapped status, and to its owner (mapping: `claim`). A repeat changes nothing.
 
+        Alarms are brought back by `requesttracker.alarm`.
+
         Returns:
             `False`: the mapping names nothing to do for `target`, or the ticket is not ours to move: it has ended
             before the work began, or somebody else owns it.
@@ -191,7 +208,7 @@ class Writer:
             if not self._take(key, seen):
                 return False
             seen = self.look_for(key)
-        owner = self._owner_after_hand_off(key, seen) if owned else None
+        owner = self.owner_after_hand_off(key, seen) if owned else None
         wanted = {}
         if status is not None and not is_status(seen.status, status):
             wanted["Status"] = status
@@ -207,12 +224,12 @@ class Writer:
         status, owner = wanted.get("Status", now.status), wanted.get("Owner", now.owner)
         if not is_status(now.status, status):
             raise PermanentError(
-                f"{SYSTEM} left ticket {key} in the status {now.status} instead of {status}: {_said(answer)}. "
+                f"{SYSTEM} left ticket {key} in the status {now.status} instead of {status}: {said(answer)}. "
                 "Check the life cycle of its queue, open approvals, and the right ModifyTicket."
             )
         if now.owner != owner:
             raise PermanentError(
-                f"{SYSTEM} left ticket {key} with {now.owner} instead of {owner}: {_said(answer)}. "
+                f"{SYSTEM} left ticket {key} with {now.owner} instead of {owner}: {said(answer)}. "
                 "Check that the new owner has the right OwnTicket on its queue."
             )
 
@@ -249,36 +266,36 @@ class Writer:
         now = self.look_for(key)
         if now.owner == NOBODY:
             raise PermanentError(
-                f"{SYSTEM} did not let the user of {self._name} take ticket {key}: {_said(answer)}. Give it the rights "
+                f"{SYSTEM} did not let the user of {self._name} take ticket {key}: {said(answer)}. Give it the rights "
                 "TakeTicket and OwnTicket on its queue, or take claim out of the mapping."
             )
         return self.is_ours(key, now.owner)
 
-    def _owner_after_hand_off(self, key: str, seen: Seen) -> str | None:
+    def owner_after_hand_off(self, key: str, seen: Seen) -> str | None:
         """Who gets the ticket: the mapped owner, or nobody where it was ours. `None` leaves it with whoever has it."""
         wanted = self._mapping.hand_off.owner
         if seen.owner != NOBODY and not self.is_ours(key, seen.owner):
             return None  # a person has it already
-        return self.user_name(wanted) if wanted is not None else NOBODY
+        return self.user_name(wanted, "hand_off.owner") if wanted is not None else NOBODY
 
-    def user_name(self, wanted: str) -> str:
-        """RT's name of the user for hand-offs, by which an owner is read back.
+    def user_name(self, wanted: str, place: str) -> str:
+        """RT's name of the user under `place` in the mapping, by which an owner is read back.
 
         Raises:
             PermanentError: There is no such user, or none that could own a ticket.
         """
-        if not self._owner_of_hand_offs:
+        if wanted not in self._users:
             answer = self._rest.get(f"/user/{in_path(wanted)}", expect=(200, 403, 404))
             user = answer.json() if answer.status == 200 else {}
             if not isinstance(user, dict):
                 raise not_understood("a user")
             if not user.get("Name") or str(user.get("Disabled", "0")) == "1":
                 raise PermanentError(
-                    f"{SYSTEM} has no active user {wanted!r} that the user of {self._name} may see. Correct "
-                    "hand_off.owner in the mapping: a user name."
+                    f"{SYSTEM} has no active user {wanted!r} that the user of {self._name} may see. Correct {place} "
+                    "in the mapping: a user name."
                 )
-            self._owner_of_hand_offs = str(user["Name"])
-        return self._owner_of_hand_offs
+            self._users[wanted] = str(user["Name"])
+        return self._users[wanted]
 
 
 def _minutes(span: timedelta) -> int:
@@ -292,7 +309,7 @@ def _marker(marker: str) -> str:
     return marker
 
 
-def _said(answer: Answer) -> str:
+def said(answer: Answer) -> str:
     """RT's own reason: a list of sentences such as "Ticket 1: That ticket has unresolved dependencies"."""
     try:
         body = answer.json()

@@ -100,7 +100,8 @@ class Deskbook:
                 yield Finding(Level.ERROR, about, f"The key may not {right}.", "Give it that right in Deskbook.")
             for right in sorted(rights - RIGHTS):
                 yield Finding(Level.WARNING, about, f"The key may {right}, and need not.", "Take that right away.")
-            yield Finding(Level.OK, about, f"{len(self._kinds)} kinds and {len(self._statuses)} statuses are there.")
+            there = f"{len(self._kinds)} kinds and {len(self._statuses)} statuses"
+            yield Finding(Level.OK, about, f"{there}{' and the priority' if self._urgent else ''} are there.")
         except ConfigError as failure:
             yield from (Finding(Level.ERROR, about, one, "Correct the mapping.") for one in failure.problems)
         except ConnectorError as failure:
@@ -132,6 +133,12 @@ class Deskbook:
         if problems:
             raise ConfigError(problems)
         return {word: status.id for word, status in found.items()}
+
+    @cached_property
+    def _urgent(self) -> str | None:
+        """The id of the priority for alarms; `None` where the mapping names none."""
+        wanted, where = self._mapping.alarm.priority, f"psa.{self._name} mapping, alarm.priority"
+        return resolve(wanted, self._named("/priorities"), what="priority", where=where).id if wanted else None
 
     def _named(self, path: str) -> list[Named]:
         with understanding(path):
@@ -222,21 +229,38 @@ class Deskbook:
             return any(one["ref"] == marker for one in self._call("GET", f"{_path(ticket_id)}/notes").json())
 
     def move(self, ticket_id: str, target: StatusTarget) -> bool:
-        wanted = self._statuses.get(target.value)
-        if wanted is None:
+        """An alarm goes out of an ended status too, with its priority; without a status of its own as a hand-off."""
+        alarm = target is StatusTarget.ALARM
+        status = self._statuses.get(target.value) or (self._statuses.get("hand_off") if alarm else None)
+        if status is None:
             return False
-        if self._status_of(ticket_id) != wanted:
-            self._call("PATCH", _path(ticket_id), json={"status": wanted})
-            if self._status_of(ticket_id) != wanted:
+        wanted = {"status": status, **({"priority": self._urgent} if alarm and self._urgent else {})}
+        if not self._stands(ticket_id, wanted):
+            try:
+                self._call("PATCH", _path(ticket_id), json=wanted)
+            except PermanentError as failure:
+                if not alarm or isinstance(failure, TicketGone):
+                    raise
+                raise PermanentError(f"{failure} {self._by_hand(ticket_id)}") from None
+            if not self._stands(ticket_id, wanted):
                 raise PermanentError(
                     f"Deskbook took the status for {target} of ticket {ticket_id} and did not set it. "
-                    "Look at its rules for that status."
+                    f"Look at its rules for that status.{f' {self._by_hand(ticket_id)}' if alarm else ''}"
                 )
         return True
 
-    def _status_of(self, ticket_id: str) -> str:
+    def _stands(self, ticket_id: str, wanted: Mapping[str, str]) -> bool:
+        row = self._call("GET", _path(ticket_id)).json()
         with understanding(f"ticket {ticket_id}"):
-            return str(self._call("GET", _path(ticket_id)).json()["status"]["id"])
+            return all(str(row[part]["id"]) == id_ for part, id_ in wanted.items())
+
+    def _by_hand(self, ticket_id: str) -> str:
+        """What an agent must do; nobody else can."""
+        status, priority = self._mapping.statuses, self._mapping.alarm.priority
+        return (
+            f"Somebody said that a reset was not theirs: open ticket {ticket_id} again in Deskbook now, set it to "
+            f"{status.alarm or status.hand_off!r}{f', priority {priority!r}' if priority else ''}."
+        )
 
     def _call(self, method: str, path: str, *, json: object = None, background: bool = False) -> Answer:
         headers = {"Authorization": f"Bearer {self._key.reveal()}"}

@@ -30,8 +30,8 @@ class DeskbookMapping(PsaMapping):
 
     @model_validator(mode="after")
     def _only_what_deskbook_has(self) -> Self:
-        if self.hand_off.team or self.hand_off.owner:
-            raise ValueError("hand_off: tickets of Deskbook have neither team nor owner. Leave it out")
+        if any(rules.team or rules.owner for rules in (self.hand_off, self.alarm)):
+            raise ValueError("hand_off, alarm: tickets of Deskbook have neither team nor owner. Leave them out")
         if self.approval.approved_statuses or self.approval.rejected_statuses:
             raise ValueError("approval: Deskbook's own votes decide, not statuses. Leave the two lists out")
         return self

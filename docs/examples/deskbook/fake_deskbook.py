@@ -21,7 +21,8 @@ PAGE = 50
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 KINDS = {"1": "Password reset", "2": "MFA reset", "3": "Account reset", "9": "Printer"}
 FIELDS = ("Account", "What", "Why")
-STATUSES = {"1": "New", "2": "Needs a person", "3": "Try again", "4": "Done"}
+STATUSES = {"1": "New", "2": "Needs a person", "3": "Try again", "4": "Done", "5": "Alarm"}
+PRIORITIES = {"1": "Low", "2": "Normal", "3": "Urgent"}
 ENDED = {"4"}
 RITA = {"id": 1, "name": "Rita", "email": "rita@contoso.example.com"}
 ANNA = {"id": 2, "name": "Anna", "email": "anna@contoso.example.com"}
@@ -39,6 +40,7 @@ class Ticket:
     changed: datetime
     revision: int
     status: str = "1"
+    priority: str = "2"
     logged_by: dict[str, Any] | None = None
     merged_into: str = ""
     deleted: bool = False
@@ -57,6 +59,7 @@ class Ticket:
             "title": "Please help",
             "created": self.created.isoformat(),
             "status": {"id": int(self.status), "name": STATUSES[self.status], "ended": self.status in ENDED},
+            "priority": {"id": int(self.priority), "name": PRIORITIES[self.priority]},
             "customer": {"id": 12, "name": "Contoso"},
             "raised_by": RITA,
             "logged_by": self.logged_by,
@@ -74,6 +77,7 @@ class FakeDeskbook:
         down: It answers 503.
         loses: The next write of this method has its effect, and its answer is lost.
         ignores_moves: It answers a change of status with 200 and keeps the old one.
+        keeps_closed: It refuses (409) to bring an ended ticket into another status.
         calls: Method and address of each call.
     """
 
@@ -82,7 +86,7 @@ class FakeDeskbook:
         self.now = START
         self.tickets: dict[str, Ticket] = {}
         self.rights = ["read", "note", "move"]
-        self.down = self.ignores_moves = False
+        self.down = self.ignores_moves = self.keeps_closed = False
         self.loses = ""
         self.calls: list[tuple[str, str]] = []
         self._ids = itertools.count(4242)
@@ -150,6 +154,8 @@ class FakeDeskbook:
                 return 200, [{"id": int(key), "name": name} for key, name in STATUSES.items()]
             case "GET", ["tickets"]:
                 return 200, self._list(query)
+            case "GET", ["priorities"]:
+                return 200, [{"id": int(key), "name": name} for key, name in PRIORITIES.items()]
             case _, ["tickets", key, *rest]:
                 ticket = self.tickets.get(key)
                 if ticket is None or ticket.deleted:
@@ -164,7 +170,10 @@ class FakeDeskbook:
             case "GET", []:
                 return 200, ticket.whole()
             case "PATCH", []:
+                if self.keeps_closed and ticket.status in ENDED:
+                    return 409, {"error": "this ticket has ended"}
                 if not self.ignores_moves:
+                    ticket.priority = str(body.get("priority", ticket.priority))
                     self.set_status(ticket.id, str(body["status"]))
                 return 200, ticket.whole()
             case "GET", ["notes"]:

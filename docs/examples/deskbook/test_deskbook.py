@@ -9,12 +9,13 @@ import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import pytest
 import yaml
 from deskbook import Deskbook
-from fake_deskbook import ANNA, HUGO, RITA, FakeDeskbook, serve
+from fake_deskbook import ANNA, HUGO, PRIORITIES, RITA, FakeDeskbook, serve
 
 from connector.adapter import Surroundings
 from connector.config import HttpSection, Place
@@ -32,6 +33,7 @@ class DeskbookDesk:
     """People at work in an imitated Deskbook; see `tests.contracts.psa.Desk`."""
 
     requester, approver = str(RITA["email"]), str(ANNA["email"])
+    urgent, open_status = "Urgent", None
 
     def __init__(self, system: FakeDeskbook, url: str, push_key: str = "") -> None:
         self.system, self._url, self._push_key, self._key = system, url, push_key, system.key
@@ -88,6 +90,29 @@ class DeskbookDesk:
 
     def closed_status(self) -> str:
         return "Done"
+
+    def hand_off_status(self) -> str:
+        return "Needs a person"
+
+    def alarm_status(self) -> str:
+        return "Alarm"
+
+    def for_alarms(self, *, status: bool = True, hand_off: bool = True, urgent: bool = True) -> Deskbook:
+        mapping = yaml.safe_load((HERE / "deskbook.yaml").read_text(encoding="utf-8"))
+        mapping["statuses"] |= {**({} if status else {"alarm": None}), **({} if hand_off else {"hand_off": None})}
+        mapping["alarm"] = mapping["alarm"] if urgent else {}
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "deskbook.yaml").write_text(yaml.safe_dump(mapping), encoding="utf-8")
+            return self.again(mapping=f"{folder}/deskbook.yaml")
+
+    def priority(self, ticket_id: str) -> str:
+        return PRIORITIES[self.system.tickets[ticket_id].priority]
+
+    def changes(self, ticket_id: str) -> int:
+        return self.system.tickets[ticket_id].revision
+
+    def forbid_reopening(self) -> None:
+        self.system.keeps_closed = True
 
     def tick(self) -> None:
         self.system.tick()
@@ -203,6 +228,8 @@ def test_a_status_that_is_taken_and_not_set_is_told(desk: DeskbookDesk) -> None:
     desk.system.ignores_moves = True
     with pytest.raises(PermanentError, match="did not set it"):
         desk.psa.move(ticket, StatusTarget.CLOSED)
+    with pytest.raises(PermanentError, match=f"did not set it.*open ticket {ticket} again in Deskbook now"):
+        desk.psa.move(ticket, StatusTarget.ALARM)
 
 
 def test_an_idle_poll_is_one_call(desk: DeskbookDesk) -> None:
@@ -233,7 +260,9 @@ def test_a_push_names_its_ticket_if_it_proves_itself(desk: DeskbookDesk) -> None
         desk.psa.heard(Push(headers={"x-deskbook-proof": proof}, body=body + b" "))
 
 
-@pytest.mark.parametrize("wrong", ["hand_off: {team: Second line}", "approval: {approved_statuses: [Done]}"])
+@pytest.mark.parametrize(
+    "wrong", ["hand_off: {team: Second line}", "alarm: {owner: Hugo}", "approval: {approved_statuses: [Done]}"]
+)
 def test_a_key_that_means_nothing_to_deskbook_is_refused(desk: DeskbookDesk, wrong: str, tmp_path: Path) -> None:
     mapping = yaml.safe_load((HERE / "deskbook.yaml").read_text(encoding="utf-8")) | yaml.safe_load(wrong)
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(mapping), encoding="utf-8")
@@ -243,7 +272,13 @@ def test_a_key_that_means_nothing_to_deskbook_is_refused(desk: DeskbookDesk, wro
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("Account}", "Acount}"), ('"MFA reset"', '"MFA rest"'), ('"Done"', '"Closed"'), ("field: What", "field: Which")],
+    [
+        ("Account}", "Acount}"),
+        ('"MFA reset"', '"MFA rest"'),
+        ('"Done"', '"Closed"'),
+        ("field: What", "field: Which"),
+        ('"Urgent"', '"Urgnt"'),
+    ],
 )
 def test_a_name_that_does_not_exist_is_told_with_what_does(
     desk: DeskbookDesk, right: str, wrong: str, tmp_path: Path
@@ -252,7 +287,8 @@ def test_a_name_that_does_not_exist_is_told_with_what_does(
     (tmp_path / "wrong.yaml").write_text(kept.replace(right, wrong), encoding="utf-8")
     findings = list(desk.again(mapping=str(tmp_path / "wrong.yaml")).check())
     assert [finding.level for finding in findings] == [Level.ERROR]
-    assert f"there is no {'status' if 'Done' in right else 'kind' if 'MFA' in right else 'field'}" in findings[0].text
+    what = {'"Done"': "status", '"MFA reset"': "kind", '"Urgent"': "priority"}.get(right, "field")
+    assert f"there is no {what}" in findings[0].text
     assert "There is: " in findings[0].text
 
 
