@@ -1,8 +1,7 @@
 """Every row of "when things go wrong", played by real processes: what the requester is told and what agents read.
 
 A PSA's own file gives two fixtures that make a `RowsDesk`: `desk`, shared by the rows of a module (links live for
-`LIFETIME` there), and `desk_of_outages`, on a stage of its own, because its connector is stopped and started. The row
-"this was not me" is not here: the way out that the mail names is a person at the service desk until that page is built.
+`LIFETIME` there), and `desk_of_outages`, on a stage of its own, because its connector is stopped and started.
 """
 
 from __future__ import annotations
@@ -16,12 +15,15 @@ from typing import Any, Literal, Protocol
 
 import pytest
 
-from sandbox.stage import Stage, call, link_in, open_link, wait_for
+from sandbox.stage import Stage, alarm_in, call, link_in, open_link, press_alarm, wait_for
 
 LIFETIME = "12s"
 """Long enough to open a link twice at a person's pace, short enough to wait for its end."""
 MORE_THAN_TEN_MINUTES = 11.0
 AHEAD = Path(__file__).with_name("ahead.py")
+
+ALARM_PRIORITIES = {"halopsa.yaml": "Critical", "connectwise.yaml": "Priority 1 - Emergency Response"}
+SECURITY_ALARM = "Security alarm"
 
 Asked = Literal["password", "mfa", "both"]
 
@@ -49,6 +51,9 @@ class RowsDesk(Protocol):
     def ended(self, number: int) -> bool:
         """Whether the PSA counts the ticket among the closed ones."""
 
+    def alarmed(self, number: int) -> bool:
+        """Whether the ticket is open again, in the status and with the priority that the mapping names for alarms."""
+
     def go_down(self) -> None:
         """The PSA answers nobody."""
 
@@ -60,6 +65,13 @@ class StageInTime(Stage):
     """A stage whose connector can be started as it will be some minutes later."""
 
     minutes_ahead: float = 0
+
+    def write_mapping(self) -> None:
+        """As shipped, with a priority for alarms."""
+        super().write_mapping()
+        for name, priority in ALARM_PRIORITIES.items():
+            file = self.folder / name
+            file.write_text(f"{file.read_text('utf-8')}\nalarm: {{priority: {priority!r}}}\n", encoding="utf-8")
 
     def program(self, config: str) -> list[str]:
         if not self.minutes_ahead or config != "connector.yaml":
@@ -172,6 +184,41 @@ class Rows:
             told(desk, number, f"View: {view} of 2")
         ended(desk, number)
         assert password not in "".join(desk.notes(number)) + "".join(plain(mail) for mail in desk.stage.mails(number))
+
+    @pytest.mark.parametrize("views", [1, 2], ids=["a view is left", "used up"])
+    def test_this_was_not_me(self, desk: RowsDesk, views: int) -> None:
+        subject = {1: "dana@contoso.com", 2: "emil@contoso.com"}[views]
+        number = raised(desk, "password", subject)
+        desk.approve(number)
+        url = link_for(desk, number)
+        passwords = {open_link(url)[1] for _ in range(views)}
+        ended(desk, number)
+        mail = told(desk, number, f"View: {views} of 2")
+        assert "This was not me" in plain(mail)
+        alarm = alarm_in(mail)
+        opens = desk.stage.control("POST", f"/accounts/{subject}/check-password", {"password": passwords.copy().pop()})
+        assert opens["opens"], "so far the password that was shown opens the account"
+        sessions = account(desk, subject)["sessions_revoked_at"]
+
+        assert "used" not in page_behind(alarm) or views == 2, "opening the page changes nothing"
+        assert not desk.alarmed(number)
+        assert press_alarm(alarm) == 200
+
+        wait_for("the alarm on the ticket", lambda: desk.alarmed(number), seconds=40)
+        assert "203.0.113.7" in (note := noted(desk, number, r"\bALARM:")) or "127.0.0.1" in note
+        noted(desk, number, "Secured: .*has a password now that nobody has")
+        assert open_link(url) == (410, "")
+        for password in passwords:
+            check = desk.stage.control("POST", f"/accounts/{subject}/check-password", {"password": password})
+            assert not check["opens"]
+        assert account(desk, subject)["sessions_revoked_at"] != sessions
+        told(desk, number, "please don't raise a new request before we have spoken")
+        assert outcome(desk, number) == ("closed", "not_me")
+
+        writes = account(desk, subject)["writes"]
+        assert press_alarm(alarm) in (200, 409, 410), "a repeat is harmless"
+        assert account(desk, subject)["writes"] == writes
+        assert len([note for note in desk.notes(number) if "ALARM:" in note]) == 1
 
     def test_rejected_by_mistake(self, desk: RowsDesk) -> None:
         before = account(desk, "zoe@contoso.com")["writes"]

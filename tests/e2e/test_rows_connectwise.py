@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.conftest import keep_to_the_contracts
-from tests.e2e.rows import LIFETIME, Asked, Rows, RowsDesk, StageInTime
+from tests.e2e.rows import ALARM_PRIORITIES, LIFETIME, SECURITY_ALARM, Asked, Rows, RowsDesk, StageInTime
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -50,6 +50,10 @@ class ConnectWiseRowsDesk:
 
     def ended(self, number: int) -> bool:
         return bool(self.stage.control("GET", f"/connectwise/tickets/{number}")["status"] == "Closed")
+
+    def alarmed(self, number: int) -> bool:
+        ticket = self.stage.control("GET", f"/connectwise/tickets/{number}")
+        return (ticket["status"], ticket["priority"]) == (SECURITY_ALARM, ALARM_PRIORITIES["connectwise.yaml"])
 
     def go_down(self) -> None:
         self.stage.control("POST", "/faults", {"system": "connectwise", "kind": "status", "status": 503, "times": 0})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.conftest import keep_to_the_contracts
-from tests.e2e.rows import LIFETIME, Asked, Rows, RowsDesk, StageInTime
+from tests.e2e.rows import ALARM_PRIORITIES, LIFETIME, SECURITY_ALARM, Asked, Rows, RowsDesk, StageInTime
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -41,6 +41,11 @@ class HaloRowsDesk:
 
     def ended(self, number: int) -> bool:
         return bool(self.stage.ticket(number)["status"] == "Closed")
+
+    def alarmed(self, number: int) -> bool:
+        ticket = self.stage.ticket(number)
+        wanted = (SECURITY_ALARM, ALARM_PRIORITIES["halopsa.yaml"], False)
+        return (ticket["status"], ticket["priority"], ticket["closed"]) == wanted
 
     def go_down(self) -> None:
         self.stage.control("POST", "/faults", {"system": "halo", "kind": "status", "status": 503, "times": 0})

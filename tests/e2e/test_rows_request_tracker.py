@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.request_tracker import (
+    ADMIN,
     ODD_QUEUE,
     QUEUE,
     REQUESTER,
@@ -25,6 +26,7 @@ from tests.e2e.rows import LIFETIME, Asked, Rows, RowsDesk, StageInTime
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 KINDS = {"password": "Password reset", "mfa": "MFA reset", "both": "Password and MFA reset"}
+ALARM_PRIORITY = 90
 ENDED = ("resolved", "rejected")
 
 
@@ -56,6 +58,10 @@ class RequestTrackerRowsDesk:
     def ended(self, number: int) -> bool:
         return self.people.status(str(number)) in ENDED
 
+    def alarmed(self, number: int) -> bool:
+        ticket = self.people.done(ADMIN, "GET", f"/ticket/{number}")
+        return (ticket["Status"], int(ticket["Priority"])) == ("stalled", ALARM_PRIORITY)
+
     def go_down(self) -> None:
         self.server.stop()
 
@@ -74,7 +80,8 @@ def server() -> Iterator[Server]:
 def stage_at(server: Server, folder: Path, queue: str, **settings: object) -> Iterator[RowsDesk]:
     """A stage whose connector looks at one queue of the server."""
     with StageInTime(folder) as stage:
-        at_request_tracker(stage, server, queue=queue, settings=settings)
+        mapping = {"alarm": {"priority": ALARM_PRIORITY}}
+        at_request_tracker(stage, server, queue=queue, settings=settings, mapping=mapping)
         stage.start_links()
         stage.start_connector()
         yield RequestTrackerRowsDesk(stage, server, queue)
