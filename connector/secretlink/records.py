@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, literal_column, select, update
 
 from connector.errors import ConfigError
 from connector.secretlink import tables
@@ -21,6 +21,7 @@ from connector.secretlink.seal import Terms
 # Written out, not a parameter: only then does SQLite see that the index over active links is enough.
 # Source: https://www.sqlite.org/partialindex.html, section 3, read 2026-11-22.
 IS_ACTIVE: Final[ColumnElement[bool]] = tables.link.c.state == literal_column("'active'")
+HAS_ENDED: Final[ColumnElement[bool]] = tables.link.c.state != literal_column("'active'")
 
 _MOST_UNCOUNTED_EVENTS: Final = 100
 """Openings and refusals recorded per link; further ones are answered but not written, so that nobody fills the disk."""
@@ -139,6 +140,11 @@ class Records:
                 connection, kind, at_ms=now_ms, link_id=link.terms.link_id, ref=link.ref, visitor=visitor,
                 views_left=link.views_left, reason=reason,
             )  # fmt: skip
+
+
+def due_first(what: ColumnElement[Any]) -> Select[tuple[Any]]:
+    """Something of the active links, those first that run out first."""
+    return select(what).where(IS_ACTIVE).order_by(tables.link.c.expires_at)
 
 
 def is_due(record: LinkRecord, now_ms: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import delete, exists, select
 
 from connector.secretlink import tables
-from connector.secretlink.records import IS_ACTIVE, Records
+from connector.secretlink.records import Records, due_first
 
 LINKS_AT_ONCE: Final = 200
 EVENTS_AT_ONCE: Final = 500
@@ -42,12 +42,7 @@ class Retention:
         """End the links that ran out first. Returns how many."""
         link = tables.link.c
         with self._records.writing() as (connection, now_ms):
-            due = (
-                select(link.id)
-                .where(IS_ACTIVE, link.expires_at <= now_ms // 1000)
-                .order_by(link.expires_at)
-                .limit(LINKS_AT_ONCE)
-            )
+            due = due_first(link.id).where(link.expires_at <= now_ms // 1000).limit(LINKS_AT_ONCE)
             return self._records.expire(connection, link.id.in_(due.scalar_subquery()), now_ms)
 
     def blank(self, older_than: timedelta) -> Slice:

@@ -35,6 +35,7 @@ metadata: Final = MetaData(
 )
 
 _ACTIVE: Final = text("state = 'active'")
+_ENDED: Final = text("state <> 'active'")
 _PURGED: Final = text("kind = 'purged'")
 _PERSONAL: Final = text("ip IS NOT NULL OR user_agent IS NOT NULL")
 
@@ -70,7 +71,9 @@ link: Final = Table(
     CheckConstraint("(state = 'active') = (ended_ms IS NULL)", name="ended_links_say_when"),
     # However many links have ended: what runs out next is found among the living alone.
     Index("ix_link_active_expires_at", "expires_at", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
-    Index("ix_link_state_id", "state", "id"),
+    # Two of them, because SQLite would prefer one over all states to the index above, and sort.
+    Index("ix_link_active_id", "id", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
+    Index("ix_link_ended_state_id", "state", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
     Index("ix_link_ended_ms", "ended_ms"),
 )
 

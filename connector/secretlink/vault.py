@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from connector.errors import ConfigError
@@ -32,7 +32,7 @@ from connector.secretlink.links import (
     Revealed,
 )
 from connector.secretlink.peppers import Peppers
-from connector.secretlink.records import IS_ACTIVE, Records, record_from
+from connector.secretlink.records import HAS_ENDED, IS_ACTIVE, Records, due_first, record_from
 from connector.secretlink.retention import Retention, Slice
 from connector.secretlink.seal import Pepper
 from connector.secretlink.tables import metadata
@@ -129,8 +129,10 @@ class Vault:
         """
         link = tables.link.c
         wanted = select(tables.link).where(link.id > after).order_by(link.id).limit(limit)
-        if state is not None:
-            wanted = wanted.where(link.state == state)
+        if state == ACTIVE:
+            wanted = wanted.where(IS_ACTIVE)
+        elif state is not None:
+            wanted = wanted.where(HAS_ENDED, link.state == state)
         with reading(self.engine) as connection:
             return tuple(record_from(row) for row in connection.execute(wanted))
 
@@ -245,8 +247,9 @@ class Vault:
 
     def next_expiry(self) -> datetime | None:
         """When the next link runs out; `None` while there is no active one."""
+        soonest = due_first(tables.link.c.expires_at).limit(1)
         with reading(self.engine) as connection:
-            seconds = connection.execute(select(func.min(tables.link.c.expires_at)).where(IS_ACTIVE)).scalar_one()
+            seconds = connection.execute(soonest).scalar_one_or_none()
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
     def events(self, *, after: int, limit: int) -> EventPage:

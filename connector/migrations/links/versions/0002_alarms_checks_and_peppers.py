@@ -23,7 +23,9 @@ def upgrade() -> None:
     op.drop_index("ix_link_state_expires_at", table_name="link")
     active = sa.text("state = 'active'")
     op.create_index("ix_link_active_expires_at", "link", ["expires_at"], sqlite_where=active, postgresql_where=active)
-    op.create_index("ix_link_state_id", "link", ["state", "id"])
+    op.create_index("ix_link_active_id", "link", ["id"], sqlite_where=active, postgresql_where=active)
+    ended = sa.text("state <> 'active'")
+    op.create_index("ix_link_ended_state_id", "link", ["state", "id"], sqlite_where=ended, postgresql_where=ended)
     op.create_index("ix_link_ended_ms", "link", ["ended_ms"])
 
     op.add_column("event", sa.Column("form", sa.Integer, nullable=False, server_default="1"))
