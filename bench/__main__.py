@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import calls, graph, idle, latency, links, memory, psa, startup
+from bench import calls, graph, idle, latency, links, memory, psa, reveals, startup
 from bench.figures import Figure, Result, machine, say, show
 
 Measure = Callable[[Path], Sequence[Figure]]
@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "memory": memory.measure,
     "psa": psa.measure,
     "links": links.measure,
+    "reveals": reveals.measure,
     "startup": startup.measure,
     "idle": idle.measure,
 }
