@@ -25,16 +25,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, literal_column, select, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, literal_column, select, text, update
 
 from connector.secretlink import tables
 from connector.secretlink.events import Event, EventKind, Visitor, event_from, mask
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper
 
-__all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "Visitor", "count_of", "event_from"]
+__all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "Visitor", "event_from"]
 
 BEFORE_THE_FIRST: Final = bytes(32)
+_NEWEST: Final = select(tables.event.c.seq, tables.event.c.mac).order_by(tables.event.c.seq.desc()).limit(1)
+_INSERT: Final = insert(tables.event)
 _FORM: Final = 2
 _SALT_BYTES: Final = 16
 
@@ -139,7 +141,7 @@ class Chain:
             row = self._row(before, replace(event, seq=before.seq + 1))
             rows.append(row)
             before = Head(before.seq + 1, row["mac"])
-        connection.execute(insert(tables.event), rows)
+        connection.execute(_INSERT, rows if len(rows) > 1 else rows[0])
 
     def _row(self, before: Head, event: Event) -> dict[str, Any]:
         pepper = self._peppers.current
@@ -153,9 +155,7 @@ class Chain:
 
     def head(self, connection: Connection) -> Head:
         """The newest event's place and mac."""
-        row = connection.execute(
-            select(tables.event.c.seq, tables.event.c.mac).order_by(tables.event.c.seq.desc()).limit(1)
-        ).one_or_none()
+        row = connection.execute(_NEWEST).one_or_none()
         return Head(row.seq, row.mac) if row else Head(0, BEFORE_THE_FIRST)
 
     def mac_at(self, connection: Connection, seq: int) -> bytes | None:
@@ -283,12 +283,3 @@ def _blanked_content(before: Head, row: RowMapping, event: Event) -> bytes:
     mac: bytes = row["mac"]
     content = event.canonical(form=row["form"], pepper_id=row["pepper_id"], salt=None)
     return b"blanked" + before.mac + mac + content
-
-
-def count_of(connection: Connection, link_id: str, kinds: tuple[EventKind, ...]) -> int:
-    """How many events of these kinds a link has."""
-    return connection.execute(
-        select(func.count())
-        .select_from(tables.event)
-        .where(tables.event.c.link_id == link_id, tables.event.c.kind.in_([kind.value for kind in kinds]))
-    ).scalar_one()

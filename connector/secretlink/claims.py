@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from connector.secretlink import tables
 from connector.secretlink.chain import EventKind, Visitor
@@ -29,6 +29,29 @@ SAME_CLICK: Final = timedelta(seconds=60)
 """How long the same nonce is taken for the same click, answered again and not counted."""
 MOST_WRONG_ANSWERS: Final = 5
 """With this one the link is revoked."""
+
+_LINK: Final = tables.link.c
+_USE_A_VIEW: Final = (
+    update(tables.link)
+    .where(
+        _LINK.id == bindparam("link_id"), IS_ACTIVE, _LINK.views < _LINK.max_views,
+        _LINK.expires_at > bindparam("now_seconds"),
+    )
+    .values(
+        views=_LINK.views + 1,
+        first_view_ms=func.coalesce(_LINK.first_view_ms, bindparam("now_ms")),
+        last_view_ms=bindparam("now_ms"),
+    )
+    .returning(tables.link)
+)  # fmt: skip
+_WIPE: Final = (
+    update(tables.link)
+    .where(_LINK.id == bindparam("link_id"))
+    .values(state=bindparam("new_state"), ended_ms=bindparam("now_ms"), blob=None)
+)
+_ANSWERED_AT: Final = select(tables.event.c.at_ms).where(
+    tables.event.c.link_id == bindparam("link_id"), tables.event.c.nonce == bindparam("asked_nonce")
+)
 
 
 @dataclass(frozen=True)
@@ -78,17 +101,8 @@ class Claims:
             return self._count(connection, row, now_ms, asked)
 
     def _count(self, connection: Connection, row: Row[Any], now_ms: int, asked: Asked) -> Revealed | Refused:
-        link = tables.link.c
-        counted = connection.execute(
-            update(tables.link)
-            .where(link.id == row.id, IS_ACTIVE, link.views < link.max_views, link.expires_at > now_ms // 1000)
-            .values(
-                views=link.views + 1,
-                first_view_ms=func.coalesce(link.first_view_ms, now_ms),
-                last_view_ms=now_ms,
-            )
-            .returning(tables.link)
-        ).one_or_none()
+        now = {"link_id": row.id, "now_ms": now_ms}
+        counted = connection.execute(_USE_A_VIEW, {**now, "now_seconds": now_ms // 1000}).one_or_none()
         if counted is None:  # somebody else writes into this database
             return self._refuse(connection, row, now_ms, asked)
         record = record_from(counted)
@@ -96,9 +110,7 @@ class Claims:
         revealed = self._open(counted, asked.token, counted=True)
         if record.views_left == 0:
             record = replace(record, state="consumed", ended_ms=now_ms)
-            connection.execute(
-                update(tables.link).where(link.id == row.id).values(state=record.state, ended_ms=now_ms, blob=None)
-            )
+            connection.execute(_WIPE, {**now, "new_state": record.state})
         self._records.chain.append(
             connection, EventKind.REVEALED, at_ms=now_ms, link_id=row.id, ref=row.ref, visitor=asked.visitor,
             view=record.views, views_left=record.views_left, nonce=asked.nonce,
@@ -106,10 +118,7 @@ class Claims:
         return replace(revealed, link=record)
 
     def _answered_at(self, connection: Connection, link_id: str, nonce: str) -> int | None:
-        event = tables.event.c
-        return connection.execute(
-            select(event.at_ms).where(event.link_id == link_id, event.nonce == nonce)
-        ).scalar_one_or_none()
+        return connection.execute(_ANSWERED_AT, {"link_id": link_id, "asked_nonce": nonce}).scalar_one_or_none()
 
     def _repeat(self, row: Row[Any], asked: Asked, answered_ms: int, now_ms: int) -> Revealed | Refused:
         """Answer the same click again, while it is fresh."""

@@ -10,8 +10,9 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy import (ColumnElement, Connection, Row, func, insert, select)
 from sqlalchemy.exc import IntegrityError
 
 from connector.errors import ConfigError
@@ -38,6 +39,8 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.tables import metadata
 
 __all__ = ["SAME_CLICK", "Conflict", "EventPage", "LinkRecord", "NewLink", "Refused", "Revealed", "Vault", "metadata"]
+
+_INSERT_LINK: Final = insert(tables.link).returning(tables.link)
 
 
 class Vault:
@@ -146,13 +149,13 @@ class Vault:
         Returns:
             The link as it is now; `None` for an unknown lookup.
         """
-        return self._visit(self._records.by_lookup(lookup), kind, visitor, reason)
+        return self._visit(lambda connection: self._records.row_by_lookup(connection, lookup), kind, visitor, reason)
 
     def visit_by_id(
         self, link_id: str, kind: EventKind, *, visitor: Visitor, reason: str | None = None
     ) -> LinkRecord | None:
         """The same for a visitor who shows no more than the id, as the page of a link in fragment mode is opened."""
-        return self._visit(tables.link.c.id == link_id, kind, visitor, reason)
+        return self._visit(lambda connection: self._records.row_by_id(connection, link_id), kind, visitor, reason)
 
     def claim(
         self,
@@ -342,31 +345,27 @@ class Vault:
             if new.terms.expires_at * 1000 <= now_ms:
                 raise ValueError("expires_at is in the past")
             pepper = self._peppers.current
-            row = connection.execute(
-                insert(tables.link)
-                .values(
-                    id=new.terms.link_id,
-                    lookup_mac=pepper.lookup_mac(new.lookup),
-                    pepper_id=pepper.key_id,
-                    content_mac=_content_mac(pepper, new),
-                    mode=new.mode,
-                    blob=pepper.wrap(new.sealed, terms=new.terms),
-                    state=ACTIVE,
-                    views=0,
-                    max_views=new.terms.max_views,
-                    expires_at=new.terms.expires_at,
-                    created_ms=now_ms,
-                    ref=new.ref,
-                    display_name=new.display_name,
-                    ticket=new.ticket,
-                    time_zone=new.time_zone,
-                    brand=new.brand,
-                    locale=new.locale,
-                    check_mac=pepper.check_mac(new.check) if new.check else None,
-                )
-                .returning(tables.link)
-            ).one()
-            record = record_from(row)
+            values = {
+                "id": new.terms.link_id,
+                "lookup_mac": pepper.lookup_mac(new.lookup),
+                "pepper_id": pepper.key_id,
+                "content_mac": _content_mac(pepper, new),
+                "mode": new.mode,
+                "blob": pepper.wrap(new.sealed, terms=new.terms),
+                "state": ACTIVE,
+                "views": 0,
+                "max_views": new.terms.max_views,
+                "expires_at": new.terms.expires_at,
+                "created_ms": now_ms,
+                "ref": new.ref,
+                "display_name": new.display_name,
+                "ticket": new.ticket,
+                "time_zone": new.time_zone,
+                "brand": new.brand,
+                "locale": new.locale,
+                "check_mac": pepper.check_mac(new.check) if new.check else None,
+            }
+            record = record_from(connection.execute(_INSERT_LINK, values).one())
             self._chain.append(
                 connection, EventKind.CREATED, at_ms=now_ms, link_id=record.terms.link_id, ref=record.ref,
                 views_left=record.views_left,
@@ -383,11 +382,10 @@ class Vault:
             return tuple(event_from(row) for row in rows.mappings())
 
     def _visit(
-        self, which: ColumnElement[bool], kind: EventKind, visitor: Visitor, reason: str | None
+        self, row_in: Callable[[Connection], Row[Any] | None], kind: EventKind, visitor: Visitor, reason: str | None
     ) -> LinkRecord | None:
         with self._records.writing() as (connection, now_ms):
-            row = connection.execute(select(tables.link).where(which)).one_or_none()
-            link = self._records.settled(connection, row, now_ms)
+            link = self._records.settled(connection, row_in(connection), now_ms)
             if link is None:
                 return None
             if link.state != ACTIVE:
