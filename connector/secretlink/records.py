@@ -8,7 +8,20 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import (BindParameter, ColumnElement, Connection, Engine, Row, Select, bindparam, func, literal_column, or_, select, update)
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from connector.errors import ConfigError
 from connector.secretlink import tables
