@@ -134,7 +134,7 @@ class AlarmPages:
         return JSONResponse({"state": alarm.state, "when": language.moment(alarm.raised_ms // 1000, alarm.time_zone)})
 
     def _find(self, request: Request, fields: Mapping[str, object]) -> Raisable | None:
-        if request.url.path.startswith("/n/"):
+        if request.scope["path"].startswith("/n/"):
             return self._find_alarm(str(request.path_params["token"]))
         found = self._finder.find(read_address(request), fields.get("lookup"))
         return self._of_link(found) if found and found.link.views else None
@@ -206,7 +206,7 @@ class AlarmPages:
         )
 
     def _unknown(self, request: Request, visitor: Visitor) -> Response:
-        of_alarm = request.url.path.startswith("/n/")
+        of_alarm = request.scope["path"].startswith("/n/")
         page = self._renderer.alarm_gone if of_alarm else self._renderer.unknown
         return self._strangers.page(request, visitor, page)
 

@@ -196,7 +196,7 @@ class _Refusals:
         """404 and 405. The pages of unknown addresses and of unknown links are the same."""
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers = error.headers if isinstance(error, HTTPException) else None
-        if request.url.path.startswith("/api/"):
+        if request.scope["path"].startswith("/api/"):
             return error_answer(status, "refused", "there is nothing here for this method and address", headers=headers)
         language = self._renderer.language(request)
         if status == 404:
@@ -207,7 +207,7 @@ class _Refusals:
         """503 while the database is locked, full or gone; nothing was counted."""
         log.error("link_database_away", error=type(error).__name__, where=place_of(error))
         headers = {"Retry-After": "5"}
-        if request.url.path.startswith(("/s/", "/n/")) and (request.method == "GET" or is_form(request)):
+        if request.scope["path"].startswith(("/s/", "/n/")) and (request.method == "GET" or is_form(request)):
             page = self._renderer.message("away", self._renderer.language(request))
             return HTMLResponse(page, 503, headers=headers)
         return error_answer(503, "unavailable", "the database is away; nothing was changed", headers=headers)
