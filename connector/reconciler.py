@@ -360,9 +360,11 @@ class Reconciler:
             self._record(held, heard)
         if held.case.state is not State.ALARMED or (heard is None and self._is_early(held.case, self._clock())):
             return None
-        try:
-            if held.case.link_id:
+        if held.case.link_id:
+            # Best effort, and mostly a repeat: the press has ended it already. What it shows is about to be useless.
+            with suppress(TemporaryError, PermanentError, AuthenticationError):
                 self._links.revoke(held.case.link_id, handle=held.case.link_handle)
+        try:
             if reason := self._store.paused():
                 log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
                 held.case = replace(held.case, due_at=self._clock() + WHILE_PAUSED)
@@ -375,48 +377,56 @@ class Reconciler:
         return None
 
     def _secure(self, held: Held) -> None:
-        """Make the password one that nobody has, and end the sessions. A repeat does the same with another one."""
+        """Make the passwords of the accounts that the case wrote to ones that nobody has, and end the sessions.
+
+        Those are the accounts of its resets: its ticket may name another one by now. A repeat does it all again.
+        """
         case = held.case
-        if case.written_at is None or not case.subject_id:
-            self._record(held, alarm.not_secured(case, "This case never changed anything on the account."))
-            return
+        written = {
+            reset.subject: reset.tenant
+            for reset in self._store.resets_since(case.created_at)
+            if reset.case_id == case.id
+        }
+        done = [self._secure_account(held, tenant, account_id) for account_id, tenant in written.items()]
+        beside = sorted(
+            {f"{other.psa}:{other.number}" for account_id, tenant in written.items()
+             for other in self._store.cases_about(tenant, account_id) if other.id != case.id}
+        )  # fmt: skip
+        self._record(held, alarm.answered(held.case, done, beside=beside))
+
+    def _secure_account(self, held: Held, tenant: str, account_id: str) -> alarm.Secured:
         try:
-            account = self._directory.read(case.tenant, case.subject_id)
+            account = self._directory.read(tenant, account_id)
         except NoSuchAccount:
-            self._record(held, alarm.not_secured(case, "The account is gone."))
-            return
-        senders = self._lookout.policy(case).senders
-        requester = case.requester or Person("")
+            return alarm.Secured(account_id, problem="the account is gone")
+        senders = self._lookout.policy(held.case).senders
+        requester = held.case.requester or Person("")
         facts = guard.AccountFacts(action=Action.PASSWORD, account=account, requester=requester, senders=senders)
         refusal = guard.judge_alarm(facts)
         if refusal is not None:
-            self._record(held, alarm.not_secured(case, refusal.reason))
-            return
-        password = guard.password_can_be_set_in_the_cloud(facts) is None
+            return alarm.Secured(account.upn, problem=f"it was left as it is: {refusal.reason}")
         now = self._clock()
-        held.case = self._store.save(
-            case, now=now, audit=[_about_to(case, "securing", account, now)], lease=self._lease
-        )  # fmt: skip
+        about_to = [_about_to(held.case, "securing", account, now)]
+        held.case = self._store.save(held.case, now=now, audit=about_to, lease=self._lease)
         receipts, problem = [], ""
+        password = guard.password_can_be_set_in_the_cloud(facts) is None
         if password:
             try:
-                receipts.append(self._set_unknown_password(case, account))
+                receipts.append(self._set_unknown_password(tenant, account_id))
             except PermanentError as failure:
-                problem = str(failure)
-        sessions = self._directory.revoke_sessions(case.tenant, account.id)
-        record = alarm.secured(held.case, password=password, facts=_receipts(receipts, sessions))
-        if problem:
-            why = f"Everybody was signed out, but the password still opens it: {problem}"
-            record = alarm.not_secured(held.case, why)
-        self._record(held, record)
+                problem = f"everybody was signed out, but its password still opens it: {failure}"
+        sessions = self._directory.revoke_sessions(tenant, account_id)
+        return alarm.Secured(
+            account.upn, password=password and not problem, problem=problem, calls=_receipts(receipts, sessions)
+        )
 
-    def _set_unknown_password(self, case: Case, account: Account) -> Receipt:
+    def _set_unknown_password(self, tenant: str, account_id: str) -> Receipt:
         for candidate in range(1, PASSWORD_CANDIDATES + 1):
             try:
                 # Nobody ever has it: it is not kept, not sealed, not shown.
-                return self._directory.set_password(case.tenant, account.id, self._new_password())
+                return self._directory.set_password(tenant, account_id, self._new_password())
             except PasswordRejected:
-                log.info("password_rejected", case=case.id, candidate=candidate)
+                log.info("password_rejected", account=account_id, candidate=candidate)
                 if candidate == PASSWORD_CANDIDATES:
                     raise
         raise AssertionError("unreachable")

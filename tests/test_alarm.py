@@ -10,7 +10,7 @@ from connector.core.case import Action, Outcome, State
 from connector.core.ports import AlarmSource, AlarmWish, DryRun, LinkEvent, LinkEventKind, StatusTarget
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
-from tests.fakes.directory import FakeDirectory
+from tests.fakes.directory import FakeAccount, FakeDirectory
 from tests.fakes.links import LinkGone
 from tests.fakes.psa import RETRY, FakePsa, FakeTicket
 from tests.fakes.world import SUBJECT, World
@@ -202,7 +202,7 @@ def test_where_the_password_is_kept_elsewhere_the_sessions_end_and_the_note_says
     world.run()
     assert world.password_in_force() == password
     assert [write.what for write in world.writes[before:]] == ["sessions"]
-    assert "change the password where the account comes from" in world.note_with(ticket, "Everybody was signed out")
+    assert "change it where the account comes from" in world.note_with(ticket, "Everybody was signed out")
 
 
 def test_a_case_that_changed_nothing_secures_nothing() -> None:
@@ -227,7 +227,7 @@ def test_a_refused_password_still_ends_the_sessions_and_calls_a_person() -> None
     press(world, ticket)
     world.run()
     assert [write.what for write in world.writes[before:]] == ["sessions"]
-    assert "the password still opens it" in world.note_with(ticket, "NOT secured")
+    assert "its password still opens it" in world.note_with(ticket, "NOT secured")
 
 
 def test_an_alarm_for_nobody_we_know_is_left_aside() -> None:
@@ -283,7 +283,7 @@ def test_five_hours_of_failures_end_with_a_person() -> None:
     press(world, ticket)
     world.run_for(hours=12)
     assert world.state_of(ticket) is State.CLOSED
-    assert "It failed" in world.note_with(ticket, "NOT secured:")
+    assert "It failed" in world.note_with(ticket, "NOT secured")
 
 
 def test_in_a_dry_run_an_alarm_changes_nothing_and_is_answered_when_it_ends() -> None:
@@ -297,3 +297,44 @@ def test_in_a_dry_run_an_alarm_changes_nothing_and_is_answered_when_it_ends() ->
     world.set_rules(dry_run=DryRun.OFF)
     world.run_for(minutes=10)
     assert world.note_with(ticket, "Secured:")
+
+
+def test_an_account_that_the_case_never_wrote_to_is_left_though_the_ticket_names_it_now() -> None:
+    world = World()
+    other = FakeAccount(upn="otto@contoso.example.com")
+    world.directory.accounts.append(other)
+    ticket = asked(world)
+    handed_over = world.password_in_force()
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    world.psa.change_subject(ticket.id, other.upn)
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    assert world.case_of(ticket).subject == other.upn
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force(other.upn) is None
+    assert world.password_in_force() != handed_over
+    assert SUBJECT in world.note_with(ticket, "Secured:")
+
+
+def test_other_tickets_about_the_account_are_named() -> None:
+    world = World()
+    ticket = asked(world)
+    beside = world.ticket(subject_text=SUBJECT, action=Action.MFA)
+    world.run()
+    press(world, ticket)
+    world.run()
+    assert f"halo:{beside.id}" in world.note_with(ticket, "Secured:")
+
+
+def test_the_account_is_secured_though_the_link_service_is_away_by_then() -> None:
+    world = World()
+    ticket = asked(world)
+    handed_over = world.password_in_force()
+    press(world, ticket)
+    world.polls.poll_links(early=True)
+    world.links.down = True
+    world.run()
+    assert world.password_in_force() != handed_over

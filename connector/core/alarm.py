@@ -1,7 +1,7 @@
 """Somebody said "this was not me": what follows, in words. Pure; the reconciler acts.
 
 An alarm is a yes of its own kind: it needs no approval, because it opens nothing. It may only ever undo what the very
-case has done: an account that the case never wrote to is left alone, and so is one that became protected since
+case has done: an account that the case never wrote to (nor was about to) is left alone, whatever its ticket names by now, and so is one that became protected since
 (`guard.ALARM_RULES`). Raised twice, or by two mails of one case, it acts once.
 
 What can be expected of it when other systems are away: the link is ended by the link service in the moment of the
@@ -11,6 +11,7 @@ press; the account is secured without waiting for the PSA; the ticket is moved a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.core import notes
@@ -61,13 +62,54 @@ def raised(
     )
 
 
-def secured(case: Case, *, password: bool, facts: Mapping[str, str]) -> Record:
-    """Done. `password`: it was replaced, not only the sessions ended."""
+@dataclass(frozen=True)
+class Secured:
+    """What was done to one account after an alarm.
+
+    Attributes:
+        account: Its user principal name; its id where it is gone.
+        password: The password was replaced by one that nobody has; where not, and there is no problem, only the
+            sessions were ended, because the password is kept elsewhere.
+        problem: Why a person has to act; empty where all is well.
+        calls: By which the directory's own log shows it.
+    """
+
+    account: str
+    password: bool = False
+    problem: str = ""
+    calls: Mapping[str, str] = field(default_factory=dict)
+
+
+def answered(case: Case, done: Sequence[Secured], *, beside: Sequence[str] = ()) -> Record:
+    """What to write down when everything was tried.
+
+    Args:
+        done: One for each account that the case wrote to; none: it never wrote to any.
+        beside: Other open tickets about the same accounts, whose passwords are void as well.
+    """
+    if not done:
+        return not_secured(case, "This case never changed anything on any account.")
+    problems = [f"{one.account}: {one.problem.rstrip('.')}." for one in done if one.problem]
+    well = [one for one in done if not one.problem]
+    text = notes.secured(
+        replaced=[one.account for one in well if one.password],
+        signed_out=[one.account for one in well if not one.password],
+        beside=beside,
+    )
+    facts = {
+        "accounts": ", ".join(one.account for one in done),
+        **{f"{name}_{number}" if number > 1 else name: value for number, one in enumerate(done, start=1)
+           for name, value in one.calls.items()},
+    }  # fmt: skip
+    if problems:
+        failed = not_secured(case, " ".join(problems))
+        rest = (note_row(case, f"secured:{case.round}", text),) if well else ()
+        return replace(failed, messages=(*rest, *failed.messages), facts={**failed.facts, **facts})
     return Record(
         event=Event.SECURED,
         changes={"due_at": None},
-        messages=(note_row(case, f"secured:{case.round}", notes.secured(case, password=password)),),
-        facts={**facts, "password": "replaced" if password else "left"},
+        messages=(note_row(case, f"secured:{case.round}", text),),
+        facts=facts,
     )
 
 

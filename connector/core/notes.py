@@ -253,23 +253,25 @@ def _report(event: LinkEvent, pen: Pen) -> str:
     return ", ".join(part for part in parts if part) + "."
 
 
-def secured(case: Case, *, password: bool) -> str:
-    account = f"{case.subject_name or case.subject} ({case.subject})"
-    if password:
-        return _lines(
-            f"Secured: {account} has a password now that nobody has, and everybody was signed out. The link is ended.",
-            "Next: find out with the owner and the requester what happened; then a new request gives a new password.",
-        )
+def secured(*, replaced: Sequence[str], signed_out: Sequence[str], beside: Sequence[str]) -> str:
     return _lines(
-        f"Everybody was signed out of {account}, and the link is ended. The password stays as it is: it is not kept in "
-        "the cloud.",
-        "To do, now: change the password where the account comes from.",
+        f"Secured: {' and '.join(replaced)} has a password now that nobody has, and everybody was signed out."
+        if replaced
+        else "",
+        f"Everybody was signed out of {' and '.join(signed_out)}. The password stays as it is: it is not kept in the "
+        "cloud. To do, now: change it where the account comes from."
+        if signed_out
+        else "",
+        f"The same account is also the subject of {', '.join(beside)}: a password from there is void too."
+        if beside
+        else "",
+        "Next: find out with the owner and the requester what happened; then a new request gives a new password.",
     )
 
 
 def not_secured(case: Case, why: str) -> str:
     return _lines(
-        f"NOT secured: {case.subject_name or case.subject} ({case.subject}) was left as it is. {why}",
+        f"NOT secured ({case.subject_name or case.subject}). {why}",
         "To do, now: look at the account by hand; set a new password and revoke its sessions in Entra if it is in use.",
     )
 
