@@ -1,8 +1,9 @@
 """Somebody said "this was not me": what follows, in words. Pure; the reconciler acts.
 
 An alarm is a yes of its own kind: it needs no approval, because it opens nothing. It may only ever undo what the very
-case has done: an account that the case never wrote to (nor was about to) is left alone, whatever its ticket names by now, and so is one that became protected since
-(`guard.ALARM_RULES`). Raised twice, or by two mails of one case, it acts once.
+case has done: an account that the case never wrote to (nor was about to) is left alone, whatever its ticket names by
+now, and so is one that became protected since (`guard.ALARM_RULES`). Raised twice, or by two mails of one case, it acts
+once.
 
 What can be expected of it when other systems are away: the link is ended by the link service in the moment of the
 press; the account is secured without waiting for the PSA; the ticket is moved and noted without waiting for Microsoft.
