@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.stage import Stage, call, link_in, open_link, wait_for
+from sandbox.stage import Stage, alarm_in, call, link_in, open_link, wait_for
 from tests.canary import Canary, Places, files_in, leaks, shapes
 from tests.e2e.recording_proxy import Passed, RecordingProxy, recording_proxy
 
@@ -32,6 +32,8 @@ NOT_OURS = ("*.secret", "sandbox.json*", "sandbox.log")
 
 DEBUG = {"log": {"level": "debug", "format": "json"}}
 LINK = re.compile(r"https?://\S+/s/([A-Za-z0-9_-]+)")
+ALARM = re.compile(r"https?://\S+/n/([A-Za-z0-9_-]+)")
+WITH_ALARM = re.compile(r"\] (Password shown: |(Password|MFA|Password and MFA) of .* reset$)")
 
 
 @dataclass
@@ -107,9 +109,13 @@ class Story:
         mails = self.places["mails"] = {}
         self.mails = self.stage.mails()
         for mail in self.mails:
-            # In the one mail that carries a link, the link may stand; nothing else.
+            # In the one mail that carries a link or an alarm, its own may stand; nothing else.
             text = json.dumps(mail, ensure_ascii=False)
-            mails[f"mail {mail['id']}: {mail['subject']}"] = (LINK.sub("", text) if link_in(mail) else text).encode()
+            own = [found for found in (link_in(mail), alarm_in(mail) if WITH_ALARM.search(mail["subject"]) else "")
+                   if found]  # fmt: skip
+            for address in own:
+                text = text.replace(address, "")
+            mails[f"mail {mail['id']}: {mail['subject']}"] = text.encode()
         tickets = self.places["tickets"] = {}
         for number in self.tickets:
             tickets[f"ticket {number}"] = json.dumps(self.stage.ticket(number), ensure_ascii=False).encode()
@@ -124,6 +130,10 @@ class Story:
     @property
     def links(self) -> list[str]:
         return [link_in(mail) for mail in self.mails if link_in(mail)]
+
+    @property
+    def alarms(self) -> list[str]:
+        return [alarm_in(mail) for mail in self.mails if alarm_in(mail)]
 
     def asked(self, what: str) -> list[Passed]:
         """Requests whose method and path fit a pattern."""
@@ -151,6 +161,7 @@ class Story:
             Canary("the body of an answer", self.echo),
             *(Canary("a password", password) for password in {*self.passwords(), *self.opened.values()}),
             *(Canary("the token of a link", match[1]) for link in self.links if (match := LINK.search(link))),
+            *(Canary("the token of an alarm", match[1]) for one in self.alarms if (match := ALARM.search(one))),
         ]
         for token in self.bearer_tokens() - {api_key}:
             # The head of a JWT is the same for all; claims and signature are what must not be seen.
@@ -264,6 +275,8 @@ def test_the_canaries_are_the_secrets_of_the_story(story: Story) -> None:
     assert len(set(story.passwords())) >= 4 + 2 + 1 + 1
     assert set(story.opened.values()) <= set(story.passwords())
     assert names.count("the token of a link") >= 4
+    assert names.count("the token of an alarm") >= 4 + 1, "one for each opened link, and the notice to Dana"
+    assert len(set(story.alarms)) == len(story.alarms), "no two mails have the same one"
     assert names.count("a part of an access token") >= 2 + 2, "Graph's in two parts, and two of HaloPSA's"
 
 
@@ -282,9 +295,9 @@ def test_a_password_is_sent_to_graph_alone_and_once(story: Story) -> None:
     assert leaks(canaries, others) == []
 
 
-def test_the_connector_sends_no_link_to_anybody_but_by_mail(story: Story) -> None:
-    canaries = [Canary("the token of a link", match[1]) for link in story.links if (match := LINK.search(link))]
-    assert canaries
+def test_the_connector_sends_no_link_and_no_alarm_to_anybody_but_by_mail(story: Story) -> None:
+    canaries = [one for one in story.canaries() if one.name in ("the token of a link", "the token of an alarm")]
+    assert len(canaries) >= 4 + 5
     assert leaks(canaries, {f"{one.method} {one.url}": one.sent for one in story.proxy.passed}) == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.stage import Stage, link_in, open_link, wait_for
+from sandbox.stage import Stage, alarm_in, call, link_in, open_link, press_alarm, wait_for
 from tests.e2e.conftest import SetUp
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -30,6 +30,10 @@ def subjects(stage: Stage, number: int) -> list[str]:
     return [mail["subject"].partition("] ")[2].split(":")[0] for mail in stage.mails(number)]
 
 
+def mails_to(stage: Stage, number: int, address: str) -> list[dict[str, Any]]:
+    return [mail for mail in stage.mails(number) if mail["recipients"] == [address]]
+
+
 def closed(stage: Stage, number: int) -> None:
     wait_for(f"the end of {number}", lambda: stage.ticket(number)["status"] == "Closed", seconds=40)
 
@@ -45,7 +49,7 @@ def test_an_approved_password_request_ends_with_the_true_password_in_the_request
         "must_change": True,
     }
     closed(stage, number)
-    wait_for("the last mail", lambda: len(stage.mails(number)) == 4)
+    wait_for("the last mail", lambda: len(mails_to(stage, number, REQUESTER)) == 4)
     assert ready["recipients"] == [REQUESTER]
     assert password not in json.dumps(stage.mails()) + notes_of(stage, number)
     notes = notes_of(stage, number)
@@ -65,6 +69,40 @@ def test_an_approved_password_request_ends_with_the_true_password_in_the_request
         "opened",
         "finished",
     ]
+
+
+def test_the_owner_is_told_at_another_address_and_can_stop_it(shared_stage: Stage) -> None:
+    stage = shared_stage
+    private = "zoe.private@home.example"
+    stage.control("PATCH", "/accounts/zoe@contoso.com", {"properties": {"otherMails": [private]}})
+    number = raise_and_answer(stage, "Password Reset", "zoe@contoso.com", "approve")
+    [notice] = wait_for("the notice", lambda: mails_to(stage, number, private))
+    text = " ".join(notice["text"].split())
+    assert "The password of Zoë Müller (zoe@contoso.com) was reset" in text
+    assert "Asked for by: Ben Requester (ben@contoso.com) Approved by: Anna Approver (anna@contoso.com)" in text
+    alarm = alarm_in(notice)
+    [ready] = [mail for mail in mails_to(stage, number, REQUESTER) if link_in(mail)]
+    notes = wait_for("the note", lambda: "is told by mail" in notes_of(stage, number) and notes_of(stage, number))
+    assert "z…e@home.example" in notes
+    assert private not in notes
+    assert not link_in(notice)
+    assert alarm not in json.dumps([mail for mail in stage.mails() if mail["id"] != notice["id"]]) + notes
+
+    status, password = open_link(link_in(ready))
+    assert status == 200
+    assert "Nothing has happened by opening this page." in str(call("GET", alarm))
+    assert stage.control("POST", "/accounts/zoe@contoso.com/check-password", {"password": password})["opens"]
+
+    assert press_alarm(alarm) == 200
+    wait_for("the account", lambda: "Secured" in notes_of(stage, number), seconds=40)
+    assert not stage.control("POST", "/accounts/zoe@contoso.com/check-password", {"password": password})["opens"]
+    assert open_link(link_in(ready)) == (410, "")
+    case = stage.case(number)
+    assert (case["case"]["state"], case["case"]["outcome"]) == ("closed", "not_me")
+    assert "reported" in [line["event"] for line in case["timeline"]]
+    assert "through the notice to the account" in notes_of(stage, number)
+    wait_for("the word to the requester", lambda: "Stopped" in subjects(stage, number))
+    assert password not in json.dumps(stage.mails()) + notes_of(stage, number)
 
 
 def test_an_approved_mfa_request_removes_every_method_and_closes(shared_stage: Stage) -> None:
