@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from connector.cli.wording import in_words
 from connector.config import ConnectorSettings, Place, validate
 from connector.core.case import Action, Outcome, Person, State
 from connector.core.notice import NotifySubject
@@ -131,6 +132,26 @@ def test_nobody_to_tell_is_said_in_the_note_and_the_audit() -> None:
     assert "it names no manager" in world.note_with(ticket, "The subject could not be told")
     (line,) = [line for line in world.audit_of(ticket) if line.entry.event == "link_sent"]
     assert "it names no manager" in line.entry.facts["not_told"]
+
+
+@pytest.mark.parametrize(("action", "event"), [(Action.PASSWORD, "link_sent"), (Action.MFA, "mfa_reset")])
+@pytest.mark.parametrize(
+    ("others", "manager", "said"),
+    [
+        ((HOME,), "", "; the owner is told by alternate_mail: l…e@home.example"),
+        ((), LEE, "; the owner is told by manager: l…e@contoso.example.com"),
+        ((), "", "; the owner could not be told: the directory holds no other address of the owner, and it names no"),
+    ],
+)
+def test_the_time_line_says_how_the_owner_is_told_or_why_not(
+    action: Action, event: str, others: tuple[str, ...], manager: str, said: str
+) -> None:
+    world = world_with(*others, manager=manager)
+    (line,) = [line for line in world.audit_of(reset(world, action)) if line.entry.event == event]
+    assert said in in_words(line.entry)
+    world = world_with(*others, manager=manager, how=NotifySubject.OFF)
+    (line,) = [line for line in world.audit_of(reset(world, action)) if line.entry.event == event]
+    assert "owner" not in in_words(line.entry)
 
 
 def test_switched_off_nobody_is_told_and_nothing_is_said_of_it() -> None:

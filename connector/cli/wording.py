@@ -122,9 +122,16 @@ def in_words(entry: AuditEntry) -> str:
     sentence = SENTENCES.get(entry.event)
     if sentence is not None:
         known = defaultdict(lambda: "?", entry.facts)
-        return sentence.format_map(known)
+        return sentence.format_map(known) + _told_in_words(entry)
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in entry.facts.items() if value)
     return entry.event.replace("_", " ") + (f": {facts}" if facts else "")
+
+
+def _told_in_words(entry: AuditEntry) -> str:
+    """How the account's owner was told of what this entry is about; empty where nobody was to be told."""
+    if entry.facts.get("not_told"):
+        return f"; the owner could not be told: {entry.facts['not_told']}"
+    return f"; the owner is told by {entry.facts['told']}" if entry.facts.get("told") else ""
 
 
 def _approved_in_words(entry: AuditEntry) -> str:
