@@ -56,7 +56,7 @@ function redraw(id, data, build) {
 }
 
 function badge(status) {
-  const kind = { "Awaiting Approval": "wait", Approved: "good", Rejected: "bad", "Needs technician": "bad", "Retry reset": "wait" }[status];
+  const kind = { "Awaiting Approval": "wait", Approved: "good", Rejected: "bad", "Needs technician": "bad", "Security alarm": "bad", "Retry reset": "wait" }[status];
   return make("span", { class: `badge ${kind || ""}` }, status);
 }
 
@@ -108,7 +108,7 @@ function ticketCard(ticket, overview) {
     action.note_html ? `\n${plain(action.note_html)}` : ""));
   return make("article", { class: "card" },
     make("h3", {}, `${ticket.id} · ${ticket.summary}`, badge(ticket.status)),
-    terms([["Customer", ticket.client], ["Requester", ticket.requester], ["Account", ticket.subject], ["Reset", ticket.what], ["Reason", ticket.details], ["Approval", votes(ticket)]]),
+    terms([["Customer", ticket.client], ["Requester", ticket.requester], ["Account", ticket.subject], ["Reset", ticket.what], ["Reason", ticket.details], ["Priority", ticket.priority], ["Approval", votes(ticket)]]),
     voting(ticket, overview),
     remembered(`history-${ticket.id}`, {}, make("summary", { "data-key": `history-${ticket.id}` }, `History (${ticket.actions.length})`), make("ol", { class: "history" }, ...history), agentTools(ticket, overview)));
 }

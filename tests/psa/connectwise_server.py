@@ -111,6 +111,9 @@ class Server:
     def company_info(self, body: object, **answer: Any) -> None:
         self.mock.get(f"{HOST}/login/companyinfo/msp", json=body, **answer)
 
+    def url(self, path: str) -> str:
+        return f"{HOST}/v2026_1/apis/3.0/{path}"
+
     def get(self, path: str, *, codebase: str = "v2026_1", **answer: Any) -> None:
         self.mock.get(f"{HOST}/{codebase}/apis/3.0/{path}", **answer)
 

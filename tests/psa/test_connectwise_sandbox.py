@@ -148,12 +148,16 @@ def test_everything_sent_and_answered_in_a_whole_life_fits_the_vendors_descripti
         assert psa.has_note(one, f"{one}-a")
         psa.move(one, StatusTarget.HAND_OFF)
         psa.move(one, StatusTarget.CLOSED)
+    urgent = desk.for_alarms()
+    assert all(finding.level is not Level.ERROR for finding in urgent.check())
+    assert urgent.move(ticket, StatusTarget.ALARM)
     exchanges = [exchange.as_dict() for exchange in desk.world.record.exchanges if exchange.system == "connectwise"]
     asked = {(exchange["method"], exchange["template"]) for exchange in exchanges}
     assert asked >= {
         ("GET", "/service/tickets"),
         ("PATCH", "/service/tickets/{id}"),
         ("POST", "/service/tickets/{id}/notes"),
+        ("GET", "/service/priorities"),
         ("GET", "/system/audittrail"),
         ("POST", "/time/entries"),
         ("POST", "/system/callbacks"),

@@ -110,6 +110,7 @@ def test_everything_sent_and_answered_in_a_whole_life_fits_the_vendors_descripti
         assert desk.psa.has_note(one, f"{one}-a")
         desk.psa.move(one, StatusTarget.HAND_OFF)
         desk.psa.move(one, StatusTarget.CLOSED)
+    assert desk.for_alarms().move(ticket, StatusTarget.ALARM)
     by_hand = desk.add_ticket()
     desk.raw(by_hand).approvals.clear()
     desk.set_status(by_hand, "Approved")

@@ -591,3 +591,41 @@ def test_the_media_type_can_be_the_vendor_s(stage: Stage) -> None:
     answer = stage.connectwise("GET", "system/info")
     assert answer.headers["Content-Type"] == "application/vnd.connectwise.com+json; version=2026.4"
     assert answer.headers["api-current-version"] == "2026.4"
+
+
+# ---------------------------------------------------------------- priorities, and tickets opened again
+
+
+def closed_ticket(stage: Stage) -> int:
+    number = stage.connectwise_ticket()
+    stage.control("POST", f"connectwise/tickets/{number}/close", actor="TinaT")
+    return number
+
+
+def test_priorities_have_a_level_and_an_order(stage: Stage) -> None:
+    rows = stage.connectwise("GET", "service/priorities").json()
+    assert [(row["id"], row["level"], row["sortOrder"]) for row in rows] == [(6, "Critical", 1), (8, "Medium", 4)]
+    number = stage.connectwise_ticket()
+    priority = patched(stage, number, replace("priority", {"id": 6})).json()["priority"]
+    assert (priority["id"], priority["level"], priority["sort"]) == (6, "Critical", 1)
+    assert shown(stage, number)["priority"] == "Priority 1 - Emergency Response"
+    assert patched(stage, number, replace("priority", {"id": 77})).status_code == 400
+
+
+def test_a_closed_ticket_is_opened_again_and_its_flag_follows(stage: Stage) -> None:
+    number = closed_ticket(stage)
+    before = stage.connectwise("GET", f"service/tickets/{number}").json()
+    assert (before["closedFlag"], before["closedBy"]) == (True, "TinaT")
+    after = patched(stage, number, replace("status", {"id": 509}), replace("priority", {"id": 6})).json()
+    assert (after["status"]["name"], after["closedFlag"], after.get("closedBy")) == ("Security alarm", False, None)
+
+
+@pytest.mark.parametrize(("habit", "status"), [("refuse", 400), ("forbid", 403), ("ignore", 200)])
+def test_closed_tickets_may_stay_closed(stage: Stage, habit: str, status: int) -> None:
+    stage.control("POST", "connectwise/habits", reopening=habit)
+    number, other = closed_ticket(stage), stage.connectwise_ticket()
+    wanted = (replace("priority", {"id": 6}), replace("status", {"id": 509}))
+    assert patched(stage, number, *wanted).status_code == status
+    ticket = stage.connectwise("GET", f"service/tickets/{number}").json()
+    assert (ticket["status"]["name"], ticket["priority"]["id"]) == ("Closed", 6 if habit == "ignore" else 8)
+    assert patched(stage, other, *wanted).json()["status"]["id"] == 509

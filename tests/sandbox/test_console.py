@@ -54,6 +54,14 @@ def test_a_newcomer_raises_a_ticket_and_approves_it(page: Page, stage: Stage) ->
     assert ticket["approvals"][0]["comment"] == "fine by me"
 
 
+def test_a_ticket_shows_its_priority(page: Page, stage: Stage) -> None:
+    number = stage.ticket()
+    card = page.get_by_role("article").filter(has_text=f"{number} ·")
+    expect(card).to_contain_text("Low")
+    stage.halo("POST", "Tickets", json=[{"id": number, "priority_id": 1}])
+    expect(card).to_contain_text("Critical")
+
+
 def test_what_is_typed_survives_a_refresh(page: Page, stage: Stage) -> None:
     first = stage.ticket()
     words = page.get_by_label("Words").first

@@ -369,3 +369,64 @@ def test_a_later_window_is_a_later_window(stage: Stage) -> None:
     until = (stage.clock() - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S")
     assert stage.halo("GET", f"Tickets?lastupdatetodate={until}").json()["tickets"] == []
     assert stage.halo("GET", "Tickets?lastupdatefromdate=yesterday").status_code == 400
+
+
+# ---------------------------------------------------------------- priorities, and tickets opened again
+
+
+def closed(stage: Stage) -> int:
+    number = stage.ticket()
+    stage.control("PATCH", f"tickets/{number}", status="Closed")
+    return number
+
+
+def test_each_agreement_counts_its_own_priorities(stage: Stage) -> None:
+    rows = stage.halo("GET", "Priority").json()
+    numbers = {(row["slaid"], row["name"]): row["priorityid"] for row in rows}
+    assert (numbers[1, "Critical"], numbers[2, "Critical"]) == (1, 3)
+    assert {row["slaid"] for row in stage.halo("GET", "Priority?slaid=2").json()} == {2}
+    ours, theirs = stage.ticket(), stage.ticket(requester="gus@fabrikam.com", subject="hana@fabrikam.com")
+    for number, agreement in ((ours, "Incident SLA"), (theirs, "Gold SLA")):
+        detail = stage.halo("GET", f"Tickets/{number}").json()
+        assert (detail["sla_name"], detail["priority"]["name"]) == (agreement, "Low")
+        assert detail["priority_id"] == detail["priority"]["priorityid"]
+
+
+def test_a_priority_that_the_agreement_lacks_is_passed_over(stage: Stage) -> None:
+    number = stage.ticket()
+    for wanted, kept in ((1, 1), (77, 1), (4, 4)):
+        answer = stage.halo("POST", "Tickets", json=[{"id": number, "priority_id": wanted}])
+        assert (answer.status_code, answer.json()["priority_id"]) == (201, kept)
+    assert stage.control("GET", f"tickets/{number}")["priority"] == "Low"
+
+
+def test_a_closed_ticket_is_opened_again_and_says_so(stage: Stage) -> None:
+    number = closed(stage)
+    assert stage.halo("GET", f"Tickets/{number}").json()["hasbeenclosed"] is True
+    answer = stage.halo("POST", "Tickets", json=[{"id": number, "status_id": 48}]).json()
+    assert (answer["status_id"], answer.get("hasbeenclosed"), answer.get("dateclosed")) == (48, None, None)
+
+
+def test_a_ticket_that_was_closed_may_say_so_for_ever(stage: Stage) -> None:
+    stage.control("POST", "halo/habits", stays_flagged=True)
+    number = closed(stage)
+    stage.halo("POST", "Tickets", json=[{"id": number, "status_id": 48}])
+    assert stage.halo("GET", f"Tickets/{number}").json()["hasbeenclosed"] is True
+    assert "hasbeenclosed" not in stage.halo("GET", f"Tickets/{stage.ticket()}").json()
+
+
+@pytest.mark.parametrize(("habit", "status"), [("refuse", 400), ("forbid", 403), ("ignore", 201)])
+def test_closed_tickets_may_stay_closed(stage: Stage, habit: str, status: int) -> None:
+    stage.control("POST", "halo/habits", reopening=habit)
+    number, other = closed(stage), stage.ticket()
+    assert stage.halo("POST", "Tickets", json=[{"id": number, "status_id": 48}]).status_code == status
+    assert stage.control("GET", f"tickets/{number}")["status"] == "Closed"
+    assert stage.halo("POST", "Tickets", json=[{"id": other, "status_id": 48}]).json()["status_id"] == 48
+
+
+def test_a_type_tells_where_its_reopened_tickets_go(stage: Stage) -> None:
+    number = stage.ticket()
+    assert stage.halo("GET", f"Tickets/{number}").json()["tickettype"]["reopenedstatus"] == -1
+    stage.control("PATCH", "halo/types/Password Reset", reopened_status="In Progress")
+    assert stage.halo("GET", f"Tickets/{number}").json()["tickettype"]["reopenedstatus"] == 2
+    assert stage.halo("GET", "TicketType/25?includedetails=true").json()["reopenedstatus"] == 2
