@@ -391,6 +391,25 @@ def test_a_crowd_that_waits_is_woken_at_once_and_holds_nobody_up(
     assert places.taken == 0
 
 
+def test_a_reader_hears_of_what_another_process_wrote(
+    links_postgres: str, clock: FakeClock, pepper: bytes, api_key: str
+) -> None:
+    here, there = (create_app(options_for(links_postgres, pepper, api_key), clock=clock) for _ in range(2))
+    headers = {"authorization": f"Bearer {api_key}"}
+
+    async def story() -> Answer:
+        waiting = asyncio.create_task(ask(here, "GET", "/api/v1/events?wait=30", headers=headers))
+        await until(lambda: here.state.api.places.taken == 1)
+        there.state.vault.create(make_link().to_new_link())
+        return await waiting
+
+    began = time.monotonic()
+    assert [event["kind"] for event in asyncio.run(story()).json()["events"]] == ["created"]
+    assert time.monotonic() - began < 10
+    for app in (here, there):
+        app.state.vault.close()
+
+
 def test_one_key_does_not_take_every_place_to_wait(database: str, clock: FakeClock, pepper: bytes) -> None:
     greedy, other = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     app = create_app(options_for(database, pepper, "", api_keys=(greedy, other)), clock=clock)

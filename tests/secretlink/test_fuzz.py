@@ -22,6 +22,7 @@ from starlette.types import Message
 
 from connector.secretlink.answers import UNIFORM_HEADERS
 from connector.secretlink.keys import new_key
+from connector.secretlink.web import create_app
 from tests.secretlink.running import running
 from tests.secretlink.support import Browser, FakeClock, Made, encode, make_link, new_nonce, options_for
 
@@ -229,15 +230,17 @@ def check(request: Sent, status: int, headers: dict[str, str], body: bytes, targ
 
 
 def test_nothing_that_is_sent_breaks_it_or_comes_back(
-    app: Starlette, browser: Browser, api_key: str, records: list[str]
+    either_database: str, clock: FakeClock, pepper: bytes, api_key: str, records: list[str]
 ) -> None:
+    app = create_app(options_for(either_database, pepper, api_key), clock=clock)
+    browser = Browser(app, clock, api_key)
     link = make_link()
     browser.create(link)
     targets = Targets(link, api_key)
     statuses: set[int] = set()
     with asyncio.Runner() as runner:
 
-        @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
         @given(targets.requests())
         @example(Sent("GET", b"/s/%00", b"", [], []))
         @example(Sent("GET", b"/api/v1/links/%00", b"", [(b"authorization", f"Bearer {api_key}".encode())], []))
@@ -255,6 +258,7 @@ def test_nothing_that_is_sent_breaks_it_or_comes_back(
     assert (shown["state"], shown["views"]) in {("active", 0), ("revoked", 0)}
     for secret in (targets.canary, api_key, link.token.reveal(), link.password.reveal(), encode(link.lookup)):
         assert not [line for line in records if secret in line]
+    app.state.vault.close()
 
 
 RAW = [

@@ -29,6 +29,7 @@ from connector.secretlink.news import News
 from connector.secretlink.options import LinkServiceOptions, WebhookOptions
 from connector.secretlink.seal import Pepper
 from connector.secretlink.vault import Vault
+from connector.secretlink.webhook_cursor import LEASE_MS, WebhookCursor
 from connector.secretlink.webhook_signature import read_secret, signed_headers
 from connector.secretlink.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, Webhooks, wait_after
 from tests.secretlink.running import running
@@ -147,8 +148,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(database: str, pepper: bytes) -> Iterator[Bench]:
-    made = Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),))
+def bench(either_database: str, pepper: bytes) -> Iterator[Bench]:
+    made = Bench(either_database, pepper, lambda: datetime.now(UTC), (new_secret(),))
     yield made
     made.vault.close()
 
@@ -309,11 +310,9 @@ def test_news_that_grew_too_old_is_dropped_with_a_line_and_the_rest_is_told(
     bench.vault.close()
 
 
-def test_of_two_processes_one_delivers_and_the_other_takes_over(
-    bench: Bench, receiver: Receiver, database: str, pepper: bytes
-) -> None:
+def test_of_two_processes_one_delivers_and_the_other_takes_over(bench: Bench, receiver: Receiver) -> None:
     link = bench.made()
-    other = Bench(database, pepper, bench.clock, bench.secrets)
+    other = Bench(bench.database, bench.pepper, bench.clock, bench.secrets)
 
     async def story() -> None:
         fast = timedelta(milliseconds=20)
@@ -339,6 +338,23 @@ def test_of_two_processes_one_delivers_and_the_other_takes_over(
     asyncio.run(asyncio.wait_for(story(), PATIENCE))
     assert [one.content["data"]["view"] for one in receiver.deliveries] == [1, 2]
     other.vault.close()
+
+
+def test_a_process_that_went_silent_is_replaced_and_says_nothing_more(
+    bench: Bench, receiver: Receiver, clock: FakeClock
+) -> None:
+    silent = WebhookCursor(bench.vault.engine, holder="silent")
+    next_one = WebhookCursor(bench.vault.engine, holder="next")
+    assert silent.take(now_ms=0, head=7, done=None) == 7
+    assert silent.save(8, now_ms=0)
+    assert next_one.take(now_ms=LEASE_MS - 1, head=9, done=None) is None
+    assert next_one.take(now_ms=LEASE_MS, head=9, done=None) == 8
+    assert not silent.save(9, now_ms=LEASE_MS)
+    assert silent.take(now_ms=LEASE_MS, head=9, done=9) is None
+    silent.give_back()
+    assert next_one.save(10, now_ms=LEASE_MS)
+    next_one.give_back()
+    assert silent.take(now_ms=LEASE_MS, head=20, done=9) == 10, "what it thought was done is not what counts"
 
 
 def test_a_restored_backup_does_not_silence_the_webhook(bench: Bench, receiver: Receiver) -> None:
