@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
 IDLE_SECONDS = 0.25
+LINK_HISTORY = "link_history"
+"""What is down while the link service tells a history that is not believed. Another outage than its being away, from
+which it often comes back like that: restored from a backup."""
 STALE_AFTER = 60.0
 """Seconds without a turn of the loop after which `/healthz` says so."""
 
@@ -284,6 +287,7 @@ class Runner:
     def _poll_links(self, *, announced: bool = False) -> bool:
         asked = self._polls.poll_announced_links() if announced else self._polls.poll_links()
         if asked:
+            self.outages.up(LINK_HISTORY)
             self._work.set()
         return asked
 
@@ -335,8 +339,9 @@ class Runner:
                 self.outages.down("database", str(failure))
             case TemporaryError() | AuthenticationError():
                 self.outages.down(job, str(failure))
-            case PermanentError() if job == LINKS:  # their history: only a person can say what it is worth
-                self.outages.down(job, str(failure))
+            case PermanentError() if job == LINKS:  # only a person can say what their history is worth
+                self.outages.up(job)  # their service answers
+                self.outages.down(LINK_HISTORY, str(failure))
             case _:
                 log.error("bug", job=job, kind=type(failure).__name__, exc_info=failure)
                 report(failure, job=job)

@@ -213,9 +213,9 @@ class FakeLinks:
         return LinkNews(tuple(found), str(found[-1].seq) if found else cursor, more=len(newer) > len(found))
 
     def await_news(self, cursor: str, timeout: timedelta) -> bool:
+        self._at("await_news", "before", cursor)
         if not self.capabilities.announces:
             return False
-        self._at("await_news", "before", cursor)
         with self._told:
             after = int(cursor or 0)
             heard = self._told.wait_for(
