@@ -131,7 +131,7 @@ def cancel(context: typer.Context, ticket: TicketArgument) -> None:
         if case.link_id:
             from connector.wiring import build_adapters
 
-            build_adapters(settings, place).links.revoke(case.link_id)
+            build_adapters(settings, place).links.revoke(case.link_id, handle=case.link_handle)
         return end(case, "an administrator")
 
     case = carry_out(context, ticket, decide)

@@ -188,5 +188,5 @@ def test_the_check_says_what_is_weaker(stage: OtherStage) -> None:
     stage.connector("migrate")
     said = " ".join(stage.connector("check").stdout.split())
     assert "self-hosted, API v2" in said
-    for words in ("mail scanner", "for up to a day", "PWP_MASTER_KEY", "this was not me"):
+    for words in ("mail scanner", "for up to a day", "PWPUSH_MASTER_KEY", "this was not me"):
         assert words in said

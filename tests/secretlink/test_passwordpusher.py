@@ -385,5 +385,5 @@ def test_the_check_names_the_edition_and_warns_of_what_it_lacks(post: OtherPost,
     text = " ".join(f"{finding.text} {finding.todo}" for finding in found[1:])
     assert {finding.level for finding in found[1:]} == {Level.WARNING}
     assert "an account of its own" in text
-    assert ("PWP_MASTER_KEY" in text) is (edition != "pro")
+    assert ("PWPUSH_MASTER_KEY" in text) is (edition != "pro")
     assert ("for up to a day" in text) is (edition != "pro")

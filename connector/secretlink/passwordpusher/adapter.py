@@ -264,7 +264,7 @@ class PasswordPusher:
             "watch that the connector runs (/healthz)",
         )  # fmt: skip
         yield Finding(
-            Level.WARNING, "links", "without PWP_MASTER_KEY (PWPUSH_MASTER_KEY) of its own, Password Pusher encrypts "
+            Level.WARNING, "links", "without a PWPUSH_MASTER_KEY of its own, Password Pusher encrypts "
             "with a key that anybody can read in its source; that cannot be seen from here",
             "see that it is set there, and kept apart from the database's backups",
         )  # fmt: skip
