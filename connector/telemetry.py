@@ -38,7 +38,8 @@ SUSPICIOUS_KEYS = re.compile(
     r"pass(word|phrase|wd)?$|secret|token|authori[sz]ation|cookie|api[_-]?key|private[_-]?key|pepper|sealed|credential|url$",
     re.IGNORECASE,
 )
-LINK_ADDRESS = re.compile(r"/s/[A-Za-z0-9_-]{16,}")
+LINK_ADDRESS = re.compile(r"/([sn])/[A-Za-z0-9_-]{16,}(?:(?:#|%(?:25)*23)[A-Za-z0-9_-]+)?")
+"""Of a link or an alarm; a link's token may stand behind the hash, which mail gateways turn into %23 or %2523."""
 BEARER = re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9+/=._~-]{8,}")
 JSON_WEB_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 LOUD_LIBRARIES = ("urllib3", "msal", "uvicorn", "alembic", "sqlalchemy", "asyncio", "aiosmtpd", "schedule")
@@ -52,7 +53,7 @@ def scrub(value: Any, *, key: str = "", depth: int = 0) -> Any:
     if isinstance(value, Secret) or (key and SUSPICIOUS_KEYS.search(key) and value):
         return Secret.MASK
     if isinstance(value, str):
-        value = LINK_ADDRESS.sub("/s/***", value)
+        value = LINK_ADDRESS.sub(r"/\1/***", value)
         value = BEARER.sub(r"\1 ***", value)
         return JSON_WEB_TOKEN.sub("***", value)
     if depth > 8:

@@ -17,7 +17,7 @@ SHORTEST = 8
 """Anything shorter is found everywhere by chance."""
 
 SHAPES = {
-    "the address of a link": re.compile(rb"/s/[A-Za-z0-9_-]{16,}"),
+    "the address of a link or an alarm": re.compile(rb"/[sn]/[A-Za-z0-9_-]{16,}"),
     "the address of an alarm": re.compile(rb"/n/[A-Za-z0-9_-]{16,}"),
     "a JSON web token": re.compile(rb"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\."),
     "an Authorization header": re.compile(rb"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{16,}"),

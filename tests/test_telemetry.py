@@ -57,6 +57,10 @@ def test_a_value_under_a_harmless_key_stays(key: str) -> None:
     [
         "https://links.example.com/s/{}",
         "opened /s/{} just now",
+        "https://links.example.com/n/{}",
+        "https://links.example.com/s/lnk_0123456789abcdef01234567#{}",
+        "GET /s/lnk_0123456789abcdef01234567%23{} 404",
+        "GET /s/lnk_0123456789abcdef01234567%2523{} 404",
         "Authorization: Bearer {}",
         "authorization: basic {}",
         "Token {}",

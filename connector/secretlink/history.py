@@ -94,9 +94,7 @@ def read_page(after: Position, content: object) -> Page:
         seqs = [_whole(event["seq"]) for event in events]
         head = Position(_whole(content["head"]["seq"]), _mac(content["head"]["mac"]))
         anchor = _mac(content["anchor"]) if content["anchor"] is not None else ""
-        end = (
-            Position(seqs[-1], _mac(content["next_mac"])) if seqs else Position(after.seq, anchor or after.mac)
-        )
+        end = Position(seqs[-1], _mac(content["next_mac"])) if seqs else Position(after.seq, anchor or after.mac)
         if len(events) != len(content["events"]) or end.seq != _whole(content["next"]):
             raise ValueError
         return Page(after, events, head, anchor, end, content["more"] is True)
