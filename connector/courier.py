@@ -27,6 +27,7 @@ from connector.core.ports import (
     CaseStore,
     Clock,
     DryRun,
+    HumanCheck,
     Letter,
     LetterWriter,
     LinkService,
@@ -141,7 +142,8 @@ class Courier:
             link_id=case.link_id,
             source=source,
             display_name=case.subject_name or case.subject,
-            ticket=case.number,
+            # A number that opens the link, where it has to be typed, stands nowhere at the link service.
+            ticket="" if policy.human_check is HumanCheck.TICKET_NUMBER else case.number,
             lifetime=policy.alarm_lifetime,
             time_zone=self._zone_name(case.tenant),
             locale=policy.locale,

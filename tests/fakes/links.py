@@ -179,6 +179,14 @@ class FakeLinks:
         """What the alarm at this address was made for."""
         return self._alarms[alarm][0]
 
+    def wish_for(self, link_id: str) -> LinkWish:
+        """What this link was wished to be."""
+        return self._links[link_id].wish
+
+    def armed(self) -> list[AlarmWish]:
+        """Every alarm that was ever armed, oldest first."""
+        return [wish for wish, _ in self._alarms.values()]
+
     def url_of(self, link_id: str) -> Secret:
         return self._links[link_id].url
 
