@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -137,7 +138,8 @@ class Renderer:
             link=link,
             ticket="" if link.checked else link.ticket,
             whose=_whose(link.display_name),
-            password=password.reveal(),
+            # Compare `pieces` in link.js.
+            pieces=[piece for piece in re.split("(?=-)", password.reveal()) if piece],
             spelled=language.speller.spell(password.reveal()),
             qr=draw(password) if self.draws_qr else None,
             **self._facts(link, language, now),

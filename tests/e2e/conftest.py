@@ -11,6 +11,9 @@ import pytest
 
 from sandbox.stage import Stage
 from tests.contract_check import check_all, contracts_are_here, specs_or_skip
+from tests.e2e.link_desk import chromium, desk, page
+
+__all__ = ["chromium", "desk", "page"]
 
 SetUp = Callable[..., Stage]
 

@@ -126,8 +126,16 @@
     part("uncover").textContent = say("script.show");
   }
 
+  // A line that is too long breaks before a hyphen, never after it: at a line's end a hyphen looks like a broken word.
+  const pieces = (text) => text.split(/(?=-)/).map((piece) => {
+    const span = document.createElement("span");
+    span.className = "piece";
+    span.textContent = piece;
+    return span;
+  });
+
   function uncover() {
-    part("password").textContent = password;
+    part("password").replaceChildren(...pieces(password));
     part("password").classList.remove("covered");
     part("password").removeAttribute("aria-hidden");
     part("cover-state").hidden = true;
