@@ -126,7 +126,7 @@ class LinkServiceOptions:
         options.check()
         return options
 
-    def keys(self) -> tuple[ApiKey, ...]:
+    def every_key(self) -> tuple[ApiKey, ...]:
         """Every key that opens the API."""
         plain = (ApiKey(f"plain-{place}", digest_of(key)) for place, key in enumerate(self.api_keys, start=1))
         return (*plain, *self.hashed_keys)

@@ -79,7 +79,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     strangers = Strangers(vault, UnknownTokenBrake(clock=clock), renderer)
     pages = Pages(vault, proofs, visitors, strangers, renderer, clock=clock)
     alarm_pages = AlarmPages(vault, proofs, visitors, strangers, renderer)
-    keys = ApiKeys(options.keys(), clock=clock)
+    keys = ApiKeys(options.every_key(), clock=clock)
     api = Api(vault, keys, news, trusted_proxies=trusted, clock=clock)
 
     webhooks: Webhooks | None = None

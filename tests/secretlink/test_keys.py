@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import secrets
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -24,6 +26,7 @@ from connector.secretlink.place import parse_networks
 from connector.secretlink.web import create_app
 from tests.secretlink.support import Browser, FakeClock, make_link, options_for
 
+ROOT = Path(__file__).parent.parent.parent
 ENDPOINTS = [
     ("POST", "/links", Scope.LINKS_CREATE),
     ("GET", "/links/lnk_never-made", Scope.LINKS_READ),
@@ -161,7 +164,7 @@ def test_no_key_and_no_digest_is_in_a_representation(database: str, pepper: byte
     options = options_for(database, pepper, plain, hashed_keys=(hashed(key),))
     for secret in (plain, key, str(digest_of(key)), digest_of(key).hex()):
         assert secret not in repr(options)
-        assert secret not in repr(options.keys())
+        assert secret not in repr(options.every_key())
 
 
 def test_the_file_and_the_service_know_the_same_scopes() -> None:
@@ -189,7 +192,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 def test_the_file_takes_plain_and_hashed_keys_side_by_side(tmp_path: Path) -> None:
     until = entry(expires=date(2027, 1, 1), networks=["10.0.0.0/8"])
-    plain, first, second = settings_with(tmp_path, [{"file": "first"}, entry(name="first"), until]).keys()
+    plain, first, second = settings_with(tmp_path, [{"file": "first"}, entry(name="first"), until]).every_key()
     assert (plain.name, plain.digest, plain.scopes, plain.expires, plain.networks) == (
         "plain-1", digest_of((tmp_path / "first").read_text()), ALL_SCOPES, None, ()
     )  # fmt: skip
@@ -235,7 +238,7 @@ def test_a_new_key_is_shown_once_and_its_lines_open_the_service(
     key = next(line for line in done.output.splitlines() if line.startswith("sl_0123_"))
     assert done.output.count(key[-43:]) == 1
     pasted = yaml.safe_load(done.output[done.output.index("api_keys:") :])
-    (made,) = settings_with(tmp_path, pasted["api_keys"]).keys()
+    (made,) = settings_with(tmp_path, pasted["api_keys"]).every_key()
     assert made == ApiKey(
         "0123", digest_of(key), frozenset({Scope.LINKS_READ, Scope.EVENTS_READ}), date(2027, 1, 1),
         parse_networks(["203.0.113.0/24"]),
@@ -263,3 +266,30 @@ def test_a_wrong_wish_for_a_key_names_every_problem_and_makes_none() -> None:
 def test_options_without_any_key_are_refused(database: str, pepper: bytes) -> None:
     with pytest.raises(ConfigError, match="connector links new-key"):
         replace(options_for(database, pepper, "x" * 30), api_keys=()).check()
+
+
+def example_pieces() -> list[dict[str, Any]]:
+    """What the papers show of keys and webhooks, as they stand."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "links-api.md").read_text("utf-8"), re.DOTALL)
+    text = (ROOT / "deploy" / "links.yaml").read_text("utf-8")
+    commented = re.sub(r"^( *)# ( *)(?=- \{name|expires:|webhook:|\{url|kinds:)", r"\1\2", text, flags=re.MULTILINE)
+    return [yaml.safe_load(block) for block in [*blocks, commented]]
+
+
+@pytest.mark.parametrize("piece", example_pieces(), ids=["keys", "webhook", "deploy"])
+def test_what_the_papers_show_is_accepted(tmp_path: Path, piece: dict[str, Any]) -> None:
+    for name in ("links", "pepper"):
+        (tmp_path / name).write_text(secrets.token_urlsafe(48))
+    (tmp_path / "webhook").write_text(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
+    whole = {
+        "database": "sqlite:////tmp/links.db",
+        "pepper": {"file": "/run/secrets/pepper"},
+        "url": "https://links.example.com",
+        "api_keys": [{"file": "/run/secrets/links"}],
+    }
+    text = yaml.safe_dump(whole | piece).replace("/run/secrets", tmp_path.as_posix())
+    text = re.sub(r"(sha256: ).*", rf"\1'{'ab' * 32}'", text)
+    (tmp_path / "links.yaml").write_text(text, "utf-8")
+    options = LinkServiceOptions.from_settings(load_link_server(tmp_path / "links.yaml", environ={}), folder=tmp_path)
+    assert ("reporting" in [key.name for key in options.every_key()]) == ("api_keys" in piece)
+    assert (options.webhook is not None) == ("webhook" in piece)
