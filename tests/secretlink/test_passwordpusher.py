@@ -271,6 +271,31 @@ def test_one_link_that_cannot_be_read_does_not_keep_back_the_others(post: OtherP
     assert kinds_of(all_events(post.links), broken.id) == [LinkEventKind.REVEALED]
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_a_service_that_says_404_to_an_end_is_not_believed(desk: Sandbox, old: bool) -> None:
+    desk.world.pushes.edition = "v1" if old else "oss"
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    link = post.links.create(a_wish(), a_password())
+    post.fault("status", match="^DELETE", status=404)
+    with pytest.raises(PermanentError):
+        post.links.revoke(link.id)
+    post.sandbox.clock.moment += LIFETIME
+    with pytest.raises(PermanentError):
+        post.links.news("")
+    post.repair()
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.EXPIRED]
+
+
+def test_one_push_that_gives_trouble_does_not_slow_the_polls_that_end_the_others(post: OtherPost) -> None:
+    broken, fine = (post.links.create(a_wish(), a_password()) for _ in range(2))
+    post.fault("status", match=token_of(broken.url), status=500)
+    post.sandbox.clock.moment += LIFETIME
+    assert kinds_of(post.links.news("").events, fine.id) == [LinkEventKind.EXPIRED]
+    assert post.links.news("").events == post.links.news("").events, "without an error, too, when nothing is new"
+    post.repair()
+    assert kinds_of(all_events(post.links), broken.id) == [LinkEventKind.EXPIRED]
+
+
 # ---------------------------------------------------------------- what is told
 
 
@@ -341,6 +366,19 @@ def test_an_audit_of_many_pages_is_read_to_its_end(post: OtherPost) -> None:
         post.look(Secret(link.url.reveal().removesuffix("/r")))
     (shown,) = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
     assert (shown.view, shown.views_left) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "ip"),
+    [("::ffff:81.2.69.142", "81.2.69.142"), ("2001:DB8::1", "2001:db8::1"), ("unknown", ""), ("<b>", ""), ("", "")],
+)
+def test_an_address_is_one_or_left_out(desk: Sandbox, told: str, ip: str) -> None:
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    post.links.create(a_wish(), a_password())
+    (push,) = desk.world.pushes.kept.values()
+    desk.world.pushes.claim(push, Visitor(told, "Mozilla/5.0\x00\nX-Evil: 1"))
+    (shown,) = all_events(post.links)
+    assert (shown.kind, shown.ip, shown.agent) == (LinkEventKind.REVEALED, ip, "")
 
 
 # ---------------------------------------------------------------- trouble

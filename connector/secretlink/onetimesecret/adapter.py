@@ -184,18 +184,18 @@ class OneTimeSecret:
         """What happened to the watched links: one call for each that is still open."""
         self._find({link.id: link for link in watched})
         events: list[LinkEvent] = []
-        trouble: ConnectorError | None = None
+        trouble: list[ConnectorError] = []
         for link in watched:
             try:
                 events += self._events_of(link)
             except AuthenticationError:
                 raise
-            except ConnectorError as failure:  # the others' news do not wait for this one
-                trouble = failure
+            except ConnectorError as failure:  # the others' news, and their ends, do not wait for this one
+                trouble.append(failure)
                 log.info("link_unread", link=link.id, error=str(failure))
+        if trouble and len(trouble) == len(watched):
+            raise trouble[-1]
         news = self._teller.tell(cursor, events)
-        if trouble is not None and not news.events:
-            raise trouble
         self._forget_all_but({link.id for link in watched})
         return news
 

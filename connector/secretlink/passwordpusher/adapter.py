@@ -205,18 +205,18 @@ class PasswordPusher:
         alive = self._end_what_is_over(self._ours(now))
         self._find_dead({link.id for link in watched} - alive.keys(), now)
         events: list[LinkEvent] = []
-        trouble: ConnectorError | None = None
+        trouble: list[ConnectorError] = []
         for link in watched:
             try:
                 events += self._events_of(link, alive.get(link.id))
             except AuthenticationError:
                 raise
-            except ConnectorError as failure:  # the others' news do not wait for this one
-                trouble = failure
+            except ConnectorError as failure:  # the others' news, and their ends, do not wait for this one
+                trouble.append(failure)
                 log.info("link_unread", link=link.id, error=str(failure))
+        if trouble and len(trouble) == len(watched):
+            raise trouble[-1]
         news = self._teller.tell(cursor, events)
-        if trouble is not None and not news.events:
-            raise trouble
         self._forget_all_but({link.id for link in watched})
         return news
 

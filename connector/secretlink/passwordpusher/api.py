@@ -248,9 +248,10 @@ class PushApi:
         """
         before, after = ("/p/", ".json") if self.edition() is Edition.V1 else ("/api/v2/pushes/", "")
         answer = self._call("DELETE", (before, token, after), expect=(200, 204, 404, 410, 422), repeatable=True)
-        if answer.status != 422:
+        if answer.status == 200 and _mapping(answer.json(), answer).get("expired") is True:
             return
-        # Already dead, or not ours: both are 422, with words in the language of the service. The lists know.
+        # Already dead, or not ours: both are 422, with words in the language of the service. Unknown, or a service that
+        # has moved its calls: both are 404. The list of the living knows.
         for push in self.active(since=datetime(1970, 1, 1, tzinfo=UTC)):
             if push.token == token:
                 raise PermanentError(

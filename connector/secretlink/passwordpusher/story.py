@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
         seq = number(row.at, link.id, after=seq)
         views += row.kind in _COUNTED
         shown += kind is LinkEventKind.REVEALED
-        place = places.find(row.ip or None)
+        place = places.find(_address(row.ip) or None)
         events.append(
             LinkEvent(
                 seq=seq,
@@ -91,7 +92,7 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
                 at=row.at,
                 view=shown if kind is LinkEventKind.REVEALED else 0,
                 views_left=max(0, link.views - views),
-                ip=row.ip,
+                ip=_address(row.ip),
                 place=place.words if place else "",
                 agent=_agent(row),
             )
@@ -116,6 +117,15 @@ def _kind(row: Row) -> LinkEventKind | None:
     if row.kind in _COUNTED or row.kind in _SEEN_BY_STAFF:
         return LinkEventKind.REVEALED
     return {"failed_view": LinkEventKind.REFUSED, "expire": LinkEventKind.REVOKED}.get(row.kind)
+
+
+def _address(text: str) -> str:
+    """An IP address as it is written everywhere; empty for anything else, which would stand in notes and mails."""
+    try:
+        address = ipaddress.ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _agent(row: Row) -> str:
