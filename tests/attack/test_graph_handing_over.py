@@ -91,9 +91,10 @@ def test_a_request_shows_neither_token_nor_password() -> None:
         headers={"Authorization": token.reveal()},
         params=None,
         json={"password": password.reveal()},
-        form=None,
+        body=None,
         timeout=timedelta(seconds=30),
         background=False,
+        where="Microsoft Graph",
     )
     assert password.reveal() not in repr(request)
     assert token.reveal() not in repr(request)
