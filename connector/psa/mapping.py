@@ -367,17 +367,22 @@ class PsaMapping(Section):
 Model = TypeVar("Model", bound=PsaMapping)
 
 
-def read_mapping(model: type[Model], file: str, place: Place) -> Model:
+def read_mapping(model: type[Model], file: str, place: Place, *, key: str = "") -> Model:
     """Read and check a mapping.
 
     Args:
         model: Of the PSA's kind, such as `HaloMapping`.
         file: As written in `connector.yaml`; relative to that file's folder.
+        key: Where `file` stands there, such as `psa.halo.mapping`: told where the file cannot be read.
 
     Raises:
         ConfigError: Every problem, each with its place in the file.
     """
-    return validate(model, read_yaml(place.folder / Path(file)), place, where=file)
+    try:
+        data = read_yaml(place.folder / Path(file))
+    except ConfigError as failure:
+        raise ConfigError([f"{key}: {problem}" if key else problem for problem in failure.problems]) from None
+    return validate(model, data, place, where=file)
 
 
 # ---------------------------------------------------------------- names of the PSA

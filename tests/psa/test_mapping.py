@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connector.config import Place
+from connector.adapter import Surroundings
+from connector.config import HttpSection, Place
 from connector.core.case import Action
 from connector.core.ports import StatusTarget, Timing
 from connector.errors import ConfigError
+from connector.psa.connectwise.adapter import ConnectWise
 from connector.psa.connectwise.mapping import ConnectWiseMapping
+from connector.psa.halopsa.adapter import HaloPsa
 from connector.psa.halopsa.mapping import HaloMapping
 from connector.psa.mapping import Named, PsaMapping, read_mapping, resolve, resolve_all
+from connector.psa.requesttracker.adapter import RequestTracker
 from connector.psa.requesttracker.mapping import RequestTrackerMapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,3 +203,30 @@ def test_many_names_are_resolved_with_all_problems_at_once() -> None:
     assert found["a"].id == "9"
     assert len(sentences) == 2
     assert sentences[0].startswith("mapping b: ")
+
+
+@pytest.mark.parametrize("adapter", [HaloPsa, ConnectWise, RequestTracker])
+@pytest.mark.parametrize("content", [None, "requests: [", "just words"])
+def test_a_mapping_that_cannot_be_read_names_the_key_that_leads_to_it(
+    tmp_path: Path, adapter: Any, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "wrong.yaml").write_text(content, encoding="utf-8")
+    sections: dict[Any, dict[str, object]] = {
+        HaloPsa: {"kind": "halopsa", "client_id": "x", "client_secret": {"env": "SECRET"}},
+        ConnectWise: {
+            "kind": "connectwise",
+            "company": "msp",
+            "public_key": "x",
+            "private_key": {"env": "SECRET"},
+            "client_id": "x",
+        },
+        RequestTracker: {"kind": "requesttracker", "token": {"env": "SECRET"}},
+    }
+    section = {**sections[adapter], "url": "https://psa.example.com", "mapping": "wrong.yaml"}
+    place = Place(folder=tmp_path, production=True, environ={"SECRET": secrets.token_urlsafe(16)})
+    around = Surroundings(place=place, http=HttpSection(), clock=lambda: datetime.now(UTC))
+    with pytest.raises(ConfigError) as told:
+        adapter.from_config("desk", section, around)
+    (problem,) = told.value.problems
+    assert problem.startswith(f"psa.desk.mapping: {tmp_path / 'wrong.yaml'}")

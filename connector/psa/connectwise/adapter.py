@@ -138,7 +138,7 @@ class ConnectWise:
         file = section.get("mapping")
         if isinstance(file, str):
             try:
-                mapping = read_mapping(ConnectWiseMapping, file, surroundings.place)
+                mapping = read_mapping(ConnectWiseMapping, file, surroundings.place, key=f"{scope}.mapping")
             except ConfigError as failure:
                 problems.extend(failure.problems)
         if problems:

@@ -75,7 +75,7 @@ class ConnectWiseCheck:
         cloud = "hosted by ConnectWise" if info.cloud else "on its own server"
         yield self._ok("url", f"ConnectWise PSA {info.version} answers, {cloud}, code base {info.codebase}.")
         try:
-            self._api.get("system/info", background=True)
+            self._api.get("system/info")
         except ConnectorError as failure:
             yield self._refused("private_key", str(failure), nothing_else, failure)
             return
@@ -234,7 +234,7 @@ class ConnectWiseCheck:
         for ticket in tickets:
             wanted = {"type": "Ticket", "id": str(identifier(ticket)), "page": "1", "pageSize": "1000"}
             try:
-                reply = self._api.get("system/audittrail", wanted, background=True)
+                reply = self._api.get("system/audittrail", wanted)
             except ConnectorError as failure:
                 yield self._refused(
                     "approval",

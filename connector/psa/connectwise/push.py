@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from connector.core.ports import Clock, Push
 from connector.core.secret import Secret
-from connector.errors import ConfigError, PermanentError, PushRefused
+from connector.errors import ConfigError, PermanentError, PushRefused, TemporaryError
 from connector.psa.connectwise.answers import Refused
 from connector.psa.connectwise.api import ConnectWiseApi
 from connector.psa.connectwise.values import Record, as_record, flag, identifier, number, text
@@ -131,7 +131,12 @@ class Callbacks:
                 return [known.key] if known.key is not None else []
             self._fetches = [at for at in self._fetches if at > now - timedelta(minutes=1)]
             if len(self._fetches) >= MOST_FETCHES_A_MINUTE:
-                _refuse("too many signing keys are being asked for")
+                # It may be a true one whose key we do not know yet: nothing is known against it.
+                raise TemporaryError(
+                    "A callback of ConnectWise cannot be proved now: too many signing keys are being asked for. "
+                    "Nothing is lost, the next poll catches up; if it lasts, see who calls the connector's address.",
+                    retry_after=self._fetches[0] + timedelta(minutes=1) - now,
+                )
             self._fetches.append(now)
         signed_in = any(_same_origin(site, address) for site in self._sites)
         wanted = {"companyName": self._api.company, "id": key_id}

@@ -98,7 +98,7 @@ class HaloPsa:
         file = section.get("mapping")
         if isinstance(file, str):
             try:
-                mapping = read_mapping(HaloMapping, file, surroundings.place)
+                mapping = read_mapping(HaloMapping, file, surroundings.place, key=f"psa.{name}.mapping")
             except ConfigError as failure:
                 problems.extend(failure.problems)
         if problems:

@@ -101,7 +101,8 @@ class RequestTracker:
         """
         settings = validate(RequestTrackerSection, section, surroundings.place, where=f"psa.{name}")
         push_token = token_of(settings.push, f"psa.{name}")
-        mapping = read_mapping(RequestTrackerMapping, settings.mapping, surroundings.place)
+        key = f"psa.{name}.mapping"
+        mapping = read_mapping(RequestTrackerMapping, settings.mapping, surroundings.place, key=key)
         budget = settings.budget.share_of(None, where=f"psa.{name}") if settings.budget else None
         http = surroundings.http_for(system=SYSTEM, scope=f"psa.{name}", budget=budget)
         rest = Rest(http, settings.url, settings.token)

@@ -75,7 +75,8 @@ class Deskbook:
     @classmethod
     def from_config(cls, name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self:
         settings = validate(DeskbookSection, section, surroundings.place, where=f"psa.{name}")
-        mapping = read_mapping(DeskbookMapping, settings.mapping, surroundings.place)
+        key = f"psa.{name}.mapping"
+        mapping = read_mapping(DeskbookMapping, settings.mapping, surroundings.place, key=key)
         budget = settings.budget.share_of(PUBLISHED_LIMIT, where=f"psa.{name}")
         http = surroundings.http_for(system="Deskbook", scope=f"psa.{name}", budget=budget)
         return cls(name, settings.url, settings.key, mapping, http, settings.push_key)
