@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -20,6 +21,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PER_MILLISECOND: Final = 1_000_000
 _PER_LINK: Final = 16
+_MOST_OFFERS: Final = 64  # several threads read at the same time, and not every cursor comes back
 
 
 def number(at: datetime, link_id: str, *, after: int = 0) -> int:
@@ -45,7 +47,7 @@ class Teller:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: frozenset[tuple[str, int]] = frozenset()
-        self._offered: tuple[str, frozenset[tuple[str, int]]] = ("", frozenset())
+        self._offers: OrderedDict[str, frozenset[tuple[str, int]]] = OrderedDict()
 
     def tell(self, cursor: str, events: Iterable[LinkEvent]) -> LinkNews:
         """What of these events the owner of the cursor does not have yet.
@@ -56,16 +58,16 @@ class Teller:
         """
         known = {(event.link_id, event.seq): event for event in events}
         with self._lock:
-            offer, offered = self._offered
-            if cursor and cursor == offer:
-                self._kept |= offered
+            self._kept |= self._offers.pop(cursor, frozenset())
             self._kept &= known.keys()  # what nobody asks for any more is forgotten
             after = _read(cursor)
             fresh = {key for key in known if key[1] > after or key not in self._kept}
             if not fresh:
                 return LinkNews((), cursor)
             following = f"{max(after, *(seq for _, seq in fresh))}.{secrets.token_hex(4)}"
-            self._offered = following, frozenset(fresh)
+            self._offers[following] = frozenset(fresh)
+            if len(self._offers) > _MOST_OFFERS:
+                self._offers.popitem(last=False)
         return LinkNews(tuple(sorted((known[key] for key in fresh), key=lambda event: event.seq)), following)
 
 
