@@ -15,15 +15,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import trustme
 
+from connector.secretlink.seal import check_of
 from sandbox.stage import free_port, wait_for
 from tests.own_venv import not_here
-from tests.secretlink.support import Made, make_link, new_nonce
+from tests.secretlink.support import Made, encode, make_link, new_nonce
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "links.msp.example"
@@ -75,7 +76,9 @@ class Service:
         with self.log.open("ab") as out:
             program = [sys.executable, "-m", "connector", "--config", str(self.folder / "links.yaml"), "serve-links"]
             self.process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT)
-        wait_for("the link service", lambda: _answers(self.port) and self.process and self.process.poll() is None)
+        process = self.process
+        wait_for("the link service", lambda: _answers(self.port) or process.poll() is not None)
+        assert process.poll() is None, self.log.read_text()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -168,9 +171,17 @@ class Visitor:
         body = None if content is None else json.dumps(content).encode()
         return self.ask(method, f"/api/v1{path}", body=body, headers=headers)
 
-    def create(self, *, views: int = 2, **changes: Any) -> Made:
-        """Do the connector's half and give the sealed link to the service."""
-        made = make_link(views=views, now=datetime.now(UTC))
+    def create(
+        self, *, views: int = 2, lifetime: timedelta = timedelta(minutes=60), check: str = "", **changes: Any
+    ) -> Made:
+        """Do the connector's half and give the sealed link to the service.
+
+        Args:
+            check: What has to be typed; empty for nothing.
+        """
+        made = make_link(views=views, lifetime=lifetime, now=datetime.now(UTC))
+        if check:
+            changes["check"] = encode(check_of(made.key, check))
         answer = self.api("POST", "/links", made.to_body(**changes))
         assert answer.status == 201, (answer.status, answer.text)
         return made
@@ -197,6 +208,15 @@ class Visitor:
         challenge = self.proceed(path)
         time.sleep(0.85)
         return self.post(f"{path}/reveal", {"challenge": challenge, "nonce": new_nonce(), **wish})
+
+    def say_not_me(self, path: str, act: str = "") -> Answer:
+        """The same on a page that says "this was not me": an alarm's (`act`: `/raise`), or `/not-me` of a link."""
+        page = self.page(path)
+        challenge = page.text.split('data-challenge="', 1)[1].split('"', 1)[0]
+        step = self.post(f"{path}/step", {"challenge": challenge})
+        assert step.status == 200, (step.status, step.text)
+        time.sleep(0.85)
+        return self.post(f"{path}{act}", {"challenge": step.json()["challenge"], "nonce": new_nonce()})
 
 
 # ---------------------------------------------------------------- proxies
