@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, update
+from sqlalchemy import create_engine, delete, update
 
 from connector.core.case import Case, State
-from connector.core.ports import ChangedTicket, HumanCheck, LinkMode, LinkWish
+from connector.core.ports import ChangedTicket, HumanCheck, LinkEventKind, LinkMode, LinkWish
 from connector.core.secret import Secret
 from connector.http import Http
-from connector.intake import LINKS
+from connector.intake import LINKS, Polls
 from connector.migrations import upgrade
 from connector.secretlink import tables
 from connector.secretlink.client import BuiltinLinks
@@ -206,25 +206,74 @@ def rewrite_history(links_database: str) -> None:
     engine.dispose()
 
 
-def test_a_history_is_accepted_by_hand_and_then_read_from_its_beginning(desk: Desk, links_database: str) -> None:
-    desk.make("4242")
+def polled(desk: Desk, store: SqlCaseStore) -> str:
+    """Have what the link service tells recorded, as the daemon does; the cursor after it."""
+    Polls(store=store, links=desk.links, clock=now, every=MINUTE).poll_links(early=True)
+    return store.poll_cursor(LINKS)
+
+
+def test_a_history_is_accepted_by_hand_and_nothing_is_told_twice(desk: Desk, links_database: str) -> None:
+    link_id, case = desk.make_with_case("4242")
     store = desk.store()
-    cursor = desk.links.news("").cursor
-    store.finish_poll(LINKS, cursor=cursor, next_at=now() + timedelta(hours=1))
+    cursor = polled(desk, store)
     assert "nothing to accept" in desk.run("links", "accept-history").stdout
     assert store.poll_cursor(LINKS) == cursor
+    told = store.link_events(case.id, after=0)
     rewrite_history(links_database)
     said = [finding for finding in json.loads(desk.run("check", "--json").stdout)["findings"]
             if finding["about"] == "links" and finding["level"] == "error"]  # fmt: skip
     assert ["rewritten" in finding["text"] for finding in said] == [True]
+
     done = desk.run("links", "accept-history")
     assert done.returncode == 0, done.stderr
     assert "history was rewritten" in done.stdout
-    assert store.poll_cursor(LINKS) == ""
-    assert store.claim_poll(LINKS, now=now(), lease=MINUTE) == "", "at once, whenever it would have been due"
+    assert "0 events" in done.stdout
+    assert store.link_events(case.id, after=0) == told
     [line] = [line for line in store.audit_lines() if line.entry.event == "link_history_accepted"]
     assert "rewritten" in line.entry.facts["reason"]
     assert store.verify_audit().whole
+
+    desk.links.revoke(link_id)
+    assert polled(desk, store) != cursor, "it goes on from there"
+    [*_, end] = store.link_events(case.id, after=0)
+    assert (end.kind, end.link_id) == (LinkEventKind.REVOKED, link_id)
+    store.close()
+
+
+def test_what_a_restored_service_counts_again_is_heard_all_the_same(desk: Desk, links_database: str) -> None:
+    """Its numbers were used before, and the connector takes in each number of a case once."""
+    link_id, case = desk.make_with_case("4242")
+    store = desk.store()
+    for _ in range(3):
+        desk.make("4300")
+    polled(desk, store)
+    claimed = store.claim(case.id, now=now(), lease=MINUTE)
+    assert claimed is not None
+    store.save(replace(claimed, link_seq=4), now=now())  # its story was told up to there
+
+    engine = create_engine(links_database)
+    with engine.begin() as connection:  # as it stood after its first event
+        connection.execute(delete(tables.event).where(tables.event.c.seq > 1))
+        connection.execute(delete(tables.link).where(tables.link.c.id != link_id))
+    engine.dispose()
+    desk.links.revoke(link_id)
+    assert desk.run("links", "accept-history").returncode == 0
+    [end] = store.link_events(case.id, after=4)
+    assert (end.kind, end.link_id) == (LinkEventKind.REVOKED, link_id)
+    store.close()
+
+
+def test_a_history_is_not_accepted_while_the_service_is_away(desk: Desk, links_database: str) -> None:
+    desk.make("4242")
+    store = desk.store()
+    cursor = polled(desk, store)
+    rewrite_history(links_database)
+    desk.settings["links"]["url"] = f"http://127.0.0.1:{free_port()}"
+    (desk.folder / "connector.yaml").write_text(json.dumps(desk.settings))
+    done = desk.run("links", "accept-history")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert store.poll_cursor(LINKS) == cursor
+    assert not [line for line in store.audit_lines() if line.entry.event == "link_history_accepted"]
     store.close()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +12,13 @@ import typer
 
 from connector.cli.beginning import JsonOption, load, open_cases
 from connector.cli.casework import CLAIM_PATIENCE, find
-from connector.cli.printing import print_json, print_table
+from connector.cli.printing import counted, print_json, print_table
 from connector.errors import ConfigError, ConnectorError
 
 if TYPE_CHECKING:
     from connector.core.case import Case
     from connector.secretlink.client_answers import ListedLink
+    from connector.store import SqlCaseStore
 
 STATES = ("active", "consumed", "expired", "revoked")
 EVERY = "all"
@@ -89,33 +93,64 @@ def revoke(
 
 
 def accept_history(context: typer.Context) -> None:
-    """Believe the link service again, after it was restored or replaced: its history is read from its beginning."""
-    import time
-
+    """Believe the link service again, after it was restored or replaced. What it has and we have not is taken in."""
     from connector.core.ports import AuditEntry
     from connector.errors import PermanentError
-    from connector.intake import LINKS
+    from connector.secretlink.client_answers import KeepsHistory
     from connector.wiring import build_adapters, present
 
     settings, place = load(context)
     service = build_adapters(settings, place).links
-    with open_cases(context) as store:
-        cursor = store.poll_cursor(LINKS)
+    with open_cases(context) as store, _links_poll(store) as poll:
         try:
-            service.news(cursor)
+            service.news(poll.cursor)
         except PermanentError as broken:
             reason = str(broken)
         else:
             typer.echo("The link service's history goes on where it was left. There is nothing to accept.")
             return
-        service.news("")  # whether there is one to be believed
-        patience = present() + CLAIM_PATIENCE
-        while not store.restart_poll(LINKS, now=present()):
-            if present() > patience:
-                raise ConnectorError("The links are being polled right now. Try again in a minute.")
-            time.sleep(0.25)
+        cursor = service.begin_anew(poll.cursor) if isinstance(service, KeepsHistory) else ""
+        taken = 0
+        while True:
+            news = service.news(cursor)
+            fresh = store.untold(news.events)
+            store.record_link_events(fresh, now=present())
+            taken, cursor = taken + len(fresh), news.cursor
+            if not news.more:
+                break
         store.write_audit(AuditEntry(at=present(), case_id="", event="link_history_accepted", facts={"reason": reason}))
-    typer.echo(f"Accepted. What was wrong: {reason.partition(' What it tells is not believed')[0]}")
+        poll.cursor = cursor
+    typer.echo(f"Accepted, with {counted(taken, 'event')} that had not been told before.")
+    typer.echo(f"What was wrong: {reason.partition(' What it tells is not believed')[0]}")
+
+
+@dataclass
+class _Poll:
+    """The poll of the links while it is held. `cursor` is saved at the end."""
+
+    cursor: str
+
+
+@contextmanager
+def _links_poll(store: SqlCaseStore) -> Iterator[_Poll]:
+    """Hold the poll of the links, so that no process saves another place meanwhile."""
+    import time
+
+    from connector.intake import LINKS, POLL_LEASE
+    from connector.wiring import present
+
+    patience = present() + CLAIM_PATIENCE
+    while (cursor := store.claim_poll(LINKS, now=present(), lease=POLL_LEASE, early=timedelta(days=1))) is None:
+        if present() > patience:
+            raise ConnectorError("The links are being polled right now. Try again in a minute.")
+        time.sleep(0.25)
+    poll = _Poll(cursor)
+    try:
+        yield poll
+    except BaseException:
+        store.finish_poll(LINKS, cursor=cursor, next_at=present())
+        raise
+    store.finish_poll(LINKS, cursor=poll.cursor, next_at=present())
 
 
 def _facts(link: ListedLink, case: Case | None, now: datetime) -> dict[str, object]:

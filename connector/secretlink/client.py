@@ -181,13 +181,21 @@ class BuiltinLinks:
         Raises:
             PermanentError: The history does not go on where it was left, so nothing is concluded from it.
         """
-        page = self._page(Position.parse(cursor))
+        after = Position.parse(cursor)
+        page = self._page(after)
         believe(page, self._page)
         try:
-            found = [event for item in page.events if (event := read_event(item)) is not None]
+            found = [event for item in page.events if (event := read_event(item, base=after.base)) is not None]
         except (KeyError, TypeError, ValueError):
             raise shape_not_known() from None
         return LinkNews(tuple(found), cursor=str(page.end), more=page.more)
+
+    def begin_anew(self, cursor: str) -> str:
+        """See `client_answers.KeepsHistory`."""
+        try:
+            return str(Position.parse(cursor).anew())
+        except PermanentError:
+            return ""  # of another kind of service, whose links are none of ours
 
     def await_news(self, cursor: str, timeout: timedelta) -> bool:
         """Hold a call open until the service has an event after the cursor. See `core.ports.LinkService`.

@@ -50,8 +50,23 @@ class ListingLinks(Protocol):
         """
 
 
-def read_event(item: Mapping[str, object]) -> LinkEvent | None:
+@runtime_checkable
+class KeepsHistory(Protocol):
+    """A link service whose history is held to where it was left; see `connector links accept-history`."""
+
+    def begin_anew(self, cursor: str) -> str:
+        """The cursor from which its whole history is read again, each event under a number that was never used.
+
+        Args:
+            cursor: Where the history that is given up had been read to.
+        """
+
+
+def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None:
     """An event in our words; `None` for a kind that we do not know or that belongs to no link.
+
+    Args:
+        base: What is added to its number; see `history.Position`.
 
     Raises:
         KeyError, TypeError, ValueError: It has another shape.
@@ -63,7 +78,7 @@ def read_event(item: Mapping[str, object]) -> LinkEvent | None:
         return None
     location = item.get("location")
     return LinkEvent(
-        seq=_whole(item["seq"]),
+        seq=_whole(item["seq"]) + base,
         link_id=str(link_id),
         kind=LinkEventKind(kind),
         at=datetime.fromisoformat(str(item["at"])),

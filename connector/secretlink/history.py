@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from connector.errors import PermanentError, TemporaryError
@@ -25,7 +25,7 @@ WHAT_TO_DO: Final = (
     "What it tells is not believed until a person has looked: see connector links list, and accept its history as it "
     "is now with: connector links accept-history"
 )
-_CURSOR: Final = re.compile(r"(\d{1,19})(?::([0-9a-f]{64}))?", re.ASCII)
+_CURSOR: Final = re.compile(r"(\d{1,18})(?::([0-9a-f]{64}))?(?:\+(\d{1,18}))?", re.ASCII)
 _MAC: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 PURGED: Final = "purged"
 
@@ -37,10 +37,13 @@ class Position:
     Attributes:
         seq: Of the last event that was read; 0 before the first one.
         mac: What the chain says of it, 64 hexadecimal digits; empty where that is not known.
+        base: What the connector adds to the numbers of events. A service that was restored counts some of them again,
+            and the connector, which takes in each number of a case once, would miss those.
     """
 
     seq: int
     mac: str = ""
+    base: int = 0
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
@@ -52,12 +55,15 @@ class Position:
         found = _CURSOR.fullmatch(cursor or "0")
         if found is None:
             raise PermanentError(f"The link service was of another kind when its history was read last. {WHAT_TO_DO}")
-        return cls(int(found[1]), found[2] or "")
+        return cls(int(found[1]), found[2] or "", int(found[3] or 0))
 
     def __str__(self) -> str:
-        if not self.seq:
-            return ""
-        return f"{self.seq}:{self.mac}" if self.mac else str(self.seq)
+        place = f"{self.seq}:{self.mac}" if self.seq and self.mac else str(self.seq)
+        return f"{place}+{self.base}" if self.base else place if self.seq else ""
+
+    def anew(self) -> Position:
+        """The beginning of a history that takes the place of this one; no number of it was there before."""
+        return Position(0, "", self.base + self.seq)
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,9 @@ def read_page(after: Position, content: object) -> Page:
         seqs = [_whole(event["seq"]) for event in events]
         head = Position(_whole(content["head"]["seq"]), _mac(content["head"]["mac"]))
         anchor = _mac(content["anchor"]) if content["anchor"] is not None else ""
-        end = Position(seqs[-1], _mac(content["next_mac"])) if seqs else Position(after.seq, anchor or after.mac)
+        end = replace(after, mac=anchor or after.mac)
+        if seqs:
+            end = replace(after, seq=seqs[-1], mac=_mac(content["next_mac"]))
         if len(events) != len(content["events"]) or end.seq != _whole(content["next"]):
             raise ValueError
         return Page(after, events, head, anchor, end, content["more"] is True)

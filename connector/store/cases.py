@@ -71,15 +71,6 @@ class SqlCaseStore:
         with self.database.reading() as connection:
             return intake.poll_cursor(connection, name)
 
-    def restart_poll(self, name: str, *, now: datetime) -> bool:
-        """Have a poll begin at the beginning of all, at once.
-
-        Returns:
-            `False` when somebody is at it: nothing was changed, it would save its own place in a moment.
-        """
-        with self.database.writing() as connection:
-            return intake.restart_poll(connection, name, now=now)
-
     def note_tickets(self, psa: str, tickets: Sequence[ChangedTicket], *, now: datetime) -> int:
         if not tickets:
             return 0
@@ -189,6 +180,11 @@ class SqlCaseStore:
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
         with self.database.reading() as connection:
             return intake.link_events(connection, case_id, after=after)
+
+    def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
+        """Those that were never recorded under any number: none of the same link, kind, view and moment was."""
+        with self.database.reading() as connection:
+            return intake.untold(connection, events)
 
     # -- reading
 

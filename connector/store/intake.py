@@ -151,6 +151,19 @@ def watched_links(connection: Connection, *, now: datetime) -> list[Watched]:
     ]
 
 
+def untold(connection: Connection, events: Sequence[LinkEvent]) -> list[LinkEvent]:
+    """See `SqlCaseStore.untold`."""
+    e = tables.case_link_event.c
+    found: list[LinkEvent] = []
+    for chunk in _chunks(events):
+        query = select(e.link_id, e.kind, e.view, e.at).where(
+            e.link_id.in_({event.link_id for event in chunk}), e.at.in_({event.at for event in chunk})
+        )
+        told = {(row.link_id, row.kind, row.view, row.at) for row in connection.execute(query)}
+        found += [event for event in chunk if (event.link_id, event.kind.value, event.view, event.at) not in told]
+    return found
+
+
 def _event_row(event: LinkEvent) -> dict[str, object]:
     return {
         "link_id": event.link_id,
@@ -209,15 +222,6 @@ def claim_poll(
 def poll_cursor(connection: Connection, name: str) -> str:
     """See `CaseStore.poll_cursor`."""
     return connection.execute(select(tables.poll.c.cursor).where(tables.poll.c.name == name)).scalar_one_or_none() or ""
-
-
-def restart_poll(connection: Connection, name: str, *, now: datetime) -> bool:
-    """See `SqlCaseStore.restart_poll`. One that was never made is at its beginning."""
-    c = tables.poll.c
-    free = or_(c.lease_until.is_(None), c.lease_until <= now)
-    if connection.execute(update(tables.poll).where(c.name == name, free).values(cursor="", next_at=None)).rowcount:
-        return True
-    return connection.execute(select(c.name).where(c.name == name)).first() is None
 
 
 def finish_poll(connection: Connection, name: str, *, cursor: str, next_at: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_a_cursor_of_an_older_connector_is_taken_as_it_is_and_learns_the_mac(lin
     _, cursor = read_on(links, "2")
     assert cursor == read_on(links)[1]
     assert Position.parse(cursor).mac
+
+
+def test_a_history_that_begins_anew_is_told_under_numbers_that_were_never_used(links: BuiltinLinks) -> None:
+    make(links, 3)
+    events, cursor = read_on(links)
+    anew = links.begin_anew(cursor)
+    again, after = read_on(links, anew)
+    assert [event.seq for event in again] == [4, 5, 6]
+    assert [replace(event, seq=event.seq - 3) for event in again] == events
+    assert after == f"{cursor}+3"
+    make(links, 1)
+    assert [event.seq for event in read_on(links, after)[0]] == [7]
+    assert [event.seq for event in read_on(links, links.begin_anew(after))[0]] == [7, 8, 9, 10]
+    assert links.begin_anew("of another kind") == ""
 
 
 def test_a_history_without_events_leaves_the_cursor_empty(links: BuiltinLinks) -> None:
