@@ -17,6 +17,7 @@ from connector.secretlink.vault import Vault
 
 LONGEST_SLEEP: Final = timedelta(seconds=60)
 _BETWEEN_SLICES: Final = timedelta(milliseconds=50)
+_LOOK_EVERY: Final = timedelta(seconds=1)
 _TIDY_EVERY: Final = timedelta(minutes=1)
 _FORGET_EVERY: Final = timedelta(hours=1)
 _CHECK_EVERY: Final = timedelta(hours=24)
@@ -34,17 +35,21 @@ class Caretaker:
         clock: Callable[[], datetime],
         retention: timedelta,
         ip_retention: timedelta | None = None,
+        announce: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is done yet; the first slices do what was left undone while nobody was there.
 
         Args:
             retention: How long links that have ended, and their events, are kept.
             ip_retention: When what is personal in events is blanked; `None`: not before they are forgotten.
+            announce: Called when another process on the same database has written events.
         """
         self._vault = vault
         self._clock = clock
         self._retention = retention
         self._ip_retention = ip_retention
+        self._announce = announce
+        self._newest_event: int | None = None
         self._worked: datetime | None = None
         self._tidied: datetime | None = None
         self._forgot: datetime | None = None
@@ -81,9 +86,20 @@ class Caretaker:
             self._tidied = now
         if busy:
             return _BETWEEN_SLICES
+        longest = self._look_for_news()
         if next_expiry is not None:
-            return min(max(next_expiry - now, _BETWEEN_SLICES), LONGEST_SLEEP)
-        return LONGEST_SLEEP
+            return min(max(next_expiry - now, _BETWEEN_SLICES), longest)
+        return longest
+
+    def _look_for_news(self) -> timedelta:
+        """Tell of events that other processes wrote: whoever waits for news here would not hear of them."""
+        if not self._vault.is_shared:
+            return LONGEST_SLEEP
+        newest, before = self._vault.newest_event(), self._newest_event
+        self._newest_event = newest
+        if before is not None and newest > before:
+            self._announce()
+        return _LOOK_EVERY
 
     def _forget(self) -> bool:
         purged = self._vault.purge(older_than=self._retention)

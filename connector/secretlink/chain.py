@@ -216,7 +216,7 @@ class Chain:
             check = self.check(connection, check)
         return check.report
 
-    def check(self, connection: Connection, so_far: Check | None, *, most: int = 500) -> Check:
+    def check(self, connection: Connection, so_far: Check | None, *, most: int = 200) -> Check:
         """Check the next `most` events.
 
         Args:

@@ -15,8 +15,8 @@ from sqlalchemy import delete, exists, select
 from connector.secretlink import tables
 from connector.secretlink.records import Records, due_first
 
-LINKS_AT_ONCE: Final = 200
-EVENTS_AT_ONCE: Final = 500
+LINKS_AT_ONCE: Final = 100
+EVENTS_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,29 @@ class Retention:
                 .order_by(event.seq)
                 .limit(EVENTS_AT_ONCE)
             ).all()
-            last, events = None, 0
+            last, events, named = None, 0, set[str]()
             for row in oldest:
                 is_needed = row.id is not None and (row.ended_ms is None or row.ended_ms >= cutoff_ms)
                 if row.at_ms >= cutoff_ms or is_needed:
                     break
                 last, events = row.seq, events + 1
+                if row.id is not None:
+                    named.add(row.id)
             if last is not None:
                 self._records.chain.remove_up_to(connection, last, at_ms=now_ms)
-            forgotten = (
-                select(link.id)
-                .where(link.ended_ms < cutoff_ms, ~exists().where(event.link_id == link.id))
-                .order_by(link.ended_ms)
-                .limit(EVENTS_AT_ONCE)
+            # Of those that ended long ago only some are looked at: mostly the ones whose events have just gone. To look
+            # for all that have no events left would take seconds while a million still have some.
+            oldest_ended = (
+                select(link.id).where(link.ended_ms < cutoff_ms).order_by(link.ended_ms).limit(EVENTS_AT_ONCE)
+            )
+            named.update(connection.execute(oldest_ended).scalars())
+            forgotten = select(link.id).where(
+                link.id.in_(named), link.ended_ms < cutoff_ms, ~exists().where(event.link_id == link.id)
             )
             links = connection.execute(delete(tables.link).where(link.id.in_(forgotten.scalar_subquery()))).rowcount
             gone = select(alarm.id).where(alarm.expires_at < cutoff_ms // 1000).limit(EVENTS_AT_ONCE)
             alarms = connection.execute(delete(tables.alarm).where(alarm.id.in_(gone.scalar_subquery()))).rowcount
-        return Slice(links, more=EVENTS_AT_ONCE in (events, links, alarms))
+        return Slice(links, more=max(events, links, alarms) >= EVENTS_AT_ONCE)
 
 
 def _cutoff(now_ms: int, age: timedelta) -> int:

@@ -6,21 +6,20 @@ gone and only a tombstone stays. An alarm is `armed` until it is `raised` or `ex
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import IntegrityError
 
 from connector.errors import ConfigError
 from connector.secretlink import tables
 from connector.secretlink.alarms import Alarms
-from connector.secretlink.chain import ChainReport, Check, Event, EventKind, Visitor, event_from
+from connector.secretlink.chain import ChainReport, Check, Event, EventKind, Visitor
 from connector.secretlink.claims import SAME_CLICK, Asked, Claims
 from connector.secretlink.database import checkpoint, open_engine, reading, require_tables
+from connector.secretlink.eventlog import EventLog
 from connector.secretlink.links import (
     ACTIVE,
     AlarmRecord,
@@ -32,6 +31,7 @@ from connector.secretlink.links import (
     Refused,
     Revealed,
 )
+from connector.secretlink.making import Making
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.records import HAS_ENDED, IS_ACTIVE, Records, due_first, record_from
 from connector.secretlink.retention import Retention, Slice
@@ -39,8 +39,6 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.tables import metadata
 
 __all__ = ["SAME_CLICK", "Conflict", "EventPage", "LinkRecord", "NewLink", "Refused", "Revealed", "Vault", "metadata"]
-
-_INSERT_LINK: Final = insert(tables.link).returning(tables.link)
 
 
 class Vault:
@@ -74,11 +72,11 @@ class Vault:
         self.engine = open_engine(database)
         peppers = peppers if isinstance(peppers, Peppers) else Peppers(peppers)
         self._records = Records(self.engine, peppers, clock=clock, mask_ip=mask_ip)
+        self._making = Making(self._records)
         self._claims = Claims(self._records)
         self._alarms = Alarms(self._records)
         self._retention = Retention(self._records)
-        self._chain = self._records.chain
-        self._peppers = peppers
+        self._event_log = EventLog(self._records)
         self._on_event = on_event
         self._clock = clock
         try:
@@ -87,6 +85,11 @@ class Vault:
         except ConfigError:
             self.close()
             raise
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write into the same database."""
+        return self.engine.dialect.name == "postgresql"
 
     def close(self) -> None:
         """Let go of the database."""
@@ -104,7 +107,7 @@ class Vault:
             ValueError: The link would be born expired.
         """
         try:
-            record, created = self._create(new)
+            record, created = self._making.create(new)
         except IntegrityError:
             raise Conflict("another link has this token") from None
         if created:
@@ -257,36 +260,24 @@ class Vault:
 
     def events(self, *, after: int, limit: int) -> EventPage:
         """Up to `limit` events with a seq above `after`. Reading them changes nothing."""
-        with reading(self.engine) as connection:
-            rows = (
-                connection.execute(
-                    select(tables.event).where(tables.event.c.seq > after).order_by(tables.event.c.seq).limit(limit + 1)
-                )
-                .mappings()
-                .all()
-            )
-            anchor = self._chain.mac_at(connection, after)
-            page = rows[:limit]
-            return EventPage(
-                events=tuple(event_from(row) for row in page),
-                head=self._chain.head(connection),
-                anchor=anchor,
-                more=len(rows) > limit,
-                next_mac=page[-1]["mac"] if page else anchor,
-            )
+        return self._event_log.page(after=after, limit=limit)
+
+    def newest_event(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return self._event_log.head().seq
 
     def views_of(self, link_id: str) -> tuple[Event, ...]:
         """The reveals of one link, oldest first: for whoever holds its token."""
-        return self._events_of(link_id, EventKind.REVEALED)
+        return self._event_log.of_link(link_id, EventKind.REVEALED)
 
     def report_of(self, link_id: str) -> Event | None:
         """The first time that somebody said of a link "that was not me"; `None` when nobody has."""
-        return next(iter(self._events_of(link_id, EventKind.REPORTED)), None)
+        return next(iter(self._event_log.of_link(link_id, EventKind.REPORTED)), None)
 
     def record_burst(self, *, visitor: Visitor) -> None:
         """Note that one address asked for many tokens that do not exist."""
         with self._records.writing() as (connection, now_ms):
-            self._chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=now_ms, visitor=visitor)
+            self._records.chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=now_ms, visitor=visitor)
         self._on_event()
 
     def purge(self, *, older_than: timedelta) -> Slice:
@@ -298,8 +289,9 @@ class Vault:
         """
         purged = self._retention.purge(older_than)
         if purged.done:
-            self.checkpoint()
             self._on_event()
+        if purged.done and not purged.more:
+            self.checkpoint()
         return purged
 
     def blank(self, *, older_than: timedelta) -> Slice:
@@ -309,7 +301,7 @@ class Vault:
             How many events were blanked, and whether there are more: a call does a bounded part of it.
         """
         blanked = self._retention.blank(older_than)
-        if blanked.done:
+        if blanked.done and not blanked.more:
             self.checkpoint()
         return blanked
 
@@ -324,62 +316,11 @@ class Vault:
 
     def check_chain(self, so_far: Check | None) -> Check:
         """Check the next part of the chain; `None`: the first. For whoever must not be kept long."""
-        with reading(self.engine) as connection:
-            return self._chain.check(connection, so_far)
+        return self._event_log.check(so_far)
 
     def verify_chain(self) -> ChainReport:
         """Check every kept event against the chain; takes a second for some 50,000 events."""
-        with reading(self.engine) as connection:
-            return self._chain.verify(connection)
-
-    def _create(self, new: NewLink) -> tuple[LinkRecord, bool]:
-        with self._records.writing() as (connection, now_ms):
-            existing = self._records.row_by_id(connection, new.terms.link_id)
-            if existing:
-                pepper = self._peppers.find(existing.pepper_id) or self._peppers.current
-                if not hmac.compare_digest(existing.content_mac, _content_mac(pepper, new)):
-                    raise Conflict("another link has this id")
-                return self._records.settled(connection, existing, now_ms) or record_from(existing), False
-            if self._records.row_by_lookup(connection, new.lookup) is not None:
-                raise Conflict("another link has this token")
-            if new.terms.expires_at * 1000 <= now_ms:
-                raise ValueError("expires_at is in the past")
-            pepper = self._peppers.current
-            values = {
-                "id": new.terms.link_id,
-                "lookup_mac": pepper.lookup_mac(new.lookup),
-                "pepper_id": pepper.key_id,
-                "content_mac": _content_mac(pepper, new),
-                "mode": new.mode,
-                "blob": pepper.wrap(new.sealed, terms=new.terms),
-                "state": ACTIVE,
-                "views": 0,
-                "max_views": new.terms.max_views,
-                "expires_at": new.terms.expires_at,
-                "created_ms": now_ms,
-                "ref": new.ref,
-                "display_name": new.display_name,
-                "ticket": new.ticket,
-                "time_zone": new.time_zone,
-                "brand": new.brand,
-                "locale": new.locale,
-                "check_mac": pepper.check_mac(new.check) if new.check else None,
-            }
-            record = record_from(connection.execute(_INSERT_LINK, values).one())
-            self._chain.append(
-                connection, EventKind.CREATED, at_ms=now_ms, link_id=record.terms.link_id, ref=record.ref,
-                views_left=record.views_left,
-            )  # fmt: skip
-            return record, True
-
-    def _events_of(self, link_id: str, kind: EventKind) -> tuple[Event, ...]:
-        with reading(self.engine) as connection:
-            rows = connection.execute(
-                select(tables.event)
-                .where(tables.event.c.link_id == link_id, tables.event.c.kind == kind.value)
-                .order_by(tables.event.c.seq)
-            )
-            return tuple(event_from(row) for row in rows.mappings())
+        return self._event_log.verify()
 
     def _visit(
         self, row_in: Callable[[Connection], Row[Any] | None], kind: EventKind, visitor: Visitor, reason: str | None
@@ -393,7 +334,3 @@ class Vault:
             self._records.note(connection, link, kind, now_ms=now_ms, visitor=visitor, reason=reason)
         self._on_event()
         return link
-
-
-def _content_mac(pepper: Pepper, new: NewLink) -> bytes:
-    return hmac.new(pepper.content_key, new.canonical(), hashlib.sha256).digest()

@@ -92,7 +92,13 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         keys.warn_of_ends()
-        work = Caretaker(vault, clock=clock, retention=options.retention, ip_retention=options.ip_retention).work
+        work = Caretaker(
+            vault,
+            clock=clock,
+            retention=options.retention,
+            ip_retention=options.ip_retention,
+            announce=news.announce,
+        ).work
         tasks = [asyncio.create_task(_take_care(work, news))]
         if webhooks is not None:
             tasks.append(asyncio.create_task(webhooks.run()))
