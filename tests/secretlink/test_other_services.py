@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from connector.adapter import Surroundings
-from connector.config import HttpSection, Place
+from connector.config import ConnectorSettings, HttpSection, LinksSection, Place
+from connector.config.settings import TenantSection
 from connector.core.ports import Capabilities, HumanCheck, Level, LinkMode
 from connector.errors import ConfigError
 from connector.secretlink.fitness import Wanted, problems, warnings
@@ -18,7 +19,7 @@ from connector.secretlink.onetimesecret.adapter import CAPABILITIES as ONETIMESE
 from connector.secretlink.onetimesecret.adapter import OneTimeSecret
 from connector.secretlink.passwordpusher.adapter import CAPABILITIES as PASSWORDPUSHER
 from connector.secretlink.passwordpusher.adapter import PasswordPusher
-from connector.wiring import present
+from connector.wiring import present, unfit_links
 
 HOUR = timedelta(hours=1)
 
@@ -110,3 +111,19 @@ def test_a_section_names_every_problem_and_no_token_means_no_start(
             {"url": "https://push.example.com", "username": "a@b.example", "token": {"file": "blank"}},
             surroundings(tmp_path),
         )
+
+
+def test_each_problem_is_named_once_and_where_it_is_written() -> None:
+    contoso = TenantSection.model_validate(
+        {"tenant_id": "contoso.example.com", "links": {"mode": "fragment", "human_check": "ticket_number"}}
+    )
+    plain = TenantSection.model_validate({"tenant_id": "fabrikam.example.com", "links": {"locale": "de"}})
+    settings = ConnectorSettings.model_construct(
+        links=LinksSection(kind="onetimesecret", lifetime=timedelta(seconds=30)),
+        tenants={"contoso": contoso, "fabrikam": plain},
+    )
+    said = unfit_links(settings, ONETIMESECRET)
+    assert [sentence.partition(": ")[0] for sentence in said] == [
+        "links.views", "links.lifetime", "tenants.contoso.links.mode", "tenants.contoso.links.human_check",
+    ]  # fmt: skip
+    assert unfit_links(settings, Capabilities()) == []
