@@ -105,7 +105,7 @@ def read_page(after: Position, content: object) -> Page:
             end = replace(after, seq=seqs[-1], mac=_mac(content["next_mac"]))
         if len(events) != len(content["events"]) or end.seq != _whole(content["next"]):
             raise ValueError
-        return Page(after, events, head, anchor, end, content["more"] is True)
+        return Page(after, events, head, anchor, end, content["more"] is True and bool(seqs))
     except (KeyError, TypeError, ValueError):
         raise shape_not_known() from None
 

@@ -256,6 +256,10 @@ def test_an_answer_of_another_shape_is_temporary_and_moves_nothing(changes: dict
             read_page(Position(0), content)
 
 
+def test_an_empty_page_has_nothing_behind_it_whatever_it_says() -> None:
+    assert not read_page(Position(0), an_answer(events=[], next=0, more=True)).more
+
+
 def nobody() -> Callable[[Position], Page]:
     def ask(after: Position) -> Page:
         raise AssertionError(f"nothing is missing, and still it asks behind {after}")
