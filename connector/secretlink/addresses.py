@@ -87,7 +87,7 @@ class Finder:
 
     def find_by_id(self, address: Address) -> LinkRecord | None:
         """A link in fragment mode for somebody who may know no more than its id: nothing of it may be told."""
-        link = self._vault.find(address.link_id) if address.link_id else None
+        link = self._vault.find(address.link_id) if address.link_id and not address.mangled else None
         return link if link and link.mode == FRAGMENT else None
 
     def _by_lookup(self, address: Address, lookup: bytes, token: bytes | None) -> Found | None:
