@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from connector.core.case import Case, State
-from connector.core.ports import AuditEntry
+from connector.core.ports import AuditEntry, LinkEventKind
 from connector.errors import LostClaim
 from connector.migrations import upgrade
 from connector.store import SqlCaseStore, open_store
@@ -102,7 +102,15 @@ class SideBySide(RuleBasedStateMachine):
         for store, case in zip(self.stores, self.held.pop(place), strict=True):
             # A link belongs to one case.
             link = link_id and f"{case.ticket_id}-{link_id}"
-            changed = replace(case, state=state, due_at=None if wait is None else self.now + wait, link_id=link)
+            changed = replace(
+                case,
+                state=state,
+                due_at=None if wait is None else self.now + wait,
+                link_id=link,
+                link_handle=f"handle {len(keys)}",
+                link_expires_at=self.now + timedelta(minutes=len(keys)),
+                views_allowed=len(keys),
+            )
             try:
                 saved.append(
                     store.save(
@@ -135,11 +143,17 @@ class SideBySide(RuleBasedStateMachine):
                     if done:
                         store.message_done(row, now=self.now)
 
-    @rule(number=tickets, link_id=links, seq=st.integers(1, 5))
-    def a_link_is_opened(self, number: int, link_id: str, seq: int) -> None:
+    @rule(
+        number=tickets,
+        link_id=links,
+        seq=st.integers(1, 5),
+        kind=st.sampled_from([LinkEventKind.REVEALED, LinkEventKind.REFUSED, LinkEventKind.EXPIRED]),
+    )
+    def something_happens_to_a_link(self, number: int, link_id: str, seq: int, kind: LinkEventKind) -> None:
         self.now += timedelta(seconds=1)
+        event = replace(revealed(seq, f"{number}-{link_id}"), kind=kind)
         for store in self.stores:
-            store.record_link_events([revealed(seq, f"{number}-{link_id}")], now=self.now)
+            store.record_link_events([event], now=self.now)
 
     @rule()
     def the_process_starts_anew(self) -> None:
@@ -151,6 +165,8 @@ class SideBySide(RuleBasedStateMachine):
         fake, real = ([named(case) for case in store.cases()] for store in self.stores)
         assert fake == real
         assert self.stores[0].head() == self.stores[1].head()
+        watched = [list(store.watched_links(now=self.now)) for store in self.stores]
+        assert watched[0] == watched[1]
         for number in (1, 2, 3):
             if ids := self.pair(number):
                 waiting, events = zip(
