@@ -197,13 +197,13 @@ def link_service(folder: Path, *, past: int = 0, ended_days_ago: int = 0) -> Ite
         with _process([*program, "serve-links"], folder / "first.log"):
             _wait_until_open(port)
             make_and_open(server, 1, 1, 0.0)  # the pattern for all others
-        _insert_past(folder / "links.db", past, ended_days_ago)
+        insert_past(folder / "links.db", past, ended_days_ago)
     with _process([*program, "serve-links"], folder / "links.log") as process:
         _wait_until_open(port)
         yield Running(server, process.pid, resident_megabytes(process.pid))
 
 
-def _insert_past(database: Path, count: int, days_ago: int) -> None:
+def insert_past(database: Path, count: int, days_ago: int) -> None:
     """Copy the one link there is, as ended, so many times; whatever columns the table has by now."""
     now = int(time.time())
     ended = now - days_ago * 86_400
