@@ -143,9 +143,10 @@ class Claims:
                 .returning(tables.link)
             ).one()
         record = record_from(row)
+        # A wrong answer is always written down: there are few. Answers left out could be sent without an end.
         self._records.note(
             connection, record, EventKind.CHECK_FAILED, now_ms=now_ms, visitor=asked.visitor,
-            reason="wrong" if asked.check is not None else "missing",
+            reason="wrong" if asked.check is not None else "missing", always=asked.check is not None,
         )  # fmt: skip
         tries_left = MOST_WRONG_ANSWERS - record.check_failures
         if tries_left > 0:

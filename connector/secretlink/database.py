@@ -26,7 +26,9 @@ def open_engine(url: str) -> Engine:
     `BEGIN IMMEDIATE`, so that two claims never read the same count; `synchronous=FULL`, because with `NORMAL` a power
     cut may forget a counted view; `secure_delete=ON`, so that wiped blobs are overwritten in the file.
 
-    PostgreSQL: `READ COMMITTED`, where the row lock makes the second of two claims look at the condition again.
+    PostgreSQL: `READ COMMITTED`, where the row lock makes the second of two claims look at the condition again. A
+    process that freezes in the middle of a transaction loses it after `_BUSY_WAIT`, so that it holds nobody up forever.
+    A server that is set up to confirm before it has written is asked to write first, for our connections.
 
     Raises:
         ConfigError: The address of the database is not one, or its driver is not installed.
@@ -46,7 +48,9 @@ def open_engine(url: str) -> Engine:
         if parsed.get_backend_name() == "postgresql":
             if parsed.drivername == "postgresql":
                 parsed = parsed.set(drivername="postgresql+psycopg")
-            return create_engine(parsed, hide_parameters=True, isolation_level="READ COMMITTED", pool_pre_ping=True)
+            engine = create_engine(parsed, hide_parameters=True, isolation_level="READ COMMITTED", pool_pre_ping=True)
+            event.listen(engine, "connect", _prepare_postgresql)
+            return engine
     except (ArgumentError, ImportError, ValueError) as error:
         raise ConfigError(
             f"The link service's database address cannot be used ({type(error).__name__}). "
@@ -116,6 +120,17 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         cursor.execute(f"PRAGMA {pragma}").close()
         cursor = connection.cursor()
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    wait = f"{int(_BUSY_WAIT.total_seconds())}s"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{wait}'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{wait}'")
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

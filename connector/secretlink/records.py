@@ -154,11 +154,15 @@ class Records:
 
     def note(
         self, connection: Connection, link: LinkRecord, kind: EventKind, *,
-        now_ms: int, visitor: Visitor, reason: str | None,
+        now_ms: int, visitor: Visitor, reason: str | None, always: bool = False,
     ) -> None:  # fmt: skip
-        """Write down something that used no view."""
+        """Write down something that used no view.
+
+        Args:
+            always: However many of these the link has already; for what cannot be repeated at will.
+        """
         uncounted = connection.execute(_COUNT_UNCOUNTED, {"link_id": link.terms.link_id}).scalar_one()
-        if uncounted < _MOST_UNCOUNTED_EVENTS:
+        if always or uncounted < _MOST_UNCOUNTED_EVENTS:
             self.chain.append(
                 connection, kind, at_ms=now_ms, link_id=link.terms.link_id, ref=link.ref, visitor=visitor,
                 views_left=link.views_left, reason=reason,

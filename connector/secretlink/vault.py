@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import IntegrityError
@@ -33,12 +33,14 @@ from connector.secretlink.links import (
 )
 from connector.secretlink.making import Making
 from connector.secretlink.peppers import Peppers
-from connector.secretlink.records import HAS_ENDED, IS_ACTIVE, Records, due_first, record_from
+from connector.secretlink.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
 from connector.secretlink.retention import Retention, Slice
 from connector.secretlink.seal import Pepper
 from connector.secretlink.tables import metadata
 
 __all__ = ["SAME_CLICK", "Conflict", "EventPage", "LinkRecord", "NewLink", "Refused", "Revealed", "Vault", "metadata"]
+
+_MOST_BURSTS: Final = 1000
 
 
 class Vault:
@@ -79,6 +81,7 @@ class Vault:
         self._event_log = EventLog(self._records)
         self._on_event = on_event
         self._clock = clock
+        self._bursts: list[datetime] = []
         try:
             require_tables(self.engine)
             self._records.require_peppers()
@@ -115,10 +118,15 @@ class Vault:
         return record, created
 
     def find(self, link_id: str) -> LinkRecord | None:
-        """A link by its id; `None` for one that never was or has been purged. May lag behind an expiry: see `visit`."""
+        """A link by its id, ended if its time is over; `None` for one that never was or has been purged."""
         with reading(self.engine) as connection:
             row = self._records.row_by_id(connection, link_id)
-        return record_from(row) if row else None
+        if row is None or not is_due(record_from(row), self._records.now_ms()):
+            return record_from(row) if row else None
+        with self._records.writing() as (connection, now_ms):
+            link = self._records.settled(connection, self._records.row_by_id(connection, link_id), now_ms)
+        self._on_event()
+        return link
 
     def look(self, lookup: bytes) -> LinkRecord | None:
         """A link by its lookup, without a trace; `None` for an unknown one. May lag behind an expiry: see `visit`."""
@@ -275,7 +283,15 @@ class Vault:
         return next(iter(self._event_log.of_link(link_id, EventKind.REPORTED)), None)
 
     def record_burst(self, *, visitor: Visitor) -> None:
-        """Note that one address asked for many tokens that do not exist."""
+        """Note that one address asked for many tokens that do not exist.
+
+        At most `_MOST_BURSTS` times an hour: who has many addresses could fill the disk otherwise.
+        """
+        now = self._clock()
+        self._bursts = [before for before in self._bursts if timedelta(0) <= now - before < timedelta(hours=1)]
+        if len(self._bursts) >= _MOST_BURSTS:
+            return
+        self._bursts.append(now)
         with self._records.writing() as (connection, now_ms):
             self._records.chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=now_ms, visitor=visitor)
         self._on_event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -99,6 +100,16 @@ def test_asking_many_times_at_once_gives_no_more_tries(vault: Vault, clock: Fake
     record = vault.find(link.terms.link_id)
     assert record is not None
     assert (record.state, record.check_failures) == ("revoked", MOST_WRONG_ANSWERS)
+
+
+def test_wrong_answers_are_written_down_even_after_a_flood_of_missing_ones(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, answer=ANSWER)
+    for _ in range(130):
+        claim(vault, link)
+    for _ in range(MOST_WRONG_ANSWERS):
+        claim(vault, link, "no")
+    reasons = Counter(event.reason for event in vault.events(after=1, limit=1000).events)
+    assert reasons == {"missing": 100, "wrong": MOST_WRONG_ANSWERS, "check_failed": 1}
 
 
 def test_the_same_click_again_needs_the_answer_again(vault: Vault, clock: FakeClock) -> None:

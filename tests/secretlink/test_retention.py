@@ -6,19 +6,21 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import column, create_engine, insert, select, text, update
+from sqlalchemy import column, insert, select, text, update
 from sqlalchemy import table as table_of
 
 import connector.migrations
 from connector.migrations import upgrade
 from connector.secretlink import retention, tables
 from connector.secretlink.chain import EventKind, Visitor
+from connector.secretlink.database import open_engine
 from connector.secretlink.events import mask
 from connector.secretlink.links import Revealed
 from connector.secretlink.peppers import Peppers
@@ -27,6 +29,7 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.vault import Vault
 from tests.secretlink.support import FakeClock, make_alarm, make_link, open_vault
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
+from tests.store.conftest import database_in
 
 IN_LEEDS = Visitor(
     ip="203.0.113.9", place=Place("GB", "Leeds", "test"), user_agent="Mozilla/5.0", agent="Edge 156 on Windows"
@@ -143,9 +146,7 @@ def test_many_links_run_out_a_part_at_a_time_and_a_late_one_does_not_open(vault:
     links = [create(vault, clock) for _ in range(retention.LINKS_AT_ONCE + 3)]
     clock.advance(hours=1)
     assert vault.expire_due() == retention.LINKS_AT_ONCE
-    late = next(
-        link for link in links if (record := vault.find(link.terms.link_id)) is not None and record.state == "active"
-    )
+    late = next(link for link in links if (record := vault.look(link.lookup)) is not None and record.state == "active")
     assert not isinstance(claim(vault, late), Revealed)
     record = vault.find(late.terms.link_id)
     assert record is not None
@@ -191,11 +192,21 @@ def first_form(key: bytes, before: bytes, values: list[object]) -> bytes:
     return hmac.new(key, before + content, hashlib.sha256).digest()
 
 
-@pytest.fixture
-def older_database(tmp_path: Path, pepper: bytes, clock: FakeClock) -> str:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def older_database(request: pytest.FixtureRequest, tmp_path: Path, pepper: bytes, clock: FakeClock) -> Iterator[str]:
     """As the version before left it: one link that is over, one that lives, four events."""
-    url = f"sqlite:///{(tmp_path / 'older.db').as_posix()}"
-    engine = create_engine(url)
+    if request.param == "sqlite":
+        url = f"sqlite:///{(tmp_path / 'older.db').as_posix()}"
+        fill_as_before(url, pepper, clock)
+        yield url
+        return
+    with database_in(request.getfixturevalue("postgres_server")) as url:
+        fill_as_before(url, pepper, clock)
+        yield url
+
+
+def fill_as_before(url: str, pepper: bytes, clock: FakeClock) -> None:
+    engine = open_engine(url)
     config = Config()
     config.set_main_option("script_location", str(Path(connector.migrations.__file__).parent / "links"))
     config.set_main_option("path_separator", "os")
@@ -233,7 +244,6 @@ def older_database(tmp_path: Path, pepper: bytes, clock: FakeClock) -> str:
             connection.execute(insert(older_event).values(**dict(zip(names, row, strict=True)), mac=before))
     engine.dispose()
     upgrade(url, "links")
-    return url
 
 
 def test_events_written_by_the_version_before_still_verify_and_the_chain_goes_on(

@@ -317,6 +317,25 @@ def test_opening_again_and_again_does_not_fill_the_disk(vault: Vault, clock: Fak
     assert kinds(vault)[-1] == "revealed"
 
 
+def test_many_addresses_that_guess_do_not_fill_the_disk_either(vault: Vault, clock: FakeClock) -> None:
+    for _ in range(1010):
+        vault.record_burst(visitor=SOMEBODY)
+    assert vault.newest_event() == 1000
+    clock.advance(hours=1)
+    vault.record_burst(visitor=SOMEBODY)
+    assert vault.newest_event() == 1001
+
+
+def test_a_link_whose_time_is_over_is_never_found_alive(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    clock.advance(hours=1)
+    record = vault.find(link.terms.link_id)
+    assert record is not None
+    assert record.state == "expired"
+    assert blob_of(vault, link) is None
+    assert kinds(vault) == ["created", "expired"]
+
+
 def test_old_links_are_forgotten_and_the_rest_of_the_chain_stays_proven(vault: Vault, clock: FakeClock) -> None:
     old = create(vault, clock, views=1)
     claim(vault, old)
