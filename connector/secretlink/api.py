@@ -85,6 +85,7 @@ class Api:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._look_again = LONGEST_WAIT if vault.engine.dialect.name == "sqlite" else _LOOK_AGAIN
+        self._latest: tuple[tuple[int, int, int], EventPage] | None = None
         self.places = WaitingPlaces()
         self._document: bytes | None = None
         self._endpoints: Mapping[str, Endpoint] = {
@@ -152,13 +153,10 @@ class Api:
         Whoever waits is woken by the next event and served in turn, so that a crowd of readers never holds up a
         reveal. Who goes away is forgotten at once; when the service stops, everybody gets what there is.
         """
-        after, limit = call.number("after"), call.number("limit")
-        # Links run out by a timer; doing it here too means that a late timer never hides an expiry.
-        self._vault.expire_due()
-        page = self._vault.events(after=after, limit=limit)
+        page = await self._read(call)
         if call.number("wait") and not page.events:
             page = await self._wait_for_events(call, page)
-        return JSONResponse(EventListAnswer.of(page, after=after).content())
+        return JSONResponse(EventListAnswer.of(page, after=call.number("after")).content())
 
     async def describe(self, _: Call) -> Response:
         """The OpenAPI document; made once, because its example is sealed with a fresh token."""
@@ -167,7 +165,6 @@ class Api:
         return Response(self._document, media_type="application/json")
 
     async def _wait_for_events(self, call: Call, page: EventPage) -> EventPage:
-        after, limit = call.number("after"), call.number("limit")
         now = asyncio.get_running_loop().time
         deadline = now() + call.number("wait")
         gone = asyncio.ensure_future(_going_away(call.request))
@@ -177,23 +174,35 @@ class Api:
                     # Not woken with the crowd, and not sent back at once either, only to ask again at once.
                     deadline = min(deadline, now() + _WITHOUT_A_PLACE.total_seconds())
                 while not page.events and (left := deadline - now()) > 0 and not self._news.closed:
-                    # Listening before reading: what is announced in between is not missed.
+                    # Nobody else has had a turn since the page was read, so nothing is missed.
                     with self._news.listening() as news:
-                        page = await self._in_turn(after, limit)
-                        if not page.events:
-                            heard = {gone, news} if free else {gone}
-                            patience = min(left, self._look_again.total_seconds())
-                            await asyncio.wait(heard, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                        heard = {gone, news} if free else {gone}
+                        patience = min(left, self._look_again.total_seconds())
+                        await asyncio.wait(heard, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                        woken = news.done()
                     if gone.done():  # nobody reads the answer
                         break
+                    page = await self._read(call, woken=woken)
         finally:
             gone.cancel()
         return page
 
-    async def _in_turn(self, after: int, limit: int) -> EventPage:
-        """One reader after the other, with everybody else's requests in between."""
+    async def _read(self, call: Call, *, woken: bool = False) -> EventPage:
+        """The events that a call asks for. One reader after the other, with everybody else's requests in between.
+
+        Args:
+            woken: By an announcement. What was read since then for somebody else with the same cursor, as most have
+                it, is then new enough.
+        """
         async with self._turn:
-            return self._vault.events(after=after, limit=limit)
+            wish = (self._news.announced, call.number("after"), call.number("limit"))
+            if not woken or self._latest is None or self._latest[0] != wish:
+                if not woken:
+                    # Links run out by a timer; doing it here too means that a late timer never hides an expiry.
+                    self._vault.expire_due()
+                page = self._vault.events(after=wish[1], limit=wish[2])
+                self._latest = ((self._news.announced, *wish[1:]), page)
+            return self._latest[1]
 
     def _answering(self, ways: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

@@ -14,14 +14,20 @@ MOST_WAITING_PER_KEY: Final = 20
 
 
 class News:
-    """Wakes those who wait for events. Belongs to one event loop at a time."""
+    """Wakes those who wait for events. Belongs to one event loop at a time.
+
+    Attributes:
+        announced: How often there was something, so far.
+    """
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Future[None]] = set()
+        self.announced = 0
         self.closed = False
 
     def announce(self) -> None:
         """Something happened: wake everybody once."""
+        self.announced += 1
         listeners, self._listeners = self._listeners, set()
         for listener in listeners:
             if not listener.done():

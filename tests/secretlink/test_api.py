@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event as sql_event
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
@@ -372,12 +373,17 @@ def test_a_crowd_that_waits_is_woken_at_once_and_holds_nobody_up(
     headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
     places = app.state.api.places
 
+    reads: list[str] = []
+    engine = app.state.vault.engine
+    sql_event.listen(engine, "before_cursor_execute", lambda *call: reads.append(call[2]))
+
     async def story() -> tuple[list[Answer], int]:
         crowd = [
             asyncio.create_task(ask(app, "GET", "/api/v1/events?after=0&wait=30", headers=headers))
             for _ in range(MOST_WAITING_PER_KEY)
         ]
         await until(lambda: places.taken == MOST_WAITING_PER_KEY)
+        reads.clear()
         await ask(app, "POST", "/api/v1/links", body=json.dumps(link.to_body()).encode(), headers=headers)
         # The news is out and the whole crowd awake: whoever comes now does not have to wait for all of them.
         page = await ask(app, "GET", link.path)
@@ -388,6 +394,7 @@ def test_a_crowd_that_waits_is_woken_at_once_and_holds_nobody_up(
     answers, served_before = asyncio.run(story())
     assert all(answer.json()["events"][0]["kind"] == "created" for answer in answers)
     assert served_before < MOST_WAITING_PER_KEY
+    assert 0 < len([sql for sql in reads if "FROM event" in sql and "LIMIT" in sql]) < MOST_WAITING_PER_KEY
     assert places.taken == 0
 
 
