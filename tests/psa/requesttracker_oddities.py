@@ -760,8 +760,12 @@ class Oddities:
             warned = about("alarm.priority", priority=unused)
             assert warned
             assert all(level is Level.WARNING and unused in text for level, text in warned)
-        ((level, text), *_) = about("statuses.alarm")
-        assert (level, "has ever stood in security alarm" in text) == (Level.WARNING, True)
+        warned = [text for level, text in about("statuses.alarm") if level is Level.WARNING]
+        assert warned
+        assert all("has ever stood in security alarm" in text for text in warned)
+        for statuses, told in (({"hand_off": "stalled"}, Level.OK), ({}, Level.WARNING), (ALARMED, Level.OK)):
+            found = [one for one in build(statuses=statuses).check() if one.about.endswith("statuses.alarm")]
+            assert found[0].level is told
 
     # ------------------------------------------------------------ taking
 

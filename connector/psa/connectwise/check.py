@@ -13,11 +13,11 @@ from typing import TypeVar
 from connector.core.ports import Clock, Finding, Level, StatusTarget
 from connector.errors import AuthenticationError, ConnectorError, TemporaryError
 from connector.psa.connectwise import conditions
-from connector.psa.connectwise import names as connectwise_names
 from connector.psa.connectwise.api import ConnectWiseApi
 from connector.psa.connectwise.approval import find_carrier
+from connector.psa.connectwise.lists import named, read_lists
 from connector.psa.connectwise.mapping import ConnectWiseMapping
-from connector.psa.connectwise.names import Names
+from connector.psa.connectwise.names import Names, resolve_names
 from connector.psa.connectwise.people import People
 from connector.psa.connectwise.poll import condition_of
 from connector.psa.connectwise.push import Callbacks
@@ -120,13 +120,11 @@ class ConnectWiseCheck:
             yield self._ok("member", f"We are the API member {found.identifier}.")
 
     def _names(self) -> Generator[Finding, None, Names | None]:
-        read = yield from self._try(
-            lambda: connectwise_names.read_lists(self._api, self._mapping, self._where), "A list of names"
-        )
+        read = yield from self._try(lambda: read_lists(self._api, self._mapping, self._where), "A list of names")
         if read is None:
             return None
         lists, problems = read
-        names, more = connectwise_names.resolve_names(lists, self._mapping, self._where)
+        names, more = resolve_names(lists, self._mapping, self._where)
         for problem in (*problems, *more):
             yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
         if names is None or problems:
@@ -193,7 +191,7 @@ class ConnectWiseCheck:
         except ConnectorError:
             rows = []  # nothing else needs them; a ticket shows its fields, too
         shown = [entry for ticket in tickets for entry in records(ticket.get("customFields"))]
-        defined = {fold(one.name): one for one in connectwise_names.named([*rows, *shown], "caption")}
+        defined = {fold(one.name): one for one in named([*rows, *shown], "caption")}
         if not defined:
             yield Finding(
                 Level.WARNING,

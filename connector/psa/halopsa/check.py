@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from connector.core.ports import Finding, Level, StatusTarget
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
-from connector.psa.halopsa import names as halopsa_names
+from connector.psa.halopsa import lists
 from connector.psa.halopsa.api import HaloApi
 from connector.psa.halopsa.check_types import outcome_findings, process_findings, type_findings, workflow_findings
 from connector.psa.halopsa.mapping import HaloMapping
-from connector.psa.halopsa.names import Names
+from connector.psa.halopsa.names import Names, resolve_names, with_people, with_priorities, with_processes
 from connector.psa.halopsa.process import read_process
 from connector.psa.halopsa.values import Record, as_record, identifier, number, text
 from connector.psa.mapping import Named, resolve
@@ -65,11 +65,11 @@ class HaloCheck:
     # -- one subject each
 
     def _names(self) -> Generator[Finding, None, Names | None]:
-        types = yield from self._try(lambda: halopsa_names.ticket_types(self._api), "TicketType")
-        statuses = yield from self._try(lambda: halopsa_names.statuses(self._api), "Status")
+        types = yield from self._try(lambda: lists.ticket_types(self._api), "TicketType")
+        statuses = yield from self._try(lambda: lists.statuses(self._api), "Status")
         if types is None or statuses is None:
             return None
-        names, problems = halopsa_names.resolve_names(types, statuses, self._mapping, self._where)
+        names, problems = resolve_names(types, statuses, self._mapping, self._where)
         for problem in problems:
             yield Finding(Level.ERROR, f"{self._about}.mapping", problem)
         if names and not problems:
@@ -77,10 +77,10 @@ class HaloCheck:
         return names
 
     def _outcome(self, names: Names | None) -> Generator[Finding, None, Named | None]:
-        rows = yield from self._try(lambda: halopsa_names.outcome_rows(self._api), "Outcome")
+        rows = yield from self._try(lambda: lists.outcome_rows(self._api), "Outcome")
         if rows is None:
             return None
-        known = halopsa_names.outcomes_in(rows)
+        known = lists.outcomes_in(rows)
         found = yield from self._resolve(self._mapping.note_outcome, known, "outcome", "note_outcome")
         if found and names:
             row = next(row for row in rows if identifier(row, "id") == int(found.id))
@@ -88,7 +88,7 @@ class HaloCheck:
         return found
 
     def _fields(self) -> Iterator[Finding]:
-        fields = yield from self._try(lambda: halopsa_names.fields(self._api), "FieldInfo")
+        fields = yield from self._try(lambda: lists.fields(self._api), "FieldInfo")
         if fields is None:
             return
         known = [*fields, *(Named(name, name) for name in BUILT_IN_FIELDS)]
@@ -111,7 +111,7 @@ class HaloCheck:
         if approval.processes:
             wanted = approval.processes
             yield from self._look_up(
-                lambda: halopsa_names.with_processes(self._api, names, wanted, self._where),
+                lambda: with_processes(self._api, names, wanted, self._where),
                 "Approval processes",
                 "approval.processes: every one exists.",
             )
@@ -128,7 +128,7 @@ class HaloCheck:
         rules = (self._mapping.hand_off, self._mapping.alarm)
         if any(rule.team or rule.owner for rule in rules):
             yield from self._look_up(
-                lambda: halopsa_names.with_people(self._api, names, self._mapping, self._where),
+                lambda: with_people(self._api, names, self._mapping, self._where),
                 "Teams or agents",
                 "hand_off and alarm: every team and owner exists.",
             )
@@ -154,8 +154,8 @@ class HaloCheck:
         if wanted is None:
             return
         try:
-            known = halopsa_names.priorities(self._api)
-            found = halopsa_names.with_priorities(known, names, wanted, self._where).priorities
+            known = lists.priorities(self._api)
+            found = with_priorities(known, names, wanted, self._where).priorities
         except ConfigError as failure:
             for problem in failure.problems:
                 yield Finding(Level.ERROR, f"{self._about}.mapping", problem)

@@ -1,8 +1,4 @@
-"""The mapping's names as HaloPSA's ids, looked up at first use and remembered.
-
-Lists come bare or in an envelope, so both are read. Sources: CIPP-API, redanthrax/halopsa-mcp, panoramicdata/
-HaloPsa.Api, the public Halo swagger; read 2026-11-22.
-"""
+"""The mapping's names as HaloPSA's ids, looked up at first use and remembered."""
 
 from __future__ import annotations
 
@@ -13,13 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from connector.core.ports import StatusTarget
 from connector.errors import ConfigError
+from connector.psa.halopsa import lists
 from connector.psa.halopsa.api import HaloApi
 from connector.psa.halopsa.mapping import HaloMapping, HaloRequest
-from connector.psa.halopsa.values import Record, flag, identifier, number, records, text
 from connector.psa.mapping import HandOff, Named, resolve, resolve_all
-
-TICKET_STATUS = ("", "0", "ticket")
-"""`type` of a status that tickets can have; opportunities, tasks and others have their own "Closed"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +71,13 @@ class Catalogue:
         """
         with self._lock:
             if self._names is None:
-                types = ticket_types(self._api)
-                names, problems = resolve_names(types, statuses(self._api), self._mapping, self._where)
+                types = lists.ticket_types(self._api)
+                names, problems = resolve_names(types, lists.statuses(self._api), self._mapping, self._where)
                 if names is None or problems:
                     raise ConfigError(problems)
                 names = with_people(self._api, names, self._mapping, self._where)
                 if priority := self._mapping.alarm.priority:
-                    names = with_priorities(priorities(self._api), names, priority, self._where)
+                    names = with_priorities(lists.priorities(self._api), names, priority, self._where)
                 self._names = with_processes(self._api, names, self._mapping.approval.processes, self._where)
             return self._names
 
@@ -93,34 +86,13 @@ class Catalogue:
         with self._lock:
             if self._outcome is None:
                 found = resolve(
-                    self._mapping.note_outcome, outcomes(self._api), what="outcome", where=f"{self._where}note_outcome"
+                    self._mapping.note_outcome,
+                    lists.outcomes(self._api),
+                    what="outcome",
+                    where=f"{self._where}note_outcome",
                 )
                 self._outcome = int(found.id)
             return self._outcome
-
-
-def ticket_types(api: HaloApi) -> list[Named]:
-    return _named(records(api.get("TicketType", {"showall": "true"}).body, "tickettypes"), _name)
-
-
-def statuses(api: HaloApi) -> list[Named]:
-    """Statuses of tickets; every status where none says that it is one of tickets."""
-    rows = records(api.get("Status").body, "statuses")
-    of_tickets = [row for row in rows if text(row, "type").strip().casefold() in TICKET_STATUS]
-    return _named(of_tickets or rows, _name)
-
-
-def outcomes(api: HaloApi) -> list[Named]:
-    return outcomes_in(outcome_rows(api))
-
-
-def outcome_rows(api: HaloApi) -> list[Record]:
-    return records(api.get("Outcome", {"showhidden": "true"}).body, "outcomes")
-
-
-def outcomes_in(rows: list[Record]) -> list[Named]:
-    """Action outcomes; the button's label is another way to name one."""
-    return _named(rows, lambda row: text(row, "outcome") or text(row, "name"), lambda row: text(row, "buttonname"))
 
 
 def with_people(api: HaloApi, names: Names, mapping: HaloMapping, where: str) -> Names:
@@ -135,9 +107,9 @@ def with_people(api: HaloApi, names: Names, mapping: HaloMapping, where: str) ->
     rules: Mapping[str, HandOff] = {"hand_off": mapping.hand_off, "alarm": mapping.alarm}
     wanted_teams = {place: rule.team for place, rule in rules.items() if rule.team}
     wanted_owners = {place: rule.owner for place, rule in rules.items() if rule.owner}
-    by_name = {place: owner for place, owner in wanted_owners.items() if not owner.isdigit()}
-    in_teams, problems = _looked_up(wanted_teams, "team", lambda: teams(api), where)
-    in_agents, more = _looked_up(by_name, "owner", lambda: agents(api), where, what="agent")
+    by_name = {place: owner for place, owner in wanted_owners.items() if not (owner.isascii() and owner.isdigit())}
+    in_teams, problems = _looked_up(wanted_teams, "team", lambda: lists.teams(api), where)
+    in_agents, more = _looked_up(by_name, "owner", lambda: lists.agents(api), where, what="agent")
     problems += more
     if problems:
         raise ConfigError(problems)
@@ -187,41 +159,10 @@ def with_processes(api: HaloApi, names: Names, wanted: Sequence[str], where: str
     if not wanted:
         return names
     places = {f"approval.processes.{index}": name for index, name in enumerate(wanted)}
-    known = _named(records(api.get("ApprovalProcess").body, "approvalprocesses"), _name)
-    found, problems = resolve_all(places, known, what="approval process", where=where)
+    found, problems = resolve_all(places, lists.processes(api), what="approval process", where=where)
     if problems:
         raise ConfigError(problems)
     return replace(names, processes=frozenset(int(process.id) for process in found.values()))
-
-
-def teams(api: HaloApi) -> list[Named]:
-    """Teams of tickets. The list is not in the public description's part that we check our traffic against; its
-    address and shape are those of homotechsual/HaloAPI's Get-HaloTeam, read 2026-11-22."""
-    return _named(records(api.get("Team").body, "teams"), _name)
-
-
-def agents(api: HaloApi) -> list[Named]:
-    """Agents, by name or e-mail address. Source: homotechsual/HaloAPI's Get-HaloAgent, read 2026-11-22."""
-    return _named(records(api.get("Agent").body, "agents"), _name, lambda row: text(row, "email"))
-
-
-def priorities(api: HaloApi) -> dict[int, list[Named]]:
-    """Priorities by the number of their service level agreement (SLA).
-
-    A row's `id` is a GUID; a ticket holds its `priorityid`, which is unique within one SLA only. Sources: GET /Priority
-    in the public Halo swagger ("List of Policy"; not in the part that we check our traffic against); a real priority in
-    the answer of POST /Tickets in uktrade/help-desk-service; read 2026-11-22.
-    """
-    found: dict[int, list[Named]] = {}
-    for row in records(api.get("Priority").body, "priorities"):
-        agreement, priority = number(row.get("slaid")), identifier(row, "priorityid")
-        if priority is not None and text(row, "name") and not flag(row, "ishidden"):
-            found.setdefault(agreement or 0, []).append(Named(str(priority), text(row, "name")))
-    return found
-
-
-def fields(api: HaloApi) -> list[Named]:
-    return _named(records(api.get("FieldInfo").body, "fields"), _name)
 
 
 def resolve_names(
@@ -291,19 +232,3 @@ def _contradictions(names: Names, requests: int, where: str) -> list[str]:
             "approval.approved_statuses too."
         )
     return found
-
-
-def _named(
-    rows: list[Record], name: Callable[[Record], str], alias: Callable[[Record], str] | None = None
-) -> list[Named]:
-    named = []
-    for row in rows:
-        id_ = identifier(row, "id")
-        if id_ is not None and name(row):
-            other = alias(row) if alias else ""
-            named.append(Named(str(id_), name(row), (other,) if other else ()))
-    return named
-
-
-def _name(row: Record) -> str:
-    return text(row, "name")

@@ -150,7 +150,7 @@ def field_id(ticket: Record, field: str) -> int | None:
 def field_entry(ticket: Record, field: str) -> Record | None:
     """The custom field with this name or id as the ticket has it; `None` when it was never set."""
     for entry in records(ticket.get("customfields")):
-        if _fold(text(entry, "name")) == _fold(field) or (field.isdigit() and number(entry.get("id")) == int(field)):
+        if _fold(text(entry, "name")) == _fold(field) or (_is_id(field) and number(entry.get("id")) == int(field)):
             return entry
     return None
 
@@ -168,8 +168,12 @@ def as_text(value: object) -> str:
 
 
 def _is_custom(field: str) -> bool:
-    return field.isdigit() or _fold(field).startswith("cf")
+    return _is_id(field) or _fold(field).startswith("cf")
 
 
 def _fold(name: str) -> str:
     return name.strip().casefold()
+
+
+def _is_id(name: str) -> bool:
+    return name.isascii() and name.isdigit()

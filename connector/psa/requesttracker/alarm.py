@@ -11,7 +11,7 @@ ticket is read before and after. Tried against Request Tracker 5.0.3 (Debian 12)
 from __future__ import annotations
 
 from connector.errors import PermanentError
-from connector.psa.requesttracker.mapping import RequestTrackerMapping, is_status
+from connector.psa.requesttracker.mapping import RequestTrackerMapping, is_number, is_status
 from connector.psa.requesttracker.rest import SYSTEM, Rest, fold, quoted
 from connector.psa.requesttracker.write import Seen, Writer, said
 
@@ -86,7 +86,7 @@ class Alarms:
 
         How a name is searched for that RT does not know depends on its database, so 0 is no named priority.
         """
-        if wanted.isdigit():
+        if is_number(wanted):
             return seen.priority == int(wanted)
         if seen.priority == 0:
             return False
@@ -105,7 +105,7 @@ class Alarms:
             left.append(f"with {now.owner} instead of {wanted['Owner']}")
         if "Priority" in wanted and not self._has_priority(key, now, wanted["Priority"]):
             left.append(f"with the priority {now.priority} instead of {wanted['Priority']}")
-            if now.priority == 0 and before.priority and not wanted["Priority"].isdigit():
+            if now.priority == 0 and before.priority and not is_number(wanted["Priority"]):
                 # It did not know the name: a ticket that people shall see first must not end up last.
                 self._rest.send(
                     "PUT", f"/ticket/{key}", {"Priority": str(before.priority)}, expect=(200, 400, 403, 404),

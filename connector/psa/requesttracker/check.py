@@ -9,7 +9,7 @@ from typing import Any
 from connector.core.ports import Finding, Level
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, TemporaryError
 from connector.psa.mapping import Named, resolve, resolve_all
-from connector.psa.requesttracker.mapping import SUBJECT_LINE, RequestTrackerMapping, fields_of
+from connector.psa.requesttracker.mapping import SUBJECT_LINE, RequestTrackerMapping, fields_of, is_number
 from connector.psa.requesttracker.rest import APPROVALS, SYSTEM, Rest, fold, in_path, quoted, understood
 
 TICKETS_TRIED = 20
@@ -32,11 +32,28 @@ def findings(name: str, rest: Rest, mapping: RequestTrackerMapping) -> Iterator[
     yield Finding(Level.OK, about, f"{SYSTEM} {version} answers and takes the token.")
     if not version.startswith("5."):
         yield Finding(Level.WARNING, about, f"Version {version} was never tried.", "Watch the first cases closely.")
+    yield _alarm(f"{about} mapping, statuses.alarm", mapping)
     for part in (_queues, _approvals, _owner):
         try:
             yield from part(about, rest, mapping)
         except ConnectorError as failure:
             yield _refused(about, failure, "Mend this, then check again.")
+
+
+def _alarm(about: str, mapping: RequestTrackerMapping) -> Finding:
+    """Where a ticket goes when somebody says "this was not me"."""
+    statuses = mapping.statuses
+    if statuses.alarm is not None:
+        return Finding(Level.OK, about, f"Alarms bring tickets to {statuses.alarm}.")
+    if statuses.hand_off is not None:
+        return Finding(Level.OK, about, f"Alarms bring tickets where hand-offs go, to {statuses.hand_off}.")
+    return Finding(
+        Level.WARNING,
+        about,
+        'No status is mapped for alarms ("this was not me"), nor for hand-offs: a ticket that has ended is only opened '
+        "again where RT itself offers that.",
+        "Name an active status.",
+    )
 
 
 def _refused(about: str, failure: ConnectorError, todo: str) -> Finding:
@@ -121,7 +138,7 @@ def _priority(about: str, rest: Rest, mapping: RequestTrackerMapping, queue: Nam
     A name that RT does not know may be searched for as 0, so a ticket that has 0 proves nothing.
     """
     wanted = mapping.alarm.priority
-    if wanted is None or wanted.isdigit():
+    if wanted is None or is_number(wanted):
         return
     query = f"Queue = {quoted(queue.id)} AND Priority = {quoted(wanted)}"
     used = next(rest.rows("/tickets", [("query", query), ("fields", "Priority")]), {})

@@ -128,6 +128,11 @@ def is_status(status: str, mapped: str | None) -> bool:
     return mapped is not None and fold(status) == fold(mapped)
 
 
+def is_number(priority: str) -> bool:
+    """Whether the mapping gives a priority as RT keeps it; otherwise it is one of RT's names for priorities."""
+    return priority.isascii() and priority.isdigit()
+
+
 def our_queues(mapping: RequestTrackerMapping) -> str:
     """TicketSQL for tickets in the mapped queues."""
     queues = sorted({request.queue for request in mapping.requests})
