@@ -19,14 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from connector.secretlink.answers import BadBody, BodyTooLarge, WrongContentType, error_answer, read_json
-from connector.secretlink.bodies import (
-    AlarmAnswer,
-    AlarmBody,
-    CreateBody,
-    EventListAnswer,
-    LinkAnswer,
-    LinkListAnswer,
-)
+from connector.secretlink.api_answers import AlarmAnswer, EventListAnswer, LinkAnswer, LinkListAnswer
+from connector.secretlink.bodies import AlarmBody, CreateBody
 from connector.secretlink.keys import ApiKeys, Refusal
 from connector.secretlink.links import Conflict, EventPage, LinkRecord
 from connector.secretlink.news import News, WaitingPlaces

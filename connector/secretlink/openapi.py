@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from connector.core.secret import Secret
-from connector.secretlink import bodies
 from connector.secretlink.answers import BODY_LIMIT
+from connector.secretlink.api_answers import AlarmAnswer, ErrorAnswer, EventListAnswer, LinkAnswer, LinkListAnswer
+from connector.secretlink.bodies import AlarmBody, CreateBody
 from connector.secretlink.keys import Scope
 from connector.secretlink.seal import Terms, decode_token, lookup_of, new_link_id, new_token, seal
 
@@ -96,8 +97,8 @@ OPERATIONS: Final = (
         path=f"{PREFIX}/links",
         scope=Scope.LINKS_CREATE,
         summary="Make a link. Repeating it with the same content changes nothing.",
-        body=bodies.CreateBody,
-        answers={201: (bodies.LinkAnswer, _MADE), 200: (bodies.LinkAnswer, _MADE_BEFORE)},
+        body=CreateBody,
+        answers={201: (LinkAnswer, _MADE), 200: (LinkAnswer, _MADE_BEFORE)},
         errors={409: "A link with this id or this token exists and has other content.", 422: _WRONG},
     ),
     Operation(
@@ -111,7 +112,7 @@ OPERATIONS: Final = (
             Word("after", r"^[A-Za-z0-9_-]*$", 64, "Only links behind this id: `next` of the answer before."),
             Number("limit", 50, 1, MOST_LINKS, "At most so many."),
         ),
-        answers={200: (bodies.LinkListAnswer, "The links; never their content.")},
+        answers={200: (LinkListAnswer, "The links; never their content.")},
         errors={422: _WRONG},
     ),
     Operation(
@@ -120,7 +121,7 @@ OPERATIONS: Final = (
         path=f"{PREFIX}/links/{{link_id}}",
         scope=Scope.LINKS_READ,
         summary="Look at a link: state and counts, never content.",
-        answers={200: (bodies.LinkAnswer, "As it is now.")},
+        answers={200: (LinkAnswer, "As it is now.")},
         errors={404: _NO_LINK, 422: _WRONG},
     ),
     Operation(
@@ -129,7 +130,7 @@ OPERATIONS: Final = (
         path=f"{PREFIX}/links/{{link_id}}/revoke",
         scope=Scope.LINKS_REVOKE,
         summary="End a link now. One that has ended stays as it is.",
-        answers={200: (bodies.LinkAnswer, "As it is now: it opens nothing any more.")},
+        answers={200: (LinkAnswer, "As it is now: it opens nothing any more.")},
         errors={404: _NO_LINK, 422: _WRONG},
     ),
     Operation(
@@ -138,8 +139,8 @@ OPERATIONS: Final = (
         path=f"{PREFIX}/alarms",
         scope=Scope.LINKS_CREATE,
         summary='Make what stands behind "this was not me" in a mail. Repeating it changes nothing.',
-        body=bodies.AlarmBody,
-        answers={201: (bodies.AlarmAnswer, _MADE), 200: (bodies.AlarmAnswer, _MADE_BEFORE)},
+        body=AlarmBody,
+        answers={201: (AlarmAnswer, _MADE), 200: (AlarmAnswer, _MADE_BEFORE)},
         errors={409: "An alarm with this id or this token exists and has other content.", 422: _WRONG},
     ),
     Operation(
@@ -156,7 +157,7 @@ OPERATIONS: Final = (
                 "Seconds to wait for the first event, if there is none yet. May be cut short: ask again.",
             ),
         ),
-        answers={200: (bodies.EventListAnswer, "The events; none when the time to wait is over.")},
+        answers={200: (EventListAnswer, "The events; none when the time to wait is over.")},
         errors={422: _WRONG},
     ),
     Operation(
@@ -188,9 +189,9 @@ def document(*, now: datetime) -> dict[str, Any]:
     Args:
         now: For the example, which holds a freshly sealed text.
     """
-    sent: list[type[BaseModel]] = [bodies.CreateBody, bodies.AlarmBody]
+    sent: list[type[BaseModel]] = [CreateBody, AlarmBody]
     given: list[type[BaseModel]] = [
-        bodies.LinkAnswer, bodies.LinkListAnswer, bodies.AlarmAnswer, bodies.EventListAnswer, bodies.ErrorAnswer
+        LinkAnswer, LinkListAnswer, AlarmAnswer, EventListAnswer, ErrorAnswer
     ]  # fmt: skip
     read: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in sent]
     written: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in given]
@@ -262,7 +263,7 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for status, (model, meaning) in operation.answers.items():
         found[status] = {"description": meaning, "content": {"application/json": {"schema": _ref(model)}}}
-        if model is bodies.LinkAnswer:
+        if model is LinkAnswer:
             found[status]["links"] = {
                 name: {"operationId": other, "parameters": {"link_id": "$response.body#/id"}}
                 for name, other in (("look", "showLink"), ("revoke", "revokeLink"))
@@ -277,7 +278,10 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
     if operation.body is not None:
         errors |= {413: f"The body is above {BODY_LIMIT} bytes.", 415: "The body is not declared as application/json."}
     for status, meaning in errors.items():
-        found[status] = {"description": meaning, "content": {"application/json": {"schema": _ref(bodies.ErrorAnswer)}}}
+        found[status] = {
+            "description": meaning,
+            "content": {"application/json": {"schema": _ref(ErrorAnswer)}},
+        }
     for status, name in ((401, "WWW-Authenticate"), (403, "WWW-Authenticate"), (503, "Retry-After")):
         if status in found:
             found[status]["headers"] = {name: {"required": True, "schema": {"type": "string"}}}
@@ -301,7 +305,7 @@ def _example(body: type[BaseModel], *, now: datetime) -> dict[str, Any]:
         "locale": "en",
         "expires_at": expires_at,
     }
-    if body is bodies.AlarmBody:
+    if body is AlarmBody:
         return example | {"about": "case-4242", "link_id": None, "source": "notice"}
     sealed = seal(Secret("an example"), token=token, terms=Terms(example["id"], 2, expires_at))
     return example | {"sealed": _encode(sealed), "max_views": 2, "ref": "halo/4242", "mode": "path"}

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connector.errors import ConnectorError, TemporaryError
 from connector.http import Http, read_retry_after
 from connector.secretlink.answers import place_of
-from connector.secretlink.bodies import EventAnswer, instant
+from connector.secretlink.api_answers import EventAnswer, instant
 from connector.secretlink.chain import Event
 from connector.secretlink.news import News
 from connector.secretlink.options import WebhookOptions
