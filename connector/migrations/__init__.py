@@ -60,6 +60,24 @@ def upgrade(url: str, history: History) -> None:
         database.close()
 
 
+def is_newest(url: str, history: History) -> bool:
+    """Whether there is nothing for `upgrade` to do. Changes nothing, and does not load Alembic.
+
+    Raises:
+        ConfigError: The address is wrong.
+        DatabaseError: The database cannot be reached.
+    """
+    path = sqlite_file(database_url(url))
+    if path is not None and not path.exists():
+        return False
+    database = Database(url)
+    try:
+        with database.reading() as connection:
+            return _revision(connection, history) == NEWEST[history]
+    finally:
+        database.close()
+
+
 def current(url: str, history: History) -> str | None:
     """The revision of the database; `None` when this history has not begun there. Changes nothing.
 
@@ -79,12 +97,9 @@ def current(url: str, history: History) -> str | None:
 
 
 def _found(connection: Connection, history: History, name: str) -> str | None:
-    table = _version_table(history)
-    if not inspect(connection).has_table(table):
-        return None
-    revision = connection.execute(select(column("version_num")).select_from(table_of(table))).scalar()
+    revision = _revision(connection, history)
     if revision is None or revision == NEWEST[history]:
-        return None if revision is None else str(revision)
+        return revision
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory.from_config(_config(history)).walk_revisions()}
@@ -93,7 +108,15 @@ def _found(connection: Connection, history: History, name: str) -> str | None:
             f"database: a newer version of this program has changed {name} (revision {revision} of the {history} "
             "tables is not known here). Install that version again, or restore the backup made before the update."
         )
-    return str(revision)
+    return revision
+
+
+def _revision(connection: Connection, history: History) -> str | None:
+    table = _version_table(history)
+    if not inspect(connection).has_table(table):
+        return None
+    revision = connection.execute(select(column("version_num")).select_from(table_of(table))).scalar()
+    return None if revision is None else str(revision)
 
 
 def _version_table(history: History) -> str:
