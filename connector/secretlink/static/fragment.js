@@ -34,7 +34,8 @@ const fragment = (() => {
   // The proof that somebody typed the right answer: compare seal.normalise_answer and seal.check_of.
   async function check(answer) {
     // JavaScript has no case folding; upper and then lower case comes to the same for what ticket numbers are made of.
-    const folded = answer.normalize("NFKC").toUpperCase().toLowerCase();
+    // Letter by letter, or a sigma at the end becomes another one.
+    const folded = Array.from(answer.normalize("NFKC").toUpperCase(), (letter) => letter.toLowerCase()).join("");
     const normalised = folded.replace(/[^\p{L}\p{N}]/gu, "");
     const kind = { name: "HMAC", hash: "SHA-256", length: 256 };
     const key = await crypto.subtle.deriveKey(derive("secretlink/1 check"), await master(), kind, false, ["sign"]);

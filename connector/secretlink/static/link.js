@@ -216,13 +216,20 @@
     return part("proceed").focus();
   }
 
+  // The same press must not reach the button that gets the focus meanwhile.
+  const onEnter = (id, work) => part(id)?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.repeat || !event.isTrusted) return;
+    event.preventDefault();
+    work(event);
+  });
+
   onClick("uncover", () => (part("password").classList.contains("covered") ? uncover() : cover()));
   onClick("copy", copy);
   onClick("use-pasted", usePasted);
   part("spelling").addEventListener("toggle", spellOut);
   part("qr").addEventListener("toggle", drawQr);
-  part("answer")?.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.repeat) press(event); });
-  part("pasted")?.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.isTrusted) usePasted(); });
+  onEnter("answer", press);
+  onEnter("pasted", usePasted);
   part("languages")?.addEventListener("click", (event) => {
     if (!keptHere || !event.target.href) return;
     event.preventDefault();
