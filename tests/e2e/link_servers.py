@@ -77,7 +77,7 @@ class Service:
             program = [sys.executable, "-m", "connector", "--config", str(self.folder / "links.yaml"), "serve-links"]
             self.process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT)
         process = self.process
-        wait_for("the link service", lambda: _answers(self.port) or process.poll() is not None)
+        wait_for("the link service", lambda: _answers(self.port) or process.poll() is not None, seconds=60)
         assert process.poll() is None, self.log.read_text()
 
     def stop(self) -> None:
@@ -270,7 +270,7 @@ class Proxy:
         with self.main_log.open("ab") as out:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
         try:
-            wait_for(self.name, lambda: _answers(self.tls_port) or process.poll() is not None)
+            wait_for(self.name, lambda: _answers(self.tls_port) or process.poll() is not None, seconds=60)
             assert process.poll() is None, self.main_log.read_text()
             yield self
         finally:
