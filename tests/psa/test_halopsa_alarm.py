@@ -199,9 +199,12 @@ def desk(house: tuple[World, Addresses, MovableClock]) -> HaloDesk:
     return HaloDesk(world, addresses, clock)
 
 
-def test_a_ticket_that_says_closed_for_ever_is_open_where_alarms_go_and_nowhere_else(desk: HaloDesk) -> None:
+@pytest.mark.parametrize("status", [True, False])
+def test_a_ticket_that_says_closed_for_ever_is_open_where_alarms_go_and_nowhere_else(
+    desk: HaloDesk, status: bool
+) -> None:
     desk.desk.habits = replace(desk.desk.habits, stays_flagged=True)
-    psa, ticket = desk.for_alarms(), desk.add_ticket()
+    psa, ticket = desk.for_alarms(status=status), desk.add_ticket()
     desk.close(ticket)
     assert psa.move(ticket, StatusTarget.ALARM)
     assert not psa.read(ticket).closed

@@ -117,9 +117,10 @@ def is_closed(ticket: Record, names: Names) -> bool:
     its name suggests that it may not; so a ticket that stands where alarms bring theirs is open, whatever it says.
     """
     status = number(ticket.get("status_id"))
-    if status is not None and status == names.targets.get(StatusTarget.ALARM):
-        return False
-    return flag(ticket, "hasbeenclosed") or (status is not None and status == names.targets.get(StatusTarget.CLOSED))
+    if status is not None and status == names.targets.get(StatusTarget.CLOSED):
+        return True
+    brought_back = status is not None and status == names.status_for(StatusTarget.ALARM)
+    return flag(ticket, "hasbeenclosed") and not brought_back
 
 
 def _reopened_status(ticket: Record, names: Names) -> int | None:
