@@ -171,13 +171,16 @@ def _read_webhook(section: WebhookSection, folder: Path) -> WebhookOptions:
     if unknown:
         known = ", ".join(sorted(EventKind))
         problems.append(f"webhook.kinds: {', '.join(unknown)}: there is no such event. Use any of: {known}.")
+    ca_bundle = folder / section.ca_bundle if section.ca_bundle else None
+    if ca_bundle is not None and not ca_bundle.is_file():
+        problems.append(f"webhook.ca_bundle: there is no file {ca_bundle}. Correct the path, or leave it out.")
     if problems:
         raise ConfigError(problems)
     return WebhookOptions(
         url=section.url,
         secrets=tuple(secrets),
         kinds=frozenset(section.kinds),
-        ca_bundle=str(folder / section.ca_bundle) if section.ca_bundle else None,
+        ca_bundle=str(ca_bundle) if ca_bundle else None,
         proxy=section.proxy,
     )
 

@@ -108,6 +108,10 @@ class Webhooks:
                 except SQLAlchemyError as error:
                     log.error("link_database_away", error=type(error).__name__, where=place_of(error))
                     pause = _IDLE
+                except Exception as error:
+                    # Links go on, and so does this: what happened is in the database, and is told when it works again.
+                    log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
+                    pause = _IDLE
                 await self._pause(pause)
         finally:
             thread.close()

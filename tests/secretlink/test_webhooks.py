@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ import requests
 import standardwebhooks
 import structlog
 import svix.webhooks
+import trustme
 import yaml
 
 from connector.config import load_link_server
@@ -61,7 +63,7 @@ class Delivery:
 class Receiver:
     """A web server that takes deliveries and answers what it was told to; 204 when nothing is left to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.deliveries: list[Delivery] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.hang = threading.Event()
@@ -85,9 +87,11 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks/path-of-the-receiver"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}/hooks/path-of-the-receiver"
 
     def close(self) -> None:
         self.hang.set()
@@ -112,12 +116,13 @@ class Bench:
     clock: Callable[[], datetime]
     secrets: tuple[str, ...]
     news: News = field(default_factory=News)
+    ca_bundle: str | None = None
 
     def __post_init__(self) -> None:
         self.vault = Vault(self.database, Pepper(self.pepper), clock=self.clock, on_event=self.news.announce)
 
     def options(self, url: str) -> WebhookOptions:
-        return WebhookOptions(url, tuple(read_secret(one) for one in self.secrets), KINDS)
+        return WebhookOptions(url, tuple(read_secret(one) for one in self.secrets), KINDS, self.ca_bundle)
 
     def made(self) -> Made:
         link = make_link(now=self.clock())
@@ -273,6 +278,28 @@ def test_a_receiver_that_is_gone_for_good_is_asked_no_more(bench: Bench, receive
     assert [(entry["event"], entry["log_level"]) for entry in logged] == [("webhook_off", "error")]
 
 
+def test_a_receiver_is_believed_only_with_a_certificate_of_a_known_authority(bench: Bench, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    receiver = Receiver(tls)
+    link = bench.made()
+    with structlog.testing.capture_logs() as logged:
+        asyncio.run(
+            bench.tell(
+                receiver.url,
+                until=lambda: any(entry["event"] == "webhook_away" for entry in logged),
+                acts=(lambda: bench.reveal(link),),
+            )
+        )
+    assert receiver.deliveries == []
+    bench.ca_bundle = str(tmp_path / "ca.pem")
+    (delivery,) = run(bench, receiver, 1)
+    assert delivery.content["data"]["link_id"] == link.terms.link_id
+    receiver.close()
+
+
 def test_nobody_listening_at_the_url_is_a_failure_like_others(bench: Bench) -> None:
     receiver = Receiver()
     receiver.close()
@@ -404,6 +431,7 @@ def settings_with(tmp_path: Path, webhook: dict[str, Any]) -> LinkServiceOptions
     for name in ("first", "second"):
         (tmp_path / name).write_text(new_secret())
     (tmp_path / "short").write_text("whsec_c2hvcnQ=")
+    (tmp_path / "ca.pem").touch()
     settings = {
         "database": f"sqlite:///{(tmp_path / 'links.db').as_posix()}",
         "pepper": {"file": "key"},
@@ -446,11 +474,12 @@ def test_the_file_names_the_receiver(tmp_path: Path) -> None:
         ({"secret": {"file": "short"}}, "24 to 64 bytes"),
         ({"secret": {"file": "key"}}, "begins with whsec_"),
         ({"old_secrets": [{"file": "key"}]}, "webhook.old_secrets"),
+        ({"ca_bundle": "nowhere.pem"}, "webhook.ca_bundle"),
         ({"kinds": []}, "kinds"),
         ({"kinds": ["revealed", "opened"]}, "opened: there is no such event"),
         ({"surprise": 1}, "unknown key"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_wrong_webhook_in_the_file_is_refused_in_words(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     section = {"url": "https://receiver.example.com/hooks", "secret": {"file": "first"}}
