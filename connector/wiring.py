@@ -141,7 +141,10 @@ def build_adapters(settings: ConnectorSettings, place: Place, *, clock: Clock = 
         links=links,
         mailer=sender,
         letters=Renderer(
-            brand, zone=lambda tenant: ZoneInfo(zone_of(settings, tenant)), sender_domain=sender.sender_domain
+            brand,
+            zone=lambda tenant: ZoneInfo(zone_of(settings, tenant)),
+            sender_domain=sender.sender_domain,
+            own_page=settings.links.kind == "builtin",
         ),
     )
 

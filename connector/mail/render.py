@@ -94,9 +94,12 @@ class Renderer:
     Args:
         zone: The time zone of a tenant, by its name in `connector.yaml`.
         sender_domain: What Message-IDs end with: the domain of the sender's address.
+        own_page: Links lead to the page of our own link service, whose buttons can be named.
     """
 
-    def __init__(self, brand: Brand, *, zone: Callable[[str], tzinfo], sender_domain: str) -> None:
+    def __init__(
+        self, brand: Brand, *, zone: Callable[[str], tzinfo], sender_domain: str, own_page: bool = True
+    ) -> None:
         self._brand = brand
         self._zone = zone
         self._domain = sender_domain
@@ -108,6 +111,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.globals["own_page"] = own_page
         self._templates.filters["counted"] = _counted
         self._templates.filters["times"] = _times
         self._templates.filters["minutes"] = _minutes

@@ -209,6 +209,15 @@ def test_the_password_mail_says_how_long_how_often_and_what_to_do() -> None:
     assert "mysignins" not in text
 
 
+def test_the_password_mail_names_no_button_of_a_page_that_is_not_ours() -> None:
+    foreign = Renderer(BRAND, zone=in_london, sender_domain="msp.example.com", own_page=False)
+    email = render(SAMPLES["password_ready"], foreign)
+    for said in (flat(email.text), Page(email.html).text):
+        assert "Show password" not in said
+        assert "oing on from there uses a view" in said
+        assert "go on to the password, and read it out" in said
+
+
 def test_after_both_the_password_mail_also_says_how_to_register_again() -> None:
     email = render(SAMPLES["password_ready_both"])
     for said in (flat(email.text), Page(email.html).text):
