@@ -36,13 +36,14 @@ HALOPSA = AllowList(
         autoapproveforapprovalrequestor autoapproveifalreadyapp autoapproveifnoapprovers azureoid buttonname cab_id
         client_id client_name count created_by customfields dateapproved datecreated dateoccured dateoccurred
         delegated_by_uid delegated_by_username deleted details display email emailaddress expires_in faultapprovalfailed
-        field fieldinfo fields flastupdate hasbeenclosed hiddenfromuser id inactive is_mandatory label last_update
-        lastactiondate linked_agent_id login merged_into_id minapprovers name newstatus note note_html object_id outcome
-        outcome_id outcomes reason record_count reportedby requestor_agent_id requestor_name requestor_user_id
-        requesttype result role_id sequence status status_id status_name statusafteraccept statusafterreject
-        statusawaitingapproval statuses statusifnoapproval step_id step_name steps subject summary team teams ticket_id
-        tickets tickettype_id tickettypes timetaken type type_id updated user user_email user_id user_name users value
-        values votes_required_to_accept votes_required_to_reject who who_agentid workflow_id
+        field fieldinfo fields flastupdate hasbeenclosed hiddenfromuser id inactive is_mandatory ishidden label
+        last_update lastactiondate linked_agent_id login merged_into_id minapprovers name newstatus note note_html
+        object_id outcome outcome_id outcomes priorities priority_id priorityid reason record_count reopenedstatus
+        reportedby requestor_agent_id requestor_name requestor_user_id requesttype result role_id sequence sla_id
+        sla_name slaid status status_id status_name statusafteraccept statusafterreject statusawaitingapproval statuses
+        statusifnoapproval step_id step_name steps subject summary team teams ticket_id tickets tickettype tickettype_id
+        tickettypes timetaken type type_id updated user user_email user_id user_name users value values
+        votes_required_to_accept votes_required_to_reject who who_agentid workflow_id
         """
     ),
     plain=named(
@@ -52,8 +53,8 @@ HALOPSA = AllowList(
     ),
     segments=named(
         """
-        Actions Agent ApprovalProcess Client FieldInfo Outcome Status Team TicketApproval TicketType Tickets Users
-        Webhook Workflow api auth me token
+        Actions Agent ApprovalProcess Client FieldInfo Outcome Priority Status Team TicketApproval TicketType Tickets
+        Users Webhook Workflow api auth me token
         """
     ),
     parameters=named(
@@ -92,8 +93,8 @@ CONNECTWISE = AllowList(
     segments=named(
         """
         3.0 allNotes apis audittrail boards callbacks communications companies company companyinfo contacts count
-        entries info items login members myMembers notes search service statuses subtypes system teams tickets time
-        types userDefinedFields v4_6_release
+        entries info items login members myMembers notes priorities search service statuses subtypes system teams tickets
+        time types userDefinedFields v4_6_release
         """
     ),
     parameters=named(
