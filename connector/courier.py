@@ -39,7 +39,7 @@ from connector.core.ports import (
     StatusTarget,
 )
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, PermanentError, TemporaryError
+from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
 from connector.lookout import Lookout
 
 log = structlog.get_logger(__name__)
@@ -95,21 +95,37 @@ class Courier:
     def deliver(self, held: Held) -> None:
         """Hand over everything that a claimed case owes, in order. The first that fails for now stops the rest.
 
+        After "this was not me" it stops only its own kind: neither does the agent wait for a mail server, nor does a
+        person who is written to wait for the PSA.
+
         Raises:
             TemporaryError, AuthenticationError: The rest is still owed.
         """
+        stopped: dict[bool, TemporaryError | AuthenticationError] = {}
         for row in self._store.outbox(held.case.id):
             case = held.case
+            is_mail = isinstance(row.message.body, Letter)
+            if is_mail in stopped:
+                continue
             self._store.message_tried(row)
             failed = ""
             try:
                 self._hand_over(case, row)
+            except DatabaseError:
+                raise
+            except (TemporaryError, AuthenticationError) as failure:
+                if case.outcome is not Outcome.NOT_ME:
+                    raise
+                stopped[is_mail] = failure
+                continue
             except PermanentError as failure:
                 failed = _without_private_address(str(failure), row)
                 log.warning("message_refused", case=case.id, ticket=case.number, key=row.message.key, error=failed)
             self._store.message_done(row, now=self._clock(), failed=failed)
             if failed and row.message.kind.value != "note":
                 self._tell_undelivered(held, row, failed)
+        if stopped:
+            raise next(iter(stopped.values()))
 
     def _hand_over(self, case: Case, row: OutboxRow) -> None:
         dry_run = self._lookout.policy(case).dry_run

@@ -61,6 +61,21 @@ class Lookout:
         """What applies to a case, by the ticket as it is now where that was read."""
         return self._policy_for(self.psa(case), ticket.client_id if ticket else case.client_id)
 
+    def policy_of_alarm(self, case: Case) -> steps.Policy:
+        """The same for an alarm, which must not be lost where the PSA of its ticket is not configured any more.
+
+        Then it is that of a customer whom nobody knows, at any other PSA: what it says of whom we send as is the same.
+
+        Raises:
+            TemporaryError: No PSA at all is left.
+        """
+        try:
+            return self.policy(case)
+        except TemporaryError:
+            for other in self._psas.values():
+                return self._policy_for(other, "")
+            raise
+
     def psa(self, case: Case) -> Psa:
         """Where its ticket lives.
 
@@ -123,7 +138,7 @@ class Lookout:
         events = self._store.link_events(case.id, after=case.link_seq)
         if not alarm.reports_in(events):
             return None
-        return link_story.tell_link_story(case, steps.Seen(link_events=events), self.policy(case))
+        return link_story.tell_link_story(case, steps.Seen(link_events=events), self.policy_of_alarm(case))
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
         """What was written to the account of this case within a day.

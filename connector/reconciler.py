@@ -92,6 +92,9 @@ MOST_TRIES_OF_A_WRITE = 25
 TRIES_BEFORE_AN_ALARM_IS_TOLD = 3
 """An account that could not be secured within so many tries is a person's business at once; it is tried on."""
 
+CLOCKS_APART = timedelta(days=1)
+"""How far the clock may have been set back, or another process' be behind, since a case was opened."""
+
 MOST_BUGS = 3
 LONG_DELAY = timedelta(minutes=10)
 """A step that failed for longer is explained in the ticket once it works again."""
@@ -187,7 +190,7 @@ class Reconciler:
         """Carry a claimed case as far as it goes now, and give the claim back. Raises nothing of ours."""
         held = Held(case)
         try:
-            if self._is_psa_refusing(held) and not self._lookout.is_alarmed(held.case):
+            if self._is_held_by_refusal(held):
                 return Pass(Result.DELAYED, held.case)
             self._pass(held)
         except (LostClaim, DatabaseError) as failure:
@@ -199,13 +202,16 @@ class Reconciler:
                 return self._nothing_written(held, worse)
         return Pass(Result.DONE, held.case)
 
-    def _is_psa_refusing(self, held: Held) -> bool:
-        """A PSA that refuses our credentials is asked by one case a minute, not by each of hundreds; others go on."""
+    def _is_held_by_refusal(self, held: Held) -> bool:
+        """A PSA that refuses our credentials is asked by one case a minute, not by each of hundreds; others go on.
+
+        An alarm is not held, and keeps its claim and its own time of the next try.
+        """
         case, now = held.case, self._clock()
         with self._lock:
             until = self._refused_until.get(f"psa.{case.psa}", now)
-            if until <= now:
-                return False
+        if until <= now or self._lookout.is_alarmed(case):
+            return False
         held.case = self._store.save(replace(case, due_at=until, failing_since=case.failing_since or now), now=now)
         return True
 
@@ -241,7 +247,10 @@ class Reconciler:
             return
         for _ in range(MOST_STEPS):
             trouble = self._answer_alarm(held)
-            self._courier.deliver(held)
+            if not self._is_told(held) and trouble is None:
+                # Held by a pause, or not due again yet: nothing was tried at the account, so nothing has failed.
+                held.case = self._store.save(held.case, now=self._clock())
+                return
             if trouble is not None:
                 raise trouble
             now = self._clock()
@@ -272,6 +281,26 @@ class Reconciler:
                     self._deliver(held)
         raise RuntimeError(f"{held.case.id} made {MOST_STEPS} steps in one pass and is not done: a loop in the plan")
 
+    def _is_told(self, held: Held) -> bool:
+        """Deliver what the case owes; whether that is done.
+
+        While an account is not secured yet, its next try is neither put off nor counted as failed because somebody
+        else is away: a PSA that asks for an hour must not leave the account open for that hour.
+
+        Raises:
+            TemporaryError, AuthenticationError: Of a case that has no account to secure.
+        """
+        try:
+            self._courier.deliver(held)
+        except DatabaseError:
+            raise
+        except (TemporaryError, AuthenticationError) as failure:
+            if held.case.state is not State.ALARMED:
+                raise
+            log.warning("alarm_not_told_yet", case=held.case.id, ticket=held.case.number, error=str(failure))
+            return False
+        return True
+
     # ------------------------------------------------------------ writing down
 
     def _record(self, held: Held, record: steps.Record) -> None:
@@ -291,6 +320,9 @@ class Reconciler:
         held.owed.clear()
         log.info("case", case=before.id, psa=before.psa, ticket=after.number, step=record.event.value,
                  state=after.state.value)  # fmt: skip
+        if record.event in (Event.REPORTED, Event.REPORTED_AGAIN):
+            log.error("alarm", case=before.id, ticket=after.number, source=record.facts.get("source", ""))
+            ALARMS.inc()
 
     def _delay_note(self, case: Case, now: datetime) -> list[Message]:
         if case.failing_since is None or now - case.failing_since < LONG_DELAY:
@@ -355,8 +387,6 @@ class Reconciler:
         """
         heard = self._lookout.alarm(held.case)
         if heard is not None:
-            log.error("alarm", case=held.case.id, ticket=held.case.number, source=heard.facts.get("source", ""))
-            ALARMS.inc()
             self._record(held, heard)
         if held.case.state is not State.ALARMED or (heard is None and self._is_early(held.case, self._clock())):
             return None
@@ -367,7 +397,11 @@ class Reconciler:
         try:
             if reason := self._store.paused():
                 log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
-                held.case = replace(held.case, due_at=self._clock() + WHILE_PAUSED)
+                now = self._clock()
+                held.case = self._store.save(
+                    replace(held.case, due_at=now + WHILE_PAUSED), now=now, lease=self._lease,
+                    messages=[alarm.paused(held.case, reason)],
+                )  # fmt: skip
                 return None
             self._secure(held)
         except DatabaseError:
@@ -379,15 +413,27 @@ class Reconciler:
     def _secure(self, held: Held) -> None:
         """Make the passwords of the accounts that the case wrote to ones that nobody has, and end the sessions.
 
-        Those are the accounts of its resets: its ticket may name another one by now. A repeat does it all again.
+        Those are the accounts of its resets: its ticket may name another one by now. A repeat does it all again. One
+        that cannot be secured, for now or for good, keeps no other one from it.
         """
         case = held.case
         written = {
             reset.subject: reset.tenant
-            for reset in self._store.resets_since(case.created_at)
+            for reset in self._store.resets_since(case.created_at - CLOCKS_APART)
             if reset.case_id == case.id
         }
-        done = [self._secure_account(held, tenant, account_id) for account_id, tenant in written.items()]
+        done, trouble = [], None
+        for account_id, tenant in written.items():
+            try:
+                done.append(self._secure_account(held, tenant, account_id))
+            except (LostClaim, DatabaseError):
+                raise
+            except (TemporaryError, AuthenticationError) as failure:
+                trouble = trouble or failure
+            except ConnectorError as failure:  # ConfigError too: the customer may be gone from the configuration
+                done.append(alarm.Secured(account_id, problem=str(failure)))
+        if trouble is not None:
+            raise trouble
         beside = sorted(
             {f"{other.psa}:{other.number}" for account_id, tenant in written.items()
              for other in self._store.cases_about(tenant, account_id) if other.id != case.id}
@@ -399,7 +445,7 @@ class Reconciler:
             account = self._directory.read(tenant, account_id)
         except NoSuchAccount:
             return alarm.Secured(account_id, problem="the account is gone")
-        senders = self._lookout.policy(held.case).senders
+        senders = self._lookout.policy_of_alarm(held.case).senders
         requester = held.case.requester or Person("")
         facts = guard.AccountFacts(action=Action.PASSWORD, account=account, requester=requester, senders=senders)
         refusal = guard.judge_alarm(facts)
@@ -415,6 +461,10 @@ class Reconciler:
                 receipts.append(self._set_unknown_password(tenant, account_id))
             except PermanentError as failure:
                 problem = f"everybody was signed out, but its password still opens it: {failure}"
+            except AuthenticationError:  # a right that is missing may be the one to set passwords alone
+                with suppress(TemporaryError, AuthenticationError, PermanentError):
+                    self._directory.revoke_sessions(tenant, account_id)
+                raise
         sessions = self._directory.revoke_sessions(tenant, account_id)
         return alarm.Secured(
             account.upn, password=password and not problem, problem=problem, calls=_receipts(receipts, sessions)
@@ -466,7 +516,15 @@ class Reconciler:
     def _is_held_by_dry_run(self, held: Held) -> bool:
         """A case that began in earnest waits for the end of the dry run: what it owes people must not be lost."""
         case = held.case
-        if not case.in_earnest or self._lookout.policy(case).dry_run is DryRun.OFF:
+        if not (case.in_earnest or case.written_at):
+            return False
+        try:
+            policy = self._lookout.policy(case)
+        except TemporaryError:
+            if not self._lookout.is_alarmed(case):
+                raise
+            policy = self._lookout.policy_of_alarm(case)
+        if policy.dry_run is DryRun.OFF:
             return False
         if self._lookout.is_alarmed(case):
             log.error("alarm_held_in_dry_run", case=case.id, ticket=case.number)

@@ -127,3 +127,9 @@ def not_secured(case: Case, why: str) -> Record:
 def delayed(case: Case, why: str) -> Message:
     """Told once, while it is still tried: an agent must not wait for it."""
     return note_row(case, f"not_secured_yet:{case.round}", notes.not_secured_yet(why))
+
+
+def paused(case: Case, reason: str) -> Message:
+    """Told once: nothing is written to the account before somebody lifts the pause."""
+    why = f"nothing is written to any account while it is paused ({notes.quote(reason)})."
+    return note_row(case, f"paused_alarm:{case.round}", notes.not_secured_while_paused(why))

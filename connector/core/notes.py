@@ -283,6 +283,14 @@ def not_secured_yet(why: str) -> str:
     )
 
 
+def not_secured_while_paused(why: str) -> str:
+    return _lines(
+        f"Not secured yet: {why}",
+        "To do: run connector resume if that may be, or set a new password and revoke the account's sessions in Entra "
+        "by hand.",
+    )
+
+
 def expired(moment: datetime, pen: Pen) -> str:
     return f"The link expired unopened at {pen.time(moment)}; nobody saw the password. The ticket is closed."
 

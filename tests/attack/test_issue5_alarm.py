@@ -1,0 +1,389 @@
+""" "This was not me" under attack: what must not hold it up, use it up, lose it or turn it against somebody else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from connector.core.case import Action, Outcome, State
+from connector.core.ports import AlarmSource, AlarmWish, DryRun, LinkEventKind, MailKind, StatusTarget
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
+from connector.telemetry import ALARMS
+from tests.fakes.directory import FakeAccount
+from tests.fakes.links import LinkGone
+from tests.fakes.psa import FakeTicket
+from tests.fakes.world import SUBJECT, World
+
+AWAY = "It is away. It is asked again by itself."
+OTHER = "otto@contoso.example.com"
+
+
+def reset(world: World, **fields: object) -> FakeTicket:
+    """A request that was approved and carried out."""
+    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
+    ticket = world.ticket(**{"subject_text": SUBJECT, **fields})
+    world.run()
+    world.approve(ticket)
+    world.run()
+    return ticket
+
+
+def alarm_for(world: World, ticket: FakeTicket, source: AlarmSource = AlarmSource.NOTICE) -> Secret:
+    case = world.case_of(ticket)
+    return world.links.arm(
+        AlarmWish(
+            about=case.id, link_id=case.link_id, source=source, display_name=case.subject_name, ticket=case.number,
+            lifetime=timedelta(days=7),
+        )
+    )  # fmt: skip
+
+
+def press(world: World, ticket: FakeTicket) -> None:
+    assert world.links.press(alarm_for(world, ticket))
+
+
+def away(*, retry_after: timedelta | None = None) -> TemporaryError:
+    return TemporaryError(AWAY, retry_after=retry_after)
+
+
+def both_accounts(world: World) -> FakeTicket:
+    """A case that wrote to one account in its first round and to another in its second."""
+    world.directory.accounts.append(FakeAccount(upn=OTHER))
+    ticket = reset(world)
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    world.psa.change_subject(ticket.id, OTHER)
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    assert world.password_in_force(OTHER) is not None
+    return ticket
+
+
+# ---------------------------------------------------------------- held up by somebody who has nothing to do with it
+
+
+def test_a_psa_that_asks_for_an_hour_does_not_put_off_the_next_try_at_the_account() -> None:
+    world = World()
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    hour = [away(retry_after=timedelta(hours=1))] * 40
+    world.psa.raise_before("add_note", *hour)
+    world.directory.raise_before("read", away())
+    press(world, ticket)
+    world.run_for(minutes=5, every=timedelta(seconds=5))
+    assert world.password_in_force() != handed_over
+
+
+def test_a_psa_that_refuses_others_does_not_put_off_the_next_try_at_the_account() -> None:
+    """Each of them is refused anew when its minute is over, and so prolongs what holds every case of that PSA."""
+    world = World()
+    others = []
+    for name in ("nora", "nils", "nina"):
+        world.directory.accounts.append(FakeAccount(upn=f"{name}@contoso.example.com"))
+        others.append(reset(world, subject_text=f"{name}@contoso.example.com"))
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    assert handed_over is not None
+    world.psa.raise_before("add_note", *[AuthenticationError("refused", scope="psa.halo")] * 500)
+    for other in others:
+        press(world, other)
+        world.run()
+        world.clock.advance(seconds=20)
+    world.directory.raise_before("read", away())
+    press(world, ticket)
+    world.run_for(minutes=10, every=timedelta(seconds=5))
+    assert world.password_in_force() != handed_over
+
+
+def test_looking_at_the_page_while_the_psa_is_away_uses_up_no_try_at_the_account() -> None:
+    """Each event calls for a pass; none of these passes asks Microsoft, so none of them is a failed try."""
+    world = World()
+    ticket = reset(world)
+    url = world.newest_link()
+    world.psa.raise_before("add_note", *[away()] * 500)
+    world.directory.raise_before("read", away(), away(retry_after=timedelta(minutes=30)))
+    press(world, ticket)
+    world.run_for(seconds=5, every=timedelta(seconds=1))
+    for _ in range(60):
+        with pytest.raises(LinkGone):
+            world.links.open(url)
+        world.clock.advance(seconds=1)
+        world.run()
+    assert world.state_of(ticket) is State.ALARMED
+    handed_over = world.password_in_force()
+    world.run_for(hours=1)
+    assert world.password_in_force() != handed_over
+
+
+def test_a_psa_that_is_away_through_a_long_pause_is_no_reason_to_give_the_account_up() -> None:
+    world = World()
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    world.store.pause("somebody looks into it", now=world.clock())
+    world.psa.raise_before("add_note", *[away()] * 10_000)
+    press(world, ticket)
+    world.run_for(hours=8)
+    assert world.state_of(ticket) is State.ALARMED
+    world.store.resume(now=world.clock())
+    world.run_for(minutes=30)
+    assert world.password_in_force() != handed_over
+
+
+def test_the_ticket_hears_of_the_alarm_though_an_earlier_mail_cannot_go_out() -> None:
+    world = World()
+    ticket = reset(world)
+    world.open_newest_link()
+    world.mailer.raise_before("send", *[away()] * 500)
+    world.run()
+    press(world, ticket)
+    world.run_for(minutes=2)
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert world.note_with(ticket, "ALARM:")
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_the_ticket_hears_of_the_alarm_though_an_earlier_mail_waits_for_the_link_service() -> None:
+    world = World()
+    ticket = reset(world)
+    world.open_newest_link()
+    press(world, ticket)
+    world.polls.poll_links(early=True)
+    world.links.down = True
+    world.run_for(minutes=2)
+    assert world.moves[-1] is StatusTarget.ALARM
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_the_requester_hears_of_the_alarm_though_the_psa_is_away() -> None:
+    world = World()
+    ticket = reset(world)
+    world.psa.raise_before("add_note", *[away()] * 500)
+    press(world, ticket)
+    world.run_for(minutes=2)
+    assert MailKind.NOT_ME in world.mails
+
+
+def test_mails_and_notes_about_an_alarm_are_neither_lost_nor_doubled_by_going_their_own_ways() -> None:
+    world = World()
+    ticket = reset(world)
+    world.open_newest_link()
+    world.mailer.raise_before("send", *[away()] * 3)
+    world.psa.raise_before("move", *[away()] * 2)
+    press(world, ticket)
+    world.run_for(hours=1)
+    assert [world.mails.count(kind) for kind in (MailKind.LINK_ACCESSED, MailKind.NOT_ME)] == [1, 1]
+    texts = world.notes_of(ticket)
+    assert [sum(words in text for text in texts) for words in ("ALARM:", "Secured:", "was shown")] == [1, 1, 1]
+    assert world.moves.count(StatusTarget.ALARM) == 1
+    assert not list(world.store.outbox(world.case_of(ticket).id))
+
+
+# ---------------------------------------------------------------- one account that holds up another
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        PermanentError("Microsoft does not know such an object. Look at it."),
+        ConfigError("tenants has no contoso any more. Put it back."),
+        away(),
+        AuthenticationError("refused", scope="tenant.contoso"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_an_account_that_cannot_be_read_does_not_keep_the_other_one_from_being_secured(
+    failure: ConnectorError,
+) -> None:
+    world = World()
+    ticket = both_accounts(world)
+    handed_over = world.password_in_force(OTHER)
+    world.directory.raise_before("read", failure)
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force(OTHER) != handed_over
+    world.run_for(minutes=10)
+    assert not world.bugs
+    if isinstance(failure, PermanentError | ConfigError):
+        assert "Look at it" in world.note_with(ticket, "NOT secured") or "Put it back" in world.note_with(
+            ticket, "NOT secured"
+        )
+        assert OTHER in world.note_with(ticket, "Secured:")
+
+
+def test_without_the_right_to_set_passwords_everybody_is_signed_out_all_the_same() -> None:
+    world = World()
+    ticket = reset(world)
+    before = len(world.writes)
+    world.directory.raise_before(
+        "set_password", *[AuthenticationError("No right to set passwords.", scope="tenant.contoso")] * 100
+    )
+    press(world, ticket)
+    world.run()
+    assert "sessions" in [write.what for write in world.writes[before:]]
+
+
+# ---------------------------------------------------------------- lost
+
+
+def test_an_alarm_is_answered_though_the_psa_of_its_ticket_was_taken_out_of_the_configuration() -> None:
+    world = World(more_psas=("connectwise",))
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    del world.psas["halo"]
+    world.restart()
+    with capture_logs() as logs:
+        press(world, ticket)
+        world.run()
+    assert world.password_in_force() != handed_over
+    assert [line for line in logs if line["event"] == "alarm"]
+
+
+def test_an_alarm_is_answered_though_the_clock_was_set_back_between_ticket_and_reset() -> None:
+    world = World()
+    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
+    ticket = world.ticket(subject_text=SUBJECT)
+    world.clock.advance(minutes=4)
+    world.run()
+    world.clock.advance(minutes=-4)
+    world.approve(ticket)
+    world.store.poke(world.case_of(ticket).id)
+    world.run()
+    case = world.case_of(ticket)
+    assert case.written_at is not None
+    assert case.written_at < case.created_at
+    assert world.state_of(ticket) is State.LINK_OUT
+    handed_over = world.password_in_force()
+    world.clock.advance(minutes=10)
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force() != handed_over
+
+
+def test_an_alarm_that_is_heard_while_the_end_of_a_link_is_asked_for_is_counted_and_told_like_any_other() -> None:
+    world = World()
+    ticket = reset(world)
+    world.links.asleep = True
+    end = world.case_of(ticket).link_expires_at
+    assert end is not None
+    world.clock.now = end + timedelta(minutes=1)
+    press(world, ticket)
+    before = ALARMS._value.get()
+    case = world.store.claim(world.case_of(ticket).id, now=world.clock(), lease=timedelta(minutes=5))
+    assert case is not None
+    with capture_logs() as logs:
+        world.reconciler.work_on(case)  # before the next poll: the pass itself reads the events
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
+    assert ALARMS._value.get() == before + 1
+    assert [line["log_level"] for line in logs if line["event"] == "alarm"] == ["error"]
+
+
+def test_pressed_in_the_middle_of_a_delivery_nothing_of_it_survives() -> None:
+    world = World()
+    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
+    ticket = world.ticket(subject_text=SUBJECT, action=Action.BOTH)
+    world.run()
+    world.approve(ticket)
+    pressed: list[bool] = []
+
+    def now(call: str, moment: str) -> None:
+        if (call, moment) == ("set_password", "before") and not pressed:
+            pressed.append(True)
+            press(world, ticket)
+            world.polls.poll_links(early=True)
+
+    world.directory.on_call = now
+    world.run()
+    assert pressed
+    assert world.links.alive() == []
+    assert world.password_in_force() not in {world.links.behind(link_id) for link_id in world.links.made()}
+    assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.CLOSED, Outcome.NOT_ME)
+    assert world.note_with(ticket, "Secured:")
+
+
+# ---------------------------------------------------------------- pause and dry run
+
+
+def test_the_agent_is_told_that_a_pause_keeps_the_account_from_being_secured() -> None:
+    world = World()
+    ticket = reset(world)
+    world.store.pause("somebody looks into it", now=world.clock())
+    press(world, ticket)
+    world.run_for(minutes=5)
+    note = world.note_with(ticket, "Not secured yet")
+    assert "somebody looks into it" in note
+    assert "connector resume" in note
+
+
+def test_a_case_that_wrote_in_earnest_writes_nothing_more_in_a_dry_run_whatever_it_was_begun_in() -> None:
+    """Begun in a dry run, carried out after it, and killed right after the mail: it has recorded no state since."""
+    world = World()
+    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
+    world.set_rules(dry_run=DryRun.NOTES)
+    ticket = world.ticket(subject_text=SUBJECT)
+    world.run()
+    world.approve(ticket)
+    world.directory.raise_before("ready", away())
+    world.run()
+    assert world.state_of(ticket) is State.APPROVED
+    world.set_rules(dry_run=DryRun.OFF)
+
+    def killed(call: str, moment: str) -> None:
+        if (call, moment) == ("save", "before") and world.mailed_links():
+            raise SystemExit
+
+    world.store.on_call = killed
+    with pytest.raises(SystemExit):
+        world.run_for(minutes=5)
+    world.store.on_call = None
+    world.store.release_leases()
+    world.restart()
+    world.set_rules(dry_run=DryRun.NOTES)
+    before = list(world.writes)
+    press(world, ticket)
+    world.run_for(minutes=30)
+    assert world.writes == before
+    world.set_rules(dry_run=DryRun.OFF)
+    world.run_for(minutes=10)
+    assert world.note_with(ticket, "Secured:")
+
+
+# ---------------------------------------------------------------- in every state
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.ALARMED])
+def test_in_whatever_state_a_case_is_the_account_that_it_wrote_to_is_secured(state: State) -> None:
+    world = World()
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    case = world.store.claim(world.case_of(ticket).id, now=world.clock(), lease=timedelta(minutes=1))
+    assert case is not None
+    world.store.save(replace(case, state=state), now=world.clock())
+    press(world, ticket)
+    world.run()
+    assert world.password_in_force() != handed_over
+    assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.CLOSED, Outcome.NOT_ME)
+    assert world.moves[-1] is StatusTarget.ALARM
+
+
+def test_an_end_of_the_link_that_is_heard_in_a_page_before_the_alarm_takes_nothing_from_it() -> None:
+    world = World()
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    press(world, ticket)
+    world.links.history.sort(key=lambda event: event.kind is LinkEventKind.REPORTED)
+    world.links.history[:] = [replace(event, seq=number) for number, event in enumerate(world.links.history, start=1)]
+    later = world.links.history.pop()
+    assert later.kind is LinkEventKind.REPORTED
+    world.run()
+    assert world.state_of(ticket) is State.NEEDS_PERSON
+    world.links.history.append(later)
+    world.run()
+    assert world.password_in_force() != handed_over
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
