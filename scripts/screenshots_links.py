@@ -1,8 +1,8 @@
 """Make docs/img/link-page-*.png: a real link service, a real Chromium, made-up people.
 
-    .venv/bin/python scripts/screenshots_links.py [--all] [FOLDER]
+    .venv/bin/python scripts/screenshots_links.py [FOLDER]
 
-The pictures of the README by default; with --all every state, for looking the page over after a change.
+The pictures of the README. Every state that the pages can be in: python -m tests.e2e.page_states FOLDER
 
 Needs Chromium at /usr/bin/chromium (Debian: apt-get install chromium) and the dev extra.
 """
@@ -101,12 +101,10 @@ def link_service(folder: Path) -> Iterator[LinkMaker]:
         thread.join()
 
 
-def open_page(browser: Browser, size: tuple[int, int], scheme: str = "light", *, scripts: bool = True) -> Page:
+def open_page(browser: Browser, size: tuple[int, int]) -> Page:
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         device_scale_factor=2,
-        java_script_enabled=scripts,
-        color_scheme="dark" if scheme == "dark" else "light",
         extra_http_headers={"X-Forwarded-For": "81.2.69.160"},
     )
     return context.new_page()
@@ -144,45 +142,8 @@ def shoot_readme(browser: Browser, links: LinkMaker, folder: Path, name: str, si
     shoot(page, folder, f"gone-{name}")
 
 
-def shoot_the_rest(browser: Browser, links: LinkMaker, folder: Path, name: str, size: tuple[int, int]) -> None:
-    page = open_page(browser, size)
-    url = links.make(views=3)
-    page.goto(url)
-    page.wait_for_timeout(900)
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_role("button", name="Show password").wait_for()
-    shoot(page, folder, f"step-{name}")
-    page.goto(url)
-    reveal(page)
-    page.get_by_role("button", name="Copy").focus()
-    page.keyboard.press("Tab")
-    shoot(page, folder, f"hidden-{name}")
-    page.get_by_text("Spell it out").click()
-    page.route("**/step", lambda route: route.abort())
-    shoot(page, folder, f"spelled-{name}")
-    page.goto(url)
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_role("button", name="Try again").wait_for()
-    shoot(page, folder, f"trouble-{name}")
-    page.goto(url[:-4])
-    shoot(page, folder, f"unknown-{name}")
-    plain = open_page(browser, size, scripts=False)
-    plain.goto(links.make(views=2))
-    shoot(plain, folder, f"no-script-{name}")
-    plain.wait_for_timeout(900)
-    plain.get_by_label("The word SHOW").fill("SHOW")
-    plain.get_by_role("button").click()
-    shoot(plain, folder, f"no-script-revealed-{name}")
-    dark = open_page(browser, size, "dark")
-    dark.goto(links.make(views=1))
-    reveal(dark)
-    dark.get_by_role("button", name="Show", exact=True).click()
-    shoot(dark, folder, f"dark-{name}")
-
-
 def main() -> None:
-    arguments = [argument for argument in sys.argv[1:] if argument != "--all"]
-    folder = Path(arguments[0] if arguments else "docs/img")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/img")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as data,
@@ -192,8 +153,6 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, size in SIZES.items():
             shoot_readme(browser, links, folder, name, size)
-            if "--all" in sys.argv:
-                shoot_the_rest(browser, links, folder, name, size)
         browser.close()
 
 

@@ -39,7 +39,9 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
-def test_axe_finds_nothing(chromium: Any, stage: Stage, axe: str, state: State) -> None:
+def test_axe_finds_nothing_and_every_state_fits_at_four_hundred_per_cent(
+    chromium: Any, stage: Stage, axe: str, state: State
+) -> None:
     """English on a desktop, German on a phone in the dark."""
     dark = {"color_scheme": "dark", "locale": "de-DE", **PHONE} if stage.locale == "de" else {}
     context = chromium.new_context(**settings_for(state, **dark))
@@ -47,6 +49,10 @@ def test_axe_finds_nothing(chromium: Any, stage: Stage, axe: str, state: State) 
     page.set_default_timeout(10_000)
     state.reach(stage, page)
     assert page.locator("html").get_attribute("lang") == stage.locale
+    width = page.viewport_size["width"]
+    page.set_viewport_size({"width": 320, "height": 256})  # 1280 px at 400 %
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320, "nothing needs sideways scrolling"
+    page.set_viewport_size({"width": width, "height": 800})
     if not state.scripts:
         page = seen_with_scripts(chromium, page, dark)
     page.evaluate(axe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from connector.errors import ConfigError
 from connector.secretlink.web import create_app
-from tests.secretlink.support import Answer, Browser, FakeClock, make_link, new_nonce, options_for
+from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, options_for
 
 STRICT = {
     "cache-control": "no-store, max-age=0",
@@ -42,8 +43,11 @@ def strict_part(answer: Answer) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name in STRICT}
 
 
-def test_every_kind_of_answer_carries_the_same_strict_headers(browser: Browser) -> None:
+def test_every_kind_of_answer_carries_the_same_strict_headers(app: Starlette, browser: Browser) -> None:
     link = make_link()
+    new, token = make_alarm()
+    app.state.vault.arm(new)
+    alarm = f"/n/{encode(token)}"
     answers = {
         "created": browser.create(link),
         "conflict": browser.create(link, ref="other"),
@@ -69,13 +73,20 @@ def test_every_kind_of_answer_carries_the_same_strict_headers(browser: Browser) 
         "robots": browser.get("/robots.txt"),
         "static 404": browser.get("/static/link.js"),
         "health": browser.get("/healthz"),
+        "alarm": browser.get(alarm),
+        "alarm step": browser.post_json(f"{alarm}/step", {}),
+        "alarm refused": browser.post_json(f"{alarm}/raise", {}),
+        "alarm 405": browser.send("PUT", alarm),
+        "alarm unknown": browser.get("/n/unknown"),
+        "report": browser.get(f"{link.path}/not-me"),
         "braked": [browser.get(make_link().path) for _ in range(31)][-1],
     }
     assert {name: answer.status for name, answer in answers.items()} == {
         "created": 201, "conflict": 409, "invalid": 422, "no key": 401, "events": 200, "api 404": 404, "api 405": 405,
         "page": 200, "head": 200, "options": 405, "page 405": 405, "prefetch": 503, "refused": 403, "too large": 413,
         "revealed": 200, "last": 200, "gone": 410, "unknown": 404, "404": 404, "robots": 404, "static 404": 404,
-        "health": 200, "braked": 429,
+        "health": 200, "braked": 429, "alarm": 200, "alarm step": 403, "alarm refused": 403, "alarm 405": 405,
+        "alarm unknown": 404, "report": 200,
     }  # fmt: skip
     for name, answer in answers.items():
         assert strict_part(answer) == STRICT, name
@@ -84,12 +95,17 @@ def test_every_kind_of_answer_carries_the_same_strict_headers(browser: Browser) 
         assert "location" not in answer.headers
 
 
-def test_static_files_are_kept_for_ever_and_nothing_else_is(browser: Browser) -> None:
+def test_static_files_are_kept_for_ever_and_nothing_else_is(app: Starlette, browser: Browser) -> None:
     link = make_link()
     browser.create(link)
-    page = browser.get(link.path).text
-    paths = {part.split('"', 1)[0] for part in page.split('"/static/')[1:]}
-    assert len(paths) == 4
+    kept = make_link()
+    browser.create(kept, mode="fragment")
+    new, token = make_alarm()
+    app.state.vault.arm(new)
+    pages = [browser.get(path).text for path in (link.path, f"/s/{kept.terms.link_id}", f"/n/{encode(token)}")]
+    paths = {part.split('"', 1)[0] for page in pages for part in page.split('"/static/')[1:]}
+    assert {re.sub("-.*", "", name) for name in paths} == {"brand", "link", "common", "fragment", "alarm"}
+    assert len(paths) == 6
     for name in paths:
         answer = browser.get(f"/static/{name}")
         assert answer.status == 200
@@ -99,8 +115,9 @@ def test_static_files_are_kept_for_ever_and_nothing_else_is(browser: Browser) ->
         assert "http:" not in answer.text
         assert "https:" not in answer.text
         assert "innerHTML" not in answer.text
-    assert "style=" not in page
-    assert "onclick" not in page
+    for page in pages:
+        assert "style=" not in page
+        assert "onclick" not in page
 
 
 @pytest.mark.parametrize("name", ["link.css", "brand-12345.css", "brand-GGGGGG.css", "..%2fseal.py", "../seal.py", ""])
