@@ -27,8 +27,9 @@ from connector.errors import AuthenticationError, DatabaseError, PermanentError,
 from connector.inbound import Health
 from connector.intake import LINKS, LONGEST_REST, LinkListener, Polls
 from connector.nudges import Nudges
+from connector.outages import Outages
 from connector.reconciler import LEASE, Pass, Reconciler, Result
-from connector.telemetry import CASES, DOWN, PASS_SECONDS, PASSES, PAUSED, report
+from connector.telemetry import CASES, PASS_SECONDS, PASSES, PAUSED, report
 
 log = structlog.get_logger(__name__)
 
@@ -39,34 +40,6 @@ LINK_HISTORY = "link_history"
 which it often comes back like that: restored from a backup."""
 STALE_AFTER = 60.0
 """Seconds without a turn of the loop after which `/healthz` says so."""
-
-
-class Outages:
-    """Which systems are away or refuse us. Says so once when it begins and once when it is over."""
-
-    def __init__(self) -> None:
-        self._down: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def down(self, system: str, why: str) -> None:
-        with self._lock:
-            news = system not in self._down
-            self._down[system] = why
-        DOWN.labels(system).set(1)
-        if news:
-            log.error("system_down", system=system, why=why)
-
-    def up(self, system: str) -> None:
-        with self._lock:
-            news = self._down.pop(system, None) is not None
-        if news:
-            DOWN.labels(system).set(0)
-            log.info("system_up", system=system)
-
-    @property
-    def now(self) -> Mapping[str, str]:
-        with self._lock:
-            return dict(self._down)
 
 
 @dataclass(frozen=True)

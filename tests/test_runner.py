@@ -16,9 +16,10 @@ from connector.core.ports import Capabilities, Push
 from connector.core.steps import Policy
 from connector.errors import AuthenticationError, PermanentError, PushRefused, TemporaryError
 from connector.intake import Polls
+from connector.outages import Outages
 from connector.passwords import new_password
 from connector.reconciler import Reconciler
-from connector.runner import Outages, Runner, stopped_by_signals
+from connector.runner import Runner, stopped_by_signals
 from connector.telemetry import DOWN
 from sandbox.stage import wait_for
 from tests.fakes.directory import FakeAccount, FakeDirectory
