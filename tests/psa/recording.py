@@ -93,8 +93,8 @@ CONNECTWISE = AllowList(
     segments=named(
         """
         3.0 allNotes apis audittrail boards callbacks communications companies company companyinfo contacts count
-        entries info items login members myMembers notes priorities search service statuses subtypes system teams tickets
-        time types userDefinedFields v4_6_release
+        entries info items login members myMembers notes priorities search service statuses subtypes system teams
+        tickets time types userDefinedFields v4_6_release
         """
     ),
     parameters=named(
