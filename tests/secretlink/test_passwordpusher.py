@@ -286,6 +286,25 @@ def test_a_service_that_says_404_to_an_end_is_not_believed(desk: Sandbox, old: b
     assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.EXPIRED]
 
 
+def test_a_list_that_leaves_a_push_out_once_ends_nothing(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    link = post.links.create(a_wish(), a_password())
+    post.fault("status", match="active", times=1, status=200, body="[]")
+    assert post.links.news("").events == ()
+    post.sandbox.clock.moment += LIFETIME
+    post.fault("status", match="active", times=1, status=200, body="[]")
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.EXPIRED]
+    (push,) = desk.world.pushes.kept.values()
+    assert push.deleted, "seen to before it was told"
+
+
+def test_a_push_that_a_list_leaves_out_once_is_revoked_all_the_same(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.fault("status", match="active", times=1, status=200, body="[]")
+    adapter_for(post.sandbox).revoke(link.id)
+    assert post.open(link.url) is None
+
+
 def test_one_push_that_gives_trouble_does_not_slow_the_polls_that_end_the_others(post: OtherPost) -> None:
     broken, fine = (post.links.create(a_wish(), a_password()) for _ in range(2))
     post.fault("status", match=token_of(broken.url), status=500)

@@ -191,7 +191,9 @@ class PasswordPusher:
                 self._api.expire(known.token)
                 self._died(link_id)
             return
-        for push in self._ours(self._clock()).get(link_id, ()):
+        # A second look where the first shows none: pages shift while they are read.
+        found = self._ours(self._clock()).get(link_id) or self._ours(self._clock()).get(link_id, [])
+        for push in found:
             self._api.expire(push.token)
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
@@ -203,6 +205,8 @@ class PasswordPusher:
         if not watched and not self._is_time_for_forgotten(now):
             return self._teller.tell(cursor, ())
         alive = self._end_what_is_over(self._ours(now))
+        with self._lock:
+            self._looked_at = now
         self._find_dead({link.id for link in watched} - alive.keys(), now)
         events: list[LinkEvent] = []
         trouble: list[ConnectorError] = []
@@ -278,8 +282,6 @@ class PasswordPusher:
             note = story.read_note(push.note)
             if note is not None:
                 found.setdefault(note.link_id, []).append(push)
-        with self._lock:
-            self._looked_at = now
         return found
 
     def _is_time_for_forgotten(self, now: datetime) -> bool:
@@ -316,20 +318,18 @@ class PasswordPusher:
         if known is None or known.over:
             return known.events if known else ()
         now = self._clock()
-        dead = known.dead
-        if now >= link.expires_at and not dead:
+        surely_dead, gone = known.dead, push is None
+        if now >= link.expires_at and not surely_dead:
             # Even when no list shows it any more: its end is told only after somebody has seen to it.
             self._api.expire(known.token)
-            dead = True
-        elif push is None:
-            dead = True
-        elif known.views_left is not None and push.views_left == known.views_left:
+            surely_dead = True
+        elif push is not None and not surely_dead and push.views_left == known.views_left is not None:
             return known.events
         rows = self._api.audit(known.token)
-        told = story.tell(link, rows, self._places, dead=dead, now=now)
-        fresh = replace(
-            known, events=told.events, views_left=push.views_left if push else None, dead=dead, over=told.over
-        )
+        told = story.tell(link, rows, self._places, dead=surely_dead or gone, now=now)
+        views_left = push.views_left if push else None
+        # That a list left it out proves nothing: lists come in pages, which shift while they are read.
+        fresh = replace(known, events=told.events, views_left=views_left, dead=surely_dead, over=told.over)
         with self._lock:
             self._known[link.id] = fresh
         return told.events
