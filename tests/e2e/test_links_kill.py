@@ -39,6 +39,9 @@ from tests.store.conftest import database_in, postgres_server  # noqa: F401 - a 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 SECONDS = 14.0
+PATIENCE_SECONDS = 60.0
+LEAST_SHOWN = 30
+LEAST_KILLS = 3
 OPENERS = 8
 SHORT_LIFE = timedelta(seconds=2)
 JSON = {"Content-Type": "application/json"}
@@ -184,11 +187,19 @@ class Play:
         assert step is not None
         return step
 
-    def kill_until(self, end: float, service: Service) -> None:
+    def is_over(self, start: float, seconds: float) -> bool:
+        """Whether the time is over and something was seen in it; on a busy machine that takes longer."""
+        with self.lock:
+            shown = sum(len(nonces) for nonces in self.delivered.values())
+            enough = shown >= LEAST_SHOWN and self.counts["kills"] >= LEAST_KILLS
+        gone = time.monotonic() - start
+        return gone >= seconds and (enough or gone >= seconds + PATIENCE_SECONDS)
+
+    def kill_again_and_again(self, start: float, seconds: float, service: Service) -> None:
         """One service's fate."""
         while True:
             time.sleep(random.uniform(0.2, 1.5) * (len(self.services) + 1))
-            if time.monotonic() > end:
+            if self.is_over(start, seconds):
                 return
             service.kill()
             with self.lock:
@@ -237,8 +248,8 @@ def playing(database: str, folder: Path, *, processes: int, seconds: float) -> I
         for thread in (*asking, reader):
             thread.start()
         try:
-            end = time.monotonic() + seconds
-            killers = [threading.Thread(target=play.kill_until, args=(end, service)) for service in services]
+            fate = (time.monotonic(), seconds)
+            killers = [threading.Thread(target=play.kill_again_and_again, args=(*fate, one)) for one in services]
             for thread in killers:
                 thread.start()
             for thread in killers:
@@ -271,8 +282,8 @@ def judge(database: str, play: Play, pepper: str) -> None:
         f"{dict(kinds)}"
     )
     assert play.wrong == []
-    assert play.counts["kills"] >= 3
-    assert shown > 20
+    assert play.counts["kills"] >= LEAST_KILLS
+    assert shown >= LEAST_SHOWN
     for link_id, nonces in play.delivered.items():
         assert len(nonces) <= records[link_id].views <= records[link_id].terms.max_views
     assert report.broken_at is None
