@@ -64,6 +64,10 @@ class StaticFiles:
         """Where the browser finds a file."""
         return f"/static/{self._names[name]}"
 
+    def add_script(self, name: str, content: str) -> None:
+        """Serve one more script, made at the start."""
+        self._add(name, StaticFile(content.encode("utf-8"), _SCRIPT))
+
     def find(self, hashed: str) -> StaticFile | None:
         """A file by its name in an address; `None` for anything else."""
         colour = BRAND_FILE.fullmatch(hashed)

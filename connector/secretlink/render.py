@@ -47,6 +47,8 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._templates.globals["static"] = files.path
+        for language in self.languages:
+            files.add_script(f"texts-{language.tag}.js", f'"use strict";const language={language.for_scripts};')
 
     def language(self, request: Request, locale: str = "") -> Language:
         """The language for a request; see `Languages.choose`.

@@ -7,7 +7,7 @@ const common = (() => {
   const STAGES = ["start", "step", "secret", "trouble", "paste", "stuck"];
   const part = (id) => document.getElementById(id);
   const page = part("page");
-  const { texts, spelling } = JSON.parse(page.dataset.texts);
+  const { texts, spelling } = language; // the file of the page's language
   const plural = new Intl.PluralRules(document.documentElement.lang);
 
   let busy = false;
