@@ -17,8 +17,8 @@ from connector.errors import ConfigError
 from connector.secretlink.fitness import Wanted, problems, warnings
 from connector.secretlink.onetimesecret.adapter import CAPABILITIES as ONETIMESECRET
 from connector.secretlink.onetimesecret.adapter import OneTimeSecret
-from connector.secretlink.passwordpusher.adapter import CAPABILITIES as PASSWORDPUSHER
 from connector.secretlink.passwordpusher.adapter import PasswordPusher
+from connector.secretlink.passwordpusher.section import CAPABILITIES as PASSWORDPUSHER
 from connector.wiring import present, unfit_links
 
 HOUR = timedelta(hours=1)

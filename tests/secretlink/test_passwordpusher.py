@@ -14,7 +14,8 @@ from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Http
 from connector.secretlink.passwordpusher.adapter import PasswordPusher
-from connector.secretlink.passwordpusher.api import Order, PushApi
+from connector.secretlink.passwordpusher.api import PushApi
+from connector.secretlink.passwordpusher.pushes import Order
 from connector.secretlink.place import Places
 from sandbox.passwordpusher_pushes import Visitor
 from tests.contracts.links import (

@@ -10,46 +10,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 import structlog
-from pydantic import field_validator
 
 from connector.adapter import Surroundings
-from connector.config import SecretValue, Section, Url, validate
+from connector.config import validate
 from connector.core.ports import (
     AlarmWish,
     Capabilities,
     Clock,
     Finding,
-    Level,
     Link,
     LinkEvent,
-    LinkMode,
     LinkNews,
     LinkWish,
     Watched,
 )
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
-from connector.secretlink.fitness import refuse_unfit, warnings
+from connector.secretlink.fitness import refuse_unfit
 from connector.secretlink.passwordpusher import story
-from connector.secretlink.passwordpusher.api import Edition, Order, Push, PushApi, kept
+from connector.secretlink.passwordpusher.api import PushApi
+from connector.secretlink.passwordpusher.pushes import Order, Push, kept
+from connector.secretlink.passwordpusher.section import CAPABILITIES, LONGEST_LIFE, PasswordPusherSection, findings
 from connector.secretlink.place import Places
 from connector.secretlink.telling import Teller
 
 log = structlog.get_logger(__name__)
-
-CAPABILITIES: Final = Capabilities(
-    keeps_lifetime=False,  # self-hosted counts in days; the hosted one offers 13 steps
-    tells_expiry=False,
-    scanner_proof=False,
-    alarms=False,
-    modes=frozenset({LinkMode.PATH}),
-    human_check=False,
-    announces=False,
-    needs_watched=True,
-)
-
-LONGEST_LIFE: Final = timedelta(days=9)
-"""The longest lifetime that can be configured, a week, and time to come back: older pushes are not ours to look at."""
 
 LOOK_FOR_FORGOTTEN_EVERY: Final = timedelta(minutes=5)
 """How often pushes of ours are looked for that nobody watches: left by a process that died between two steps."""
@@ -58,27 +43,6 @@ UNWATCHED_FOR: Final = timedelta(minutes=15)
 """How long after its creation a link may take to be watched; then it was given up, and its address is forgotten."""
 
 _KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
-
-
-class PasswordPusherSection(Section):
-    """`links` in `connector.yaml`, for `kind: passwordpusher`.
-
-    Attributes:
-        url: What people open, and where the API is.
-        token: The API token of an account that only the connector uses.
-        account_id: Which of several accounts pushes belong to (hosted); left out: the token's own.
-    """
-
-    url: Url
-    token: SecretValue
-    account_id: str | int | None = None
-
-    @field_validator("token")
-    @classmethod
-    def _token_is_there(cls, token: Secret) -> Secret:
-        if not token.reveal().strip():
-            raise ValueError("it is empty, and pushes without a token are nobody's: no audit, no end but their own")
-        return token
 
 
 @dataclass(frozen=True)
@@ -234,44 +198,7 @@ class PasswordPusher:
 
     def check(self) -> Iterable[Finding]:
         """Whether it is there, which edition it is, and whether it takes our token."""
-        self._api.forget()
-        try:
-            edition = self._api.edition()
-            foreign = sum(
-                story.read_note(push.note) is None for push in self._api.active(since=self._clock() - LONGEST_LIFE)
-            )
-        except AuthenticationError as failure:
-            yield Finding(
-                Level.ERROR, "links.token", str(failure),
-                "make an API token in the connector's own account there and put it into links.token",
-            )  # fmt: skip
-            return
-        except ConnectorError as failure:
-            yield Finding(Level.ERROR, "links", str(failure), "start it, and check links.url")
-            return
-        name = {Edition.V1: "self-hosted, API v1", Edition.OSS: "self-hosted, API v2", Edition.HOSTED: "hosted or Pro"}
-        yield Finding(
-            Level.OK, "links", f"Password Pusher at {self._url} ({name[edition]}) answers and takes the token"
-        )
-        yield from warnings("passwordpusher", CAPABILITIES)
-        if foreign:
-            yield Finding(
-                Level.WARNING, "links.token", f"its account holds {foreign} more pushes that are not ours: whoever "
-                "signs in to make those can see ours, and they make every poll longer",
-                "give the connector an account of its own",
-            )  # fmt: skip
-        if edition is Edition.HOSTED:
-            return
-        yield Finding(
-            Level.WARNING, "links.lifetime", "self-hosted Password Pusher counts in days, so the connector ends each "
-            "link in time: while the connector is down, a link stays open for up to a day",
-            "watch that the connector runs (/healthz)",
-        )  # fmt: skip
-        yield Finding(
-            Level.WARNING, "links", "without a PWPUSH_MASTER_KEY of its own, Password Pusher encrypts "
-            "with a key that anybody can read in its source; that cannot be seen from here",
-            "see that it is set there, and kept apart from the database's backups",
-        )  # fmt: skip
+        return findings(self._api, self._url, now=self._clock())
 
     # -- inside
 

@@ -6,93 +6,27 @@ answer to a creation may echo what was sent.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Answer, Http
-
-DURATIONS: Final = (
-    *(timedelta(minutes=minutes) for minutes in (15, 30, 45, 60)),
-    *(timedelta(hours=hours) for hours in (6, 12)),
-    *(timedelta(days=days) for days in (1, 2, 3, 4, 5, 6, 7)),
+from connector.secretlink.passwordpusher.pushes import (
+    Edition,
+    Order,
+    Push,
+    Row,
+    mapping_of,
+    push_of,
+    row_of,
+    unknown_shape,
 )
-"""What `expire_after_duration` of the hosted service counts through, from 0; longer ones are of no use here.
 
-Source: `durations.py` of pwpush-mcp 0.5.0 and `pwpush.ts` of a Raycast extension, which agree; read 2026-11-22.
-"""
-
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{6,64}")
 _MOST_PAGES: Final = 200
 # Rails' paging gives 25 or 50 a page, newest first; a page with fewer than this is the last one.
 _SMALL_PAGE: Final = 20
-
-
-class Edition(StrEnum):
-    """Which Password Pusher it is, as far as its API goes."""
-
-    V1 = "v1"
-    """Before API v2: self-hosted of version 1."""
-    OSS = "oss"
-    HOSTED = "hosted"
-    """pwpush.com, or self-hosted Pro."""
-
-
-@dataclass(frozen=True)
-class Push:
-    """A push as lists and creations show it. Without its payload.
-
-    Attributes:
-        token: Its url token: whoever has it opens the push.
-        views_left: As the service counts them, refused views included; `None` where it does not say.
-    """
-
-    token: Secret
-    note: str
-    created_at: datetime
-    views_left: int | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a push's audit.
-
-    Attributes:
-        kind: In the words of v2: `creation view failed_view expire failed_passphrase admin_view owner_view edit
-            creation_email_send`.
-    """
-
-    kind: str
-    at: datetime
-    ip: str
-    user_agent: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a push is to be."""
-
-    payload: Secret
-    note: str
-    views: int
-    lifetime: timedelta
-
-    @property
-    def days(self) -> int:
-        """The lifetime in whole days, at least one, never less than wanted: the connector ends it in time."""
-        return max(1, -(-self.lifetime // timedelta(days=1)))
-
-    @property
-    def duration(self) -> int:
-        """The longest of `DURATIONS` that is not above the lifetime, or the shortest there is."""
-        fitting = [index for index, length in enumerate(DURATIONS) if length <= self.lifetime]
-        return fitting[-1] if fitting else 0
 
 
 class PushApi:
@@ -125,7 +59,7 @@ class PushApi:
             if answer.status == 404:
                 known = Edition.V1
             else:
-                said = _mapping(answer.json(), answer).get("edition")
+                said = mapping_of(answer.json(), answer).get("edition")
                 # A 2.x that does not say is taken for self-hosted: it is the older, and lives in days.
                 known = Edition.OSS if said in (None, "", "oss") else Edition.HOSTED
             self._edition = known
@@ -172,8 +106,8 @@ class PushApi:
                 f"Password Pusher does not take the push ({answer.status}). Look at its limits for views and days "
                 "(PWP__PW__EXPIRE_AFTER_…) and at links.views and links.lifetime, then run: connector check"
             )
-        content = _mapping(answer.json(), answer)
-        return _push(content, answer), content
+        content = mapping_of(answer.json(), answer)
+        return push_of(content, answer), content
 
     def active(self, *, since: datetime) -> Iterator[Push]:
         """The account's living pushes, newest first, without those made before `since`."""
@@ -194,8 +128,8 @@ class PushApi:
             if isinstance(content, Mapping):
                 content = content.get("pushes")
             if not isinstance(content, list):
-                _unknown_shape(answer)
-            pushes = [_push(_mapping(item, answer), answer) for item in content]
+                unknown_shape(answer)
+            pushes = [push_of(mapping_of(item, answer), answer) for item in content]
             fresh = [push for push in pushes if push.token not in met]
             met.update(push.token for push in fresh)
             yield from (push for push in fresh if push.created_at >= since)
@@ -219,7 +153,7 @@ class PushApi:
         for page in range(1, _MOST_PAGES + 1):
             answer = self._call("GET", (before, token, after), expect=(200, 403, 404), params={"page": str(page)})
             # Version 1 tells a stranger off with status 200 and no rows.
-            content = _mapping(answer.json(), answer) if answer.status == 200 else {"error": ""}
+            content = mapping_of(answer.json(), answer) if answer.status == 200 else {"error": ""}
             if "error" in content:
                 raise PermanentError(
                     "Password Pusher does not show what happened to one of our pushes: it is unknown there, or belongs "
@@ -227,8 +161,8 @@ class PushApi:
                 )
             items = content.get("views" if v1 else "logs")
             if not isinstance(items, list):
-                _unknown_shape(answer)
-            found = [_row(_mapping(item, answer), answer) for item in items]
+                unknown_shape(answer)
+            found = [row_of(mapping_of(item, answer), answer) for item in items]
             # Rows have no id. Version 1 has no pages, and gives the same ones again for any.
             if not found or (page > 1 and found == rows[-len(found) :]):
                 break
@@ -248,7 +182,7 @@ class PushApi:
         """
         before, after = ("/p/", ".json") if self.edition() is Edition.V1 else ("/api/v2/pushes/", "")
         answer = self._call("DELETE", (before, token, after), expect=(200, 204, 404, 410, 422), repeatable=True)
-        if answer.status == 200 and _mapping(answer.json(), answer).get("expired") is True:
+        if answer.status == 200 and mapping_of(answer.json(), answer).get("expired") is True:
             return
         # Already dead, or not ours: both are 422, with words in the language of the service. Unknown, or a service that
         # has moved its calls: both are 404. The list of the living knows.
@@ -286,78 +220,3 @@ class PushApi:
         except TemporaryError:
             self.forget()
             raise
-
-
-def kept(order: Order, edition: Edition, answer: Mapping[str, Any], *, end: datetime) -> bool:
-    """Whether a push came out as it was ordered: its views, its end and its retrieval step.
-
-    A service that clamps a value, or does not know it, answers 201 all the same. What the answer does not say counts as
-    not kept. Version 1 has said all of these since 1.0.
-
-    Args:
-        end: When it is to be over, by our clock.
-    """
-    same = answer.get("expire_after_views") == order.views and answer.get("retrieval_step") is True
-    shown = answer.get("html_url")
-    if isinstance(shown, str) and not urlsplit(shown).path.rstrip("/").endswith("/r"):
-        return False
-    if edition is not Edition.HOSTED:
-        return same and answer.get("expire_after_days") == order.days
-    if answer.get("expire_after_duration") == order.duration:
-        return same
-    try:
-        return same and _instant(answer.get("expires_at")) <= end + timedelta(minutes=5)
-    except ValueError:
-        return False
-
-
-def _push(content: Mapping[str, Any], answer: Answer) -> Push:
-    token, left = content.get("url_token"), content.get("views_remaining")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        _unknown_shape(answer)
-    try:
-        created_at = _instant(content.get("created_at"))
-    except ValueError:
-        _unknown_shape(answer)
-    return Push(
-        token=Secret(token),
-        note=str(content.get("note") or ""),
-        created_at=created_at,
-        views_left=left if isinstance(left, int) else None,
-    )
-
-
-def _row(item: Mapping[str, Any], answer: Answer) -> Row:
-    kind = item.get("kind")
-    if isinstance(kind, int):
-        # Version 1: 1 for an end, 0 for a view, which `successful` tells from a refused one.
-        # Source: `audit` of `Api::V1::PushesController` at 1.4x, read 2026-11-22.
-        kind = "expire" if kind == 1 else "view" if item.get("successful") else "failed_view"
-    try:
-        at = _instant(item.get("created_at"))
-    except ValueError:
-        _unknown_shape(answer)
-    return Row(
-        kind=str(kind),
-        at=at,
-        ip=str(item.get("ip") or "")[:64],
-        user_agent=str(item.get("user_agent") or ""),
-    )
-
-
-def _instant(value: object) -> datetime:
-    moment = datetime.fromisoformat(str(value))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _mapping(content: object, answer: Answer) -> Mapping[str, Any]:
-    if not isinstance(content, Mapping):
-        _unknown_shape(answer)
-    return content
-
-
-def _unknown_shape(answer: Answer) -> NoReturn:
-    raise TemporaryError(
-        f"Password Pusher answered {answer.where} in a shape that is not known here. Something may be answering in its "
-        "place: check links.url, and the version there (connector check)."
-    )

@@ -11,7 +11,7 @@ from typing import Final
 
 from connector.core.ports import LinkEvent, LinkEventKind, Watched
 from connector.secretlink.agent import LONGEST_USER_AGENT, name_agent
-from connector.secretlink.passwordpusher.api import Row
+from connector.secretlink.passwordpusher.pushes import Row
 from connector.secretlink.place import Places
 from connector.secretlink.telling import number
 
