@@ -45,7 +45,9 @@ from connector.psa.halopsa.mapping import HaloMapping
 from connector.psa.mapping import PsaMapping, TimingRules, read_mapping
 from connector.psa.requesttracker.adapter import RequestTrackerSection
 from connector.psa.requesttracker.mapping import RequestTrackerMapping
+from connector.secretlink.onetimesecret.adapter import OneTimeSecretSection
 from connector.secretlink.options import LinkServiceOptions
+from connector.secretlink.passwordpusher.section import PasswordPusherSection
 from connector.wiring import build_adapters
 
 ROOT = Path(__file__).parent.parent
@@ -311,6 +313,12 @@ def test_the_example_shows_every_key_of_each_psa() -> None:
         shown = set(keys_in(example["psa"][name]))
         may_be_left_out = {"callback.key_url"}
         assert set(keys_of(section)) - shown - may_be_left_out == set(), name
+
+
+def test_the_example_shows_every_key_of_each_other_link_service() -> None:
+    sections = {"passwordpusher": PasswordPusherSection, "onetimesecret": OneTimeSecretSection}
+    shown = {value["kind"]: set(value) for place, value in ALTERNATIVES if place == ("links",)}
+    assert shown == {kind: {"kind", "lifetime", "views", *keys_of(section)} for kind, section in sections.items()}
 
 
 def fragments_in(paper: Path) -> Iterator[dict[str, Any]]:
