@@ -153,6 +153,7 @@ def serve(
         raise
     config = uvicorn.Config(
         app,
+        http="h11",  # bounds the head of a request; httptools, taken where it is installed, reads on for ever
         proxy_headers=False,  # we read X-Forwarded-For ourselves, believing only named proxies
         access_log=False,  # paths hold tokens
         server_header=False,
