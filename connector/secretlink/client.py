@@ -193,10 +193,7 @@ class BuiltinLinks:
 
     def begin_anew(self, cursor: str) -> str:
         """See `client_answers.KeepsHistory`."""
-        try:
-            return str(Position.parse(cursor).anew())
-        except PermanentError:
-            return ""  # of another kind of service, whose links are none of ours
+        return str(Position.parse(cursor).anew())
 
     def await_news(self, cursor: str, timeout: timedelta) -> bool:
         """Hold a call open until the service has an event after the cursor. See `core.ports.LinkService`.

@@ -25,7 +25,8 @@ WHAT_TO_DO: Final = (
     "What it tells is not believed until a person has looked: see connector links list, and accept its history as it "
     "is now with: connector links accept-history"
 )
-_CURSOR: Final = re.compile(r"(\d{1,18})(?::([0-9a-f]{64}))?(?:\+(\d{1,18}))?", re.ASCII)
+_CURSOR: Final = re.compile(r"(\d{1,18})(?::([0-9a-f]{64}))?(?:\+(\d{1,19}))?", re.ASCII)
+_OF_ANOTHER_KIND: Final = re.compile(r"\d{1,19}(?=\.)", re.ASCII)
 _MAC: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 PURGED: Final = "purged"
 
@@ -49,12 +50,13 @@ class Position:
     def parse(cls, cursor: str) -> Self:
         """The place that a cursor means; the cursors of older connectors are digits only.
 
-        Raises:
-            PermanentError: It is the cursor of another kind of link service.
+        One of another kind of service means the beginning. Its numbers, which cases may have taken in, come before
+        ours: see `telling`.
         """
         found = _CURSOR.fullmatch(cursor or "0")
         if found is None:
-            raise PermanentError(f"The link service was of another kind when its history was read last. {WHAT_TO_DO}")
+            others = _OF_ANOTHER_KIND.match(cursor)
+            return cls(0, "", int(others[0]) if others else 0)
         return cls(int(found[1]), found[2] or "", int(found[3] or 0))
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from connector.errors import PermanentError, TemporaryError
 from connector.secretlink import tables
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.history import Page, Position, believe, read_page
+from connector.secretlink.telling import number
 from connector.secretlink.vault import Vault
 from tests.contracts.links import read_on
 from tests.secretlink.running import running
@@ -86,9 +87,24 @@ def test_a_history_of_several_pages_goes_on_from_page_to_page(links: BuiltinLink
     assert [event.link_id for event in (*first.events, *second.events)] == made
 
 
-def test_the_cursor_of_another_kind_of_service_is_refused_with_the_way_on(links: BuiltinLinks) -> None:
-    with pytest.raises(PermanentError, match=r"another kind.*accept-history"):
-        links.news("page=3;2026-11-22")
+@pytest.mark.parametrize("cursor", ["page=3;2026-11-22", "x.1", "12:short", f"{10**19}.ab", "1795.0"])
+def test_after_another_kind_of_service_our_own_is_read_from_its_beginning(links: BuiltinLinks, cursor: str) -> None:
+    made = make(links, 2)
+    events, after = read_on(links, cursor)
+    assert [event.link_id for event in events] == made
+    assert read_on(links, after) == ([], after)
+    assert not links.await_news(after, timedelta(milliseconds=1))
+
+
+def test_a_case_that_took_in_the_numbers_of_another_service_hears_of_its_new_link(links: BuiltinLinks) -> None:
+    """Those are made of the time, and ours are counted from 1."""
+    theirs = number(datetime.now(UTC), "lnk_before")
+    make(links, 3)
+    events, after = read_on(links, f"{theirs}.{secrets.token_hex(4)}")
+    assert [event.seq - theirs for event in events] == [1, 2, 3]
+    make(links, 1)
+    assert [event.seq - theirs for event in read_on(links, after)[0]] == [4]
+    assert max(event.seq for event in events) < 2**63, "as the database counts"
 
 
 def change(vault: Vault, *, seq: int) -> None:
