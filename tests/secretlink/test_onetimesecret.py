@@ -239,6 +239,22 @@ def test_one_receipt_that_cannot_be_read_does_not_keep_back_the_others(post: Oth
     assert kinds_of(all_events(post.links), broken.id) == [LinkEventKind.REVEALED]
 
 
+def test_many_links_cost_one_call_and_none_is_taken_for_ended_by_a_list(post: OtherPost) -> None:
+    links = [post.links.create(a_wish(views=1), a_password()) for _ in range(6)]
+    post.open(links[0].url)
+    post.links.revoke(links[1].id, handle=links[1].handle)
+    post.sandbox.world.record.clear()
+    events = post.links.news("").events
+    calls = [call for call in post.sandbox.world.record.exchanges if call.system == "onetimesecret"]
+    assert [call.path.rpartition("/")[2] for call in calls] == ["recent"]
+    assert kinds_of(events, links[0].id) == [LinkEventKind.REVEALED]
+    assert kinds_of(events, links[1].id) == [LinkEventKind.REVOKED]
+    assert len(events) == 2
+    post.sandbox.clock.moment += LIFETIME + SECOND
+    for link in links[2:]:
+        assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.EXPIRED]
+
+
 def test_no_failure_shows_an_address_or_a_receipt(post: OtherPost) -> None:
     link = post.links.create(a_wish(views=1), a_password())
     (secret,) = post.sandbox.world.secrets.receipts.values()

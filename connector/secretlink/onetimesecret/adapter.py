@@ -54,6 +54,9 @@ CAPABILITIES: Final = Capabilities(
     needs_watched=True,
 )
 
+FEW: Final = 3
+"""So many open links are asked about one by one; more of them by the account's list."""
+
 LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
 """How long after a fruitless search for a receipt it is looked for again."""
 
@@ -181,13 +184,14 @@ class OneTimeSecret:
             self._api.burn(receipt_id)
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
-        """What happened to the watched links: one call for each that is still open."""
+        """What happened to the watched links: one call for each that is open, or one for all where they are many."""
         self._find({link.id: link for link in watched})
+        listed = self._listed([link.id for link in watched])
         events: list[LinkEvent] = []
         trouble: list[ConnectorError] = []
         for link in watched:
             try:
-                events += self._events_of(link)
+                events += self._events_of(link, listed)
             except AuthenticationError:
                 raise
             except ConnectorError as failure:  # the others' news, and their ends, do not wait for this one
@@ -258,16 +262,25 @@ class OneTimeSecret:
         ids = [receipt.id for receipt in self._api.recent()]
         return {handle: one for one in ids if (handle := handle_of(one)) in handles}
 
-    def _events_of(self, link: Watched) -> tuple[LinkEvent, ...]:
+    def _listed(self, watched: Sequence[str]) -> Mapping[Secret, Receipt]:
+        """The account's receipts, where asking for each would be more calls; else none."""
+        with self._lock:
+            still_open = sum(link_id in self._known and not self._known[link_id].over for link_id in watched)
+        return {receipt.id: receipt for receipt in self._api.recent()} if still_open > FEW else {}
+
+    def _events_of(self, link: Watched, listed: Mapping[Secret, Receipt]) -> tuple[LinkEvent, ...]:
         with self._lock:
             known = self._known.get(link.id)
         if known is None or known.over:
             return known.events if known else ()
-        receipt = self._api.receipt(known.receipt_id)
+        now = self._clock()
+        receipt = listed.get(known.receipt_id)
+        if receipt is None or (receipt.stage not in (Stage.REVEALED, Stage.BURNED) and now >= link.expires_at):
+            # In a list, the end of a secret's time is not seen to. Source: `list_receipts.rb`, read 2026-11-22.
+            receipt = self._api.receipt(known.receipt_id)
         if receipt is None:
             # Its time is over as well: nobody knows any more whether it was seen, so nothing is said.
             return known.events
-        now = self._clock()
         if receipt.stage is Stage.ALIVE and now >= link.expires_at + CLOCKS_MAY_DIFFER:
             # Its time is over by our clock, and it should not be alive: make sure, and see what it was.
             self._api.burn(known.receipt_id)
