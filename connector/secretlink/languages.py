@@ -50,7 +50,7 @@ class Language:
     direction: str
     speller: Speller
     for_scripts: str
-    _texts: Mapping[str, str | Mapping[str, str]]
+    _texts: Mapping[str, Markup | Mapping[str, Markup]]
     _plurals: Mapping[str, str]
     _times: Mapping[str, Any]
     _countries: Mapping[str, str]
@@ -65,12 +65,12 @@ class Language:
             KeyError: No such text, or a value that it wants is missing: a fault of ours, found by the tests.
         """
         text = self._texts[key]
-        if not isinstance(text, str):
+        if isinstance(text, Mapping):
             count = values["n"]
             if not isinstance(count, int):
                 raise KeyError(f"{key} needs a whole number n")
             text = text[self.plural(count)]
-        return Markup(escape(text)).format(**values)  # noqa: S704 - escaped right here
+        return text.format(**values) if values else text
 
     def plural(self, count: int) -> str:
         """The form that a number wants: `one`, `other`, in other languages more."""
@@ -169,11 +169,15 @@ def _read(content: Mapping[str, Any]) -> Language:
         direction=content["direction"],
         speller=speller,
         for_scripts=json.dumps({"texts": said, "spelling": spelling}, ensure_ascii=False, separators=(",", ":")),
-        _texts=content["texts"],
+        _texts={key: _escape(text) for key, text in content["texts"].items()},
         _plurals=content["plurals"],
         _times=content["times"],
         _countries=content["countries"],
     )
+
+
+def _escape(text: str | Mapping[str, str]) -> Markup | Mapping[str, Markup]:
+    return escape(text) if isinstance(text, str) else {form: escape(words) for form, words in text.items()}
 
 
 def _holds(rule: str, count: int) -> bool:

@@ -45,6 +45,7 @@ class Renderer:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # the templates are part of the program
         )
         self._templates.globals["static"] = files.path
         for language in self.languages:
