@@ -21,7 +21,7 @@ from starlette.routing import Route
 from connector.secretlink.answers import BadBody, BodyTooLarge, WrongContentType, error_answer, read_json
 from connector.secretlink.api_answers import AlarmAnswer, EventListAnswer, LinkAnswer, LinkListAnswer
 from connector.secretlink.bodies import AlarmBody, CreateBody
-from connector.secretlink.keys import ApiKeys, Refusal
+from connector.secretlink.keys import ApiKey, ApiKeys, Refusal, Scope
 from connector.secretlink.links import Conflict, EventPage, LinkRecord
 from connector.secretlink.news import News, WaitingPlaces
 from connector.secretlink.openapi import LONGEST_WAIT, OPERATIONS, Number, Operation, Word, document
@@ -43,12 +43,12 @@ class Call:
     """One request whose key and query are in order.
 
     Attributes:
-        caller: Name of the key; empty where none was asked for.
+        key: `None` where none was asked for.
         query: Every parameter of the operation; the default for what was left out.
     """
 
     request: Request
-    caller: str
+    key: ApiKey | None
     query: Query
 
     def number(self, name: str) -> int:
@@ -114,6 +114,9 @@ class Api:
     async def arm(self, call: Call) -> Response:
         """201 made, 200 made before with the same content, 409 other content, 422 wrong."""
         new = AlarmBody.model_validate(await read_json(call.request)).to_new_alarm()
+        if new.link_id is not None and call.key is not None and Scope.LINKS_REVOKE not in call.key.scopes:
+            # Whoever arms an alarm can press it, and that ends the link.
+            return _refuse(self._keys.refuse(call.key, Scope.LINKS_REVOKE))
         self._refuse_too_long(new.expires_at, "an alarm")
         try:
             record, created = self._vault.arm(new)
@@ -163,7 +166,7 @@ class Api:
         deadline = now() + call.number("wait")
         gone = asyncio.ensure_future(_going_away(call.request))
         try:
-            with self.places.place_of(call.caller) as free:
+            with self.places.place_of(call.key.name if call.key else "") as free:
                 if not free:
                     # Not woken with the crowd, and not sent back at once either, only to ask again at once.
                     deadline = min(deadline, now() + _WITHOUT_A_PLACE.total_seconds())
@@ -202,10 +205,10 @@ class Api:
         async def answer(request: Request) -> Response:
             operation = ways["GET" if request.method == "HEAD" else request.method]
             try:
-                caller = self._admit(request, operation)
-                if isinstance(caller, Response):
-                    return caller
-                return await self._endpoints[operation.id](Call(request, caller, _read_query(request, operation)))
+                key = self._admit(request, operation)
+                if isinstance(key, Refusal):
+                    return _refuse(key)
+                return await self._endpoints[operation.id](Call(request, key, _read_query(request, operation)))
             except BodyTooLarge:
                 return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
             except WrongContentType as error:
@@ -217,14 +220,13 @@ class Api:
 
         return answer
 
-    def _admit(self, request: Request, operation: Operation) -> str | Response:
-        """The name of the key that a request shows, or its refusal."""
+    def _admit(self, request: Request, operation: Operation) -> ApiKey | Refusal | None:
+        """The key that a request shows; `None` where none is asked for."""
         if operation.scope is None:
-            return ""
+            return None
         peer = request.client.host if request.client else None
         ip = client_ip(peer, request.headers.getlist("x-forwarded-for"), self._trusted)
-        key = self._keys.judge(request.headers.getlist("authorization"), ip=ip, scope=operation.scope)
-        return _refuse(key) if isinstance(key, Refusal) else key.name
+        return self._keys.judge(request.headers.getlist("authorization"), ip=ip, scope=operation.scope)
 
     def _refuse_too_long(self, expires_at: int, what: str) -> None:
         if datetime.fromtimestamp(expires_at, UTC) > self._clock() + LONGEST_LIFETIME:

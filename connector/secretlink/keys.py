@@ -117,6 +117,12 @@ class ApiKeys:
             self._log(answer)
         return answer
 
+    def refuse(self, key: ApiKey, missing: Scope) -> Refusal:
+        """The refusal of a key that would need one scope more for what is asked in particular; logged as any other."""
+        refusal = Refusal(key.name, "scope", missing)
+        self._log(refusal)
+        return refusal
+
     def warn_of_ends(self) -> None:
         """Log the keys that are over or will be within two weeks. For the start."""
         now = self._clock()

@@ -23,8 +23,9 @@ from connector.errors import ConfigError
 from connector.secretlink.keys import ALL_SCOPES, ApiKey, ApiKeys, Refusal, Scope, digest_of, new_key
 from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.place import parse_networks
+from connector.secretlink.seal import lookup_of
 from connector.secretlink.web import create_app
-from tests.secretlink.support import Browser, FakeClock, make_link, options_for
+from tests.secretlink.support import Browser, FakeClock, encode, make_link, options_for
 
 ROOT = Path(__file__).parent.parent.parent
 ENDPOINTS = [
@@ -66,6 +67,31 @@ def test_a_key_opens_what_its_scopes_name_and_nothing_else(
     assert str(scope) in refused.json()["message"]
     assert refused.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
     assert app.state.vault.events(after=0, limit=9).head == events
+    app.state.vault.close()
+
+
+def test_a_key_that_may_end_no_link_arms_no_alarm_that_does(database: str, pepper: bytes, clock: FakeClock) -> None:
+    creates, both = new_key("creates"), new_key("both")
+    app = service(
+        database, pepper, clock,
+        hashed(creates, name="creates", scopes=frozenset({Scope.LINKS_CREATE})),
+        hashed(both, name="both", scopes=frozenset({Scope.LINKS_CREATE, Scope.LINKS_REVOKE})),
+    )  # fmt: skip
+    token = secrets.token_bytes(24)
+    alarm = {
+        "id": "alarm-0001", "lookup": encode(lookup_of(token)), "about": "mine/1", "link_id": "lnk_somebody-elses",
+        "source": "notice", "display_name": "Anna Example", "ticket": "", "expires_at": int(clock().timestamp()) + 60,
+    }  # fmt: skip
+    with structlog.testing.capture_logs() as logged:
+        refused = Browser(app, clock, creates).api("POST", "/alarms", alarm)
+    assert (refused.status, "links:revoke" in refused.json()["message"]) == (403, True)
+    assert [(entry["key"], entry["missing"]) for entry in logged] == [("creates", "links:revoke")]
+    assert app.state.vault.look_alarm(lookup_of(token)) is None
+    assert (
+        Browser(app, clock, creates).api("POST", "/alarms", alarm | {"link_id": None, "id": "alarm-0002"}).status == 201
+    )
+    lookup = encode(lookup_of(secrets.token_bytes(24)))
+    assert Browser(app, clock, both).api("POST", "/alarms", alarm | {"lookup": lookup}).status == 201
     app.state.vault.close()
 
 
