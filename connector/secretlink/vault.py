@@ -7,21 +7,19 @@ gone and only a tombstone stays. An alarm is `armed` until it is `raised` or `ex
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from connector.errors import ConfigError
-from connector.secretlink import tables
 from connector.secretlink.alarms import Alarms
 from connector.secretlink.chain import ChainReport, Check, Event, EventKind, Visitor
-from connector.secretlink.claims import SAME_CLICK, Asked, Claims
+from connector.secretlink.claims import Asked, Claims
 from connector.secretlink.database import checkpoint, open_engine, reading, require_tables
 from connector.secretlink.eventlog import EventLog
 from connector.secretlink.links import (
-    ACTIVE,
     AlarmRecord,
     Conflict,
     EventPage,
@@ -33,12 +31,10 @@ from connector.secretlink.links import (
 )
 from connector.secretlink.making import Making
 from connector.secretlink.peppers import Peppers
-from connector.secretlink.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
+from connector.secretlink.records import Records
+from connector.secretlink.register import Register
 from connector.secretlink.retention import Retention, Slice
 from connector.secretlink.seal import Pepper
-from connector.secretlink.tables import metadata
-
-__all__ = ["SAME_CLICK", "Conflict", "EventPage", "LinkRecord", "NewLink", "Refused", "Revealed", "Vault", "metadata"]
 
 _MOST_BURSTS: Final = 1000
 
@@ -75,6 +71,7 @@ class Vault:
         peppers = peppers if isinstance(peppers, Peppers) else Peppers(peppers)
         self._records = Records(self.engine, peppers, clock=clock, mask_ip=mask_ip)
         self._making = Making(self._records)
+        self._register = Register(self._records)
         self._claims = Claims(self._records)
         self._alarms = Alarms(self._records)
         self._retention = Retention(self._records)
@@ -119,20 +116,14 @@ class Vault:
 
     def find(self, link_id: str) -> LinkRecord | None:
         """A link by its id, ended if its time is over; `None` for one that never was or has been purged."""
-        with reading(self.engine) as connection:
-            row = self._records.row_by_id(connection, link_id)
-        if row is None or not is_due(record_from(row), self._records.now_ms()):
-            return record_from(row) if row else None
-        with self._records.writing() as (connection, now_ms):
-            link = self._records.settled(connection, self._records.row_by_id(connection, link_id), now_ms)
-        self._on_event()
+        link, ended = self._register.settle(self._register.by_id(link_id))
+        if ended:
+            self._on_event()
         return link
 
     def look(self, lookup: bytes) -> LinkRecord | None:
         """A link by its lookup, without a trace; `None` for an unknown one. May lag behind an expiry: see `visit`."""
-        with reading(self.engine) as connection:
-            row = self._records.row_by_lookup(connection, lookup)
-        return record_from(row) if row else None
+        return self._register.look(self._register.by_lookup(lookup))
 
     def list_links(self, *, state: str | None, after: str, limit: int) -> Sequence[LinkRecord]:
         """Up to `limit` links with an id above `after`, in the order of their ids.
@@ -141,14 +132,7 @@ class Vault:
             state: Only links in this state; `None`: all.
             after: The last id of the page before; empty: from the beginning.
         """
-        link = tables.link.c
-        wanted = select(tables.link).where(link.id > after).order_by(link.id).limit(limit)
-        if state == ACTIVE:
-            wanted = wanted.where(IS_ACTIVE)
-        elif state is not None:
-            wanted = wanted.where(HAS_ENDED, link.state == state)
-        with reading(self.engine) as connection:
-            return tuple(record_from(row) for row in connection.execute(wanted))
+        return self._register.page(state=state, after=after, limit=limit)
 
     def visit(
         self, lookup: bytes, kind: EventKind, *, visitor: Visitor, reason: str | None = None
@@ -160,13 +144,19 @@ class Vault:
         Returns:
             The link as it is now; `None` for an unknown lookup.
         """
-        return self._visit(lambda connection: self._records.row_by_lookup(connection, lookup), kind, visitor, reason)
+        link = self._register.visit(self._register.by_lookup(lookup), kind, visitor=visitor, reason=reason)
+        if link is not None:
+            self._on_event()
+        return link
 
     def visit_by_id(
         self, link_id: str, kind: EventKind, *, visitor: Visitor, reason: str | None = None
     ) -> LinkRecord | None:
         """The same for a visitor who shows no more than the id, as the page of a link in fragment mode is opened."""
-        return self._visit(lambda connection: self._records.row_by_id(connection, link_id), kind, visitor, reason)
+        link = self._register.visit(self._register.by_id(link_id), kind, visitor=visitor, reason=reason)
+        if link is not None:
+            self._on_event()
+        return link
 
     def claim(
         self,
@@ -197,13 +187,10 @@ class Vault:
 
     def revoke(self, link_id: str) -> LinkRecord | None:
         """End a link now. One that has ended already stays as it is; `None` for one that never was."""
-        with self._records.writing() as (connection, now_ms):
-            row = self._records.row_by_id(connection, link_id)
-            self._records.settled(connection, row, now_ms)
-            revoked = self._records.end(connection, tables.link.c.id == link_id, "revoked", EventKind.REVOKED, now_ms)
-        if revoked:
+        link, ended = self._register.revoke(link_id)
+        if ended:
             self._on_event()
-        return self.find(link_id)
+        return link
 
     def arm(self, new: NewAlarm) -> tuple[AlarmRecord, bool]:
         """Store an alarm; as `create`: repeating it with the same content changes nothing.
@@ -261,10 +248,7 @@ class Vault:
 
     def next_expiry(self) -> datetime | None:
         """When the next link runs out; `None` while there is no active one."""
-        soonest = due_first(tables.link.c.expires_at).limit(1)
-        with reading(self.engine) as connection:
-            seconds = connection.execute(soonest).scalar_one_or_none()
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        return self._register.next_expiry()
 
     def events(self, *, after: int, limit: int) -> EventPage:
         """Up to `limit` events with a seq above `after`. Reading them changes nothing."""
@@ -337,16 +321,3 @@ class Vault:
     def verify_chain(self) -> ChainReport:
         """Check every kept event against the chain; takes a second for some 50,000 events."""
         return self._event_log.verify()
-
-    def _visit(
-        self, row_in: Callable[[Connection], Row[Any] | None], kind: EventKind, visitor: Visitor, reason: str | None
-    ) -> LinkRecord | None:
-        with self._records.writing() as (connection, now_ms):
-            link = self._records.settled(connection, row_in(connection), now_ms)
-            if link is None:
-                return None
-            if link.state != ACTIVE:
-                kind, reason = EventKind.REFUSED, link.state
-            self._records.note(connection, link, kind, now_ms=now_ms, visitor=visitor, reason=reason)
-        self._on_event()
-        return link
