@@ -34,7 +34,8 @@ from connector.secretlink.seal import Terms, check_of, decode_token, lookup_of, 
 
 EVENTS_PER_CALL: Final = 200
 LONGEST_WAIT_SECONDS: Final = 25
-"""Below the 30 seconds that the service allows, and below what reverse proxies commonly give a silent answer (60)."""
+"""Below the 30 seconds that the service allows, and what a reverse proxy gives a silent answer: nginx by default 60
+(proxy_read_timeout, read 2026-11-22)."""
 WAIT_MARGIN_SECONDS: Final = 10
 """How much longer than the service may wait we listen for its answer."""
 BUSY: Final = (429, 503)
