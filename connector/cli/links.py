@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -49,6 +49,8 @@ def new_key(
     ]
     if not keys.is_key_name(name):
         problems.append("--name: use 1 to 32 small letters, digits or '-', such as connector-2027.")
+    if expires and expires.date() <= datetime.now(UTC).date():
+        problems.append("--expires: that day is here already, so the key would open nothing. Name a later one.")
     try:
         parse_networks(networks or ())
     except ConfigError as failure:

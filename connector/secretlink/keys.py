@@ -26,6 +26,8 @@ LOG_EVERY: Final = timedelta(minutes=1)
 ENDS_SOON: Final = timedelta(days=14)
 UNKNOWN: Final = "unknown"
 """What logs call every key that is none of ours. Never the name that such a key gives itself: anybody chooses that."""
+PLAIN: Final = "plain-"
+"""How the names of plain secrets begin; their place in the file follows."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 log = structlog.get_logger(__name__)
@@ -182,10 +184,10 @@ def new_key(name: str) -> str:
         ValueError: The name has another form.
     """
     if not is_key_name(name):
-        raise ValueError("a key's name is 1 to 32 small letters, digits or '-', and does not begin with '-'")
+        raise ValueError("a key's name is 1 to 32 small letters, digits or '-', and none that the log uses itself")
     return f"sl_{name}_{secrets.token_urlsafe(32)}"
 
 
 def is_key_name(text: str) -> bool:
-    """Whether a text can name a key."""
-    return _NAME.fullmatch(text) is not None
+    """Whether a text can name a key. `unknown` and `plain-…` are what logs call keys without a name."""
+    return _NAME.fullmatch(text) is not None and text != UNKNOWN and not text.startswith(PLAIN)

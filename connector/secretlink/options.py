@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from connector.config import HashedKeySection, LinkServerSettings, WebhookSection, split_listen
 from connector.errors import ConfigError
 from connector.secretlink.chain import EventKind
-from connector.secretlink.keys import ApiKey, Scope, digest_of
+from connector.secretlink.keys import PLAIN, ApiKey, Scope, digest_of, is_key_name
 from connector.secretlink.place import parse_networks
 from connector.secretlink.webhook_signature import read_secret
 
@@ -128,7 +128,7 @@ class LinkServiceOptions:
 
     def every_key(self) -> tuple[ApiKey, ...]:
         """Every key that opens the API."""
-        plain = (ApiKey(f"plain-{place}", digest_of(key)) for place, key in enumerate(self.api_keys, start=1))
+        plain = (ApiKey(f"{PLAIN}{place}", digest_of(key)) for place, key in enumerate(self.api_keys, start=1))
         return (*plain, *self.hashed_keys)
 
     def check(self) -> None:
@@ -149,6 +149,11 @@ class LinkServiceOptions:
             problems.append(
                 f"api_keys: one is shorter than {LEAST_API_KEY_LETTERS} letters. Make one with: connector links new-key"
             )
+        problems += [
+            f"api_keys: the log itself uses the name {key.name!r}. Give that key another one."
+            for key in self.hashed_keys
+            if not is_key_name(key.name)
+        ]
         if self.retention < timedelta(days=1):
             problems.append("retention: it must be a day or more, so that the connector has read every event before.")
         if self.ip_retention is not None and not timedelta(days=1) <= self.ip_retention <= self.retention:

@@ -238,6 +238,8 @@ def test_the_file_takes_plain_and_hashed_keys_side_by_side(tmp_path: Path) -> No
         ([entry(sha256="ab" * 31)], "sha256"),
         ([entry(name="Reporting")], "name"),
         ([entry(name="a_b")], "name"),
+        ([entry(name="unknown")], "the log itself"),
+        ([entry(name="plain-1")], "the log itself"),
         ([entry(scopes=[])], "scopes"),
         ([entry(scopes=["links:everything"])], "scopes"),
         ([entry(scopes=None)], "scopes: missing"),
@@ -246,7 +248,7 @@ def test_the_file_takes_plain_and_hashed_keys_side_by_side(tmp_path: Path) -> No
         ([entry(key="x")], "unknown key"),
         ([{"file": "first", "scopes": ["links:read"]}], "unknown key"),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_a_wrong_key_in_the_file_is_refused_in_words(tmp_path: Path, keys: list[Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as refusal:
@@ -258,7 +260,7 @@ def test_a_new_key_is_shown_once_and_its_lines_open_the_service(
     tmp_path: Path, database: str, pepper: bytes, clock: FakeClock
 ) -> None:
     arguments = ["links", "new-key", "--name", "0123", "--scope", "events:read", "--scope", "links:read",
-                 "--expires", "2027-01-01", "--network", "203.0.113.0/24"]  # fmt: skip
+                 "--expires", "2099-01-01", "--network", "203.0.113.0/24"]  # fmt: skip
     done = CliRunner().invoke(command_line, arguments)
     assert done.exit_code == 0, done.output
     key = next(line for line in done.output.splitlines() if line.startswith("sl_0123_"))
@@ -266,7 +268,7 @@ def test_a_new_key_is_shown_once_and_its_lines_open_the_service(
     pasted = yaml.safe_load(done.output[done.output.index("api_keys:") :])
     (made,) = settings_with(tmp_path, pasted["api_keys"]).every_key()
     assert made == ApiKey(
-        "0123", digest_of(key), frozenset({Scope.LINKS_READ, Scope.EVENTS_READ}), date(2027, 1, 1),
+        "0123", digest_of(key), frozenset({Scope.LINKS_READ, Scope.EVENTS_READ}), date(2099, 1, 1),
         parse_networks(["203.0.113.0/24"]),
     )  # fmt: skip
     app = service(database, pepper, clock, made)
@@ -282,10 +284,26 @@ def test_a_script_gets_a_new_key_as_json_with_every_right() -> None:
 
 
 def test_a_wrong_wish_for_a_key_names_every_problem_and_makes_none() -> None:
-    wrong = ["links", "new-key", "--name", "A_b", "--scope", "everything", "--network", "10.0.0.1/8"]
+    wrong = [
+        "links",
+        "new-key",
+        "--name",
+        "A_b",
+        "--scope",
+        "everything",
+        "--network",
+        "10.0.0.1/8",
+        "--expires",
+        "2020-01-01",
+    ]
     done = CliRunner().invoke(command_line, wrong)
     assert isinstance(done.exception, ConfigError)
-    assert [problem.partition(":")[0] for problem in done.exception.problems] == ["--scope", "--name", "--network"]
+    assert [problem.partition(":")[0] for problem in done.exception.problems] == [
+        "--scope",
+        "--name",
+        "--expires",
+        "--network",
+    ]
     assert "sl_" not in done.output
 
 
