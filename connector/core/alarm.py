@@ -54,9 +54,10 @@ def raised(
         event=Event.REPORTED,
         changes={**changes, "outcome": Outcome.NOT_ME, "explanation": EXPLANATION, "proof": None},
         messages=(
+            # The move first: some PSAs take no note on a closed ticket.
+            Message(key=f"alarm_status:{case.round}", body=StatusTarget.ALARM),
             *beside,
             note_row(case, f"alarm:{case.round}", notes.alarm(first, case, policy.pen)),
-            Message(key=f"alarm_status:{case.round}", body=StatusTarget.ALARM),
             *mail_rows(case, f"not_me:{case.round}", MailKind.NOT_ME, reported_at=first.at.isoformat()),
         ),
         facts=facts,
