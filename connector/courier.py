@@ -53,6 +53,8 @@ ALARMS: Final[Mapping[MailKind, AlarmSource]] = {
 WAIT_FOR_AN_ALARM = timedelta(hours=1)
 """How long such a mail waits for a link service that is away. Then it goes without the button, and names the service
 desk alone: to be told late is worse."""
+LEAST_TRIES_FOR_AN_ALARM = 5
+"""And not before so many tries: the mail may have waited for that long behind something else."""
 
 
 class Held:
@@ -167,7 +169,7 @@ class Courier:
         try:
             return self._links.arm(wish)
         except (TemporaryError, AuthenticationError) as failure:
-            if self._clock() - row.created_at < WAIT_FOR_AN_ALARM:
+            if self._clock() - row.created_at < WAIT_FOR_AN_ALARM or row.attempts + 1 < LEAST_TRIES_FOR_AN_ALARM:
                 raise
             why = str(failure)
         except PermanentError as failure:

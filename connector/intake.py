@@ -152,8 +152,9 @@ class Polls:
         while True:
             news = self._links.news(cursor, self._watched())
             self._store.record_link_events(news.events, now=self._clock())
-            cursor = news.cursor
-            if not news.more:
+            # More, and yet nothing behind this place: whoever answers that would be asked for ever.
+            ended, cursor = not news.more or news.cursor == cursor, news.cursor
+            if ended:
                 return cursor
 
     def _watched(self) -> Sequence[Watched]:

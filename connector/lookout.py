@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,9 @@ from connector.errors import (
 )
 
 log = structlog.get_logger(__name__)
+
+WRITES: Final = frozenset({"setting_password", "removing_methods"})
+"""What the audit calls the moment before an account is written to."""
 
 PolicyFor = Callable[[Psa, str], steps.Policy]
 """Gives the policy for a client id of a PSA; `tenant` is empty where none is mapped."""
@@ -138,7 +142,17 @@ class Lookout:
         events = self._store.link_events(case.id, after=case.link_seq)
         if not alarm.reports_in(events):
             return None
-        return link_story.tell_link_story(case, steps.Seen(link_events=events), self.policy_of_alarm(case))
+        seen = steps.Seen(link_events=events)
+        return link_story.tell_link_story(self._as_written(case), seen, self.policy_of_alarm(case))
+
+    def _as_written(self, case: Case) -> Case:
+        """The case with the names of the accounts that it wrote to: its ticket may name another one by now."""
+        entries = [line.entry for line in self._store.audit_of(case.id) if line.entry.event in WRITES]
+        written = {entry.facts["account"]: entry.facts["upn"] for entry in entries}
+        if written.keys() <= {case.subject_id}:
+            return case
+        names = " and ".join(written.values())
+        return replace(case, subject=names, subject_name=names)
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
         """What was written to the account of this case within a day.

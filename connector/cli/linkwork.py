@@ -115,8 +115,9 @@ def accept_history(context: typer.Context) -> None:
             news = service.news(cursor)
             fresh = store.untold(news.events)
             store.record_link_events(fresh, now=present())
-            taken, cursor = taken + len(fresh), news.cursor
-            if not news.more:
+            ended, cursor = not news.more or news.cursor == cursor, news.cursor
+            taken += len(fresh)
+            if ended:
                 break
         store.write_audit(AuditEntry(at=present(), case_id="", event="link_history_accepted", facts={"reason": reason}))
         poll.cursor = cursor

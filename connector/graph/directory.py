@@ -42,7 +42,7 @@ FACTS = (
     "onPremisesSyncEnabled,mail,otherMails,proxyAddresses,isManagementRestricted,"
     "lastPasswordChangeDateTime,signInSessionsValidFromDateTime"
 )
-MANAGER = "id,displayName,mail,userPrincipalName,accountEnabled"
+MANAGER = "id,displayName,mail,userPrincipalName,accountEnabled,proxyAddresses"
 ALTERNATE = "alternate address"
 ADVANCED = {"ConsistencyLevel": "eventual"}
 GROUPS_PER_CHECK = 20

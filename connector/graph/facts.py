@@ -112,6 +112,9 @@ def manager_in(body: object) -> Person | None:
         return None
     shown = {key: value for key, value in body.items() if isinstance(value, str) and value}
     addresses = [fold(shown[key]) for key in ("mail", "userPrincipalName") if key in shown]
+    # By any of these the PSA may know them as the one who asked or approved.
+    addresses += [fold(proxy[5:]) for proxy in listed(body.get("proxyAddresses"))
+                  if isinstance(proxy, str) and fold(proxy[:5]) == "smtp:"]  # fmt: skip
     return Person(
         name=shown.get("displayName", ""),
         email=shown.get("mail"),

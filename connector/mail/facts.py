@@ -81,6 +81,8 @@ _EXTRA_FLAG: Final = Fact(Form.FLAG, required=False, may_be_empty=True)
 _EXTRA_LINES: Final = Fact(Form.LINES, required=False, may_be_empty=True)
 _EXTRA_INSTANT: Final = Fact(Form.INSTANT, required=False, may_be_empty=True)
 _MAYBE_PEOPLE: Final = Fact(Form.PEOPLE, may_be_empty=True)
+_MAYBE_ACTION: Final = Fact(Form.ACTION, may_be_empty=True)
+"""Where the ticket may not say it, or not any more: it was changed after the link of an earlier round was made."""
 
 COMMON: Final[Mapping[str, Fact]] = MappingProxyType(
     {
@@ -133,6 +135,7 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
             "agent": _MAYBE_NAME,
             "view": _COUNT,
             "views_left": _COUNT,
+            "action": _MAYBE_ACTION,
         },
         MailKind.LINK_EXPIRED: {"expired_at": _INSTANT},
         # Kinds of methods, one a line; left: `kind: reason`; kept: left in place on purpose.
@@ -144,9 +147,9 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
             "approved_by": _MAYBE_PEOPLE,
             "to_manager": _EXTRA_FLAG,
         },
-        MailKind.NOT_ME: {"reported_at": _INSTANT},
+        MailKind.NOT_ME: {"reported_at": _INSTANT, "action": _MAYBE_ACTION},
         # The ticket may not have said what is to be reset; that may be the very reason.
-        MailKind.HANDED_TO_PERSON: {"reason": _MAYBE_TEXT, "action": Fact(Form.ACTION, may_be_empty=True)},
+        MailKind.HANDED_TO_PERSON: {"reason": _MAYBE_TEXT, "action": _MAYBE_ACTION},
         MailKind.TIMED_OUT: {"waited_days": _COUNT},
     }
 )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol, runtime_checkable
 
-from connector.core.ports import LinkEvent, LinkEventKind
+from connector.core.ports import AlarmSource, LinkEvent, LinkEventKind
 
 _CASE_ID: Final = re.compile(r"case-[A-Za-z0-9]+", re.ASCII)  # the `ref` of a link has a slash in it
 _KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
+_BY_ALARM: Final = frozenset(source.value for source in AlarmSource)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class KeepsHistory(Protocol):
 def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None:
     """An event in our words; `None` for a kind that we do not know or that belongs to no link.
 
+    Only an alarm speaks about a case. What a link is called or refers to was written by whoever made it, with a key
+    that need not be ours, and its page can be pressed by them too: it never stands for one of our cases.
+
     Args:
         base: What is added to its number; see `history.Position`.
 
@@ -72,9 +76,11 @@ def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None
         KeyError, TypeError, ValueError: It has another shape.
     """
     kind, link_id, about = str(item["kind"]), item["link_id"], str(item.get("ref") or "")
-    if kind == LinkEventKind.REPORTED and _CASE_ID.fullmatch(about):
+    if kind == LinkEventKind.REPORTED and item.get("reason") in _BY_ALARM and _CASE_ID.fullmatch(about):
         link_id = about  # an alarm says itself which case it is about; there may be no link behind it
-    if kind not in _KNOWN_KINDS or link_id is None:
+    elif link_id is None or _CASE_ID.fullmatch(str(link_id)):
+        return None
+    if kind not in _KNOWN_KINDS:
         return None
     location = item.get("location")
     return LinkEvent(

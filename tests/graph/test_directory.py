@@ -648,7 +648,7 @@ def test_the_manager_is_one_call_for_what_is_needed(border: Border) -> None:
         ids=frozenset({f"entra:{MANAGER_ID}", "mail:lee@contoso.example", "mail:lee.manager@contoso.example"}),
     )
     assert border.requests == [f"GET /v1.0/users/{ID}/manager"]
-    assert border.calls[0].query["$select"] == "id,displayName,mail,userPrincipalName,accountEnabled"
+    assert border.calls[0].query["$select"] == "id,displayName,mail,userPrincipalName,accountEnabled,proxyAddresses"
 
 
 def test_a_manager_without_a_mailbox_has_no_address(border: Border) -> None:

@@ -1,0 +1,242 @@
+"""What a link service, or one of its keys, can make the connector believe about alarms, and what it cannot."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connector.core.case import Action, Outcome, Person, State
+from connector.core.notice import NotifySubject, whom_to_tell
+from connector.core.ports import (
+    AlarmSource,
+    AlarmWish,
+    LinkEvent,
+    LinkEventKind,
+    LinkNews,
+    MailKind,
+    StatusTarget,
+    Watched,
+)
+from connector.core.secret import Secret
+from connector.courier import WAIT_FOR_AN_ALARM
+from connector.errors import TemporaryError
+from connector.graph.facts import manager_in
+from connector.intake import Polls
+from connector.secretlink.client import BuiltinLinks
+from connector.secretlink.seal import lookup_of
+from connector.secretlink.telling import Teller, number
+from connector.secretlink.vault import Vault
+from tests.contracts.links import read_on
+from tests.fakes.links import FakeLinks
+from tests.fakes.psa import FakeTicket
+from tests.fakes.world import REQUESTER, SUBJECT, World
+from tests.secretlink.conftest import api_key, clock, database, pepper
+from tests.secretlink.running import running
+from tests.secretlink.support import FakeClock, open_vault, options_for
+from tests.secretlink.test_client import client, token_of, wish
+from tests.secretlink.test_vault import SOMEBODY
+
+__all__ = ["api_key", "clock", "database", "pepper"]
+
+CASE = "case-00112233445566ff"
+
+
+@pytest.fixture
+def vault(database: str, clock: FakeClock, pepper: bytes) -> Iterator[Vault]:
+    opened = open_vault(database, clock, pepper)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def links(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Iterator[BuiltinLinks]:
+    with running(options_for(database, pepper, api_key), clock=clock) as url:
+        yield client(url, api_key, clock)
+
+
+def reset(world: World, **fields: object) -> FakeTicket:
+    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
+    ticket = world.ticket(**{"subject_text": SUBJECT, **fields})
+    world.run()
+    world.approve(ticket)
+    world.run()
+    return ticket
+
+
+def press(world: World, ticket: FakeTicket) -> None:
+    case = world.case_of(ticket)
+    made = world.links.arm(
+        AlarmWish(about=case.id, link_id=case.link_id, source=AlarmSource.NOTICE, display_name="Lea", ticket="4242",
+                  lifetime=timedelta(days=7))
+    )  # fmt: skip
+    assert world.links.press(made)
+
+
+# ---------------------------------------------------------------- forged reports
+
+
+def test_a_link_whose_reference_names_a_case_raises_no_alarm_about_that_case(links: BuiltinLinks, vault: Vault) -> None:
+    """Whoever may make links may write what they like into their reference, and press on the link's own page."""
+    link = links.create(wish(ref=CASE), Secret(secrets.token_urlsafe()))
+    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    (report,) = [event for event in read_on(links)[0] if event.kind is LinkEventKind.REPORTED]
+    assert report.link_id == link.id
+
+
+def test_a_link_that_is_called_like_a_case_tells_nothing_about_that_case(links: BuiltinLinks, vault: Vault) -> None:
+    link = links.create(wish(id=CASE), Secret(secrets.token_urlsafe()))
+    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    links.revoke(CASE)
+    assert read_on(links)[0] == []
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_our_own_service_after_another_kind_tells_under_numbers_that_come_after_all_of_that_ones(
+    links: BuiltinLinks,
+    clock: FakeClock,
+) -> None:
+    """A case takes in no number twice and none below its last: reveals and alarms would else never be heard."""
+    at = clock.now
+    told = LinkEvent(
+        seq=number(at, "lnk_0011223344556677"), link_id="lnk_0011223344556677", kind=LinkEventKind.REVEALED, at=at
+    )
+    cursor = Teller().tell("", [told]).cursor
+    clock.advance(seconds=1)
+    links.create(wish(), Secret(secrets.token_urlsafe()))
+    anew = links.begin_anew(cursor)
+    events, after = read_on(links, anew)
+    assert [event.kind for event in events] == [LinkEventKind.CREATED]
+    assert events[0].seq > told.seq
+    links.create(wish(), Secret(secrets.token_urlsafe()))
+    (next_one,), _ = read_on(links, after)
+    assert next_one.seq == events[0].seq + 1
+
+
+class Endless(FakeLinks):
+    """Says that there is more, and has none."""
+
+    def news(self, cursor: str, watched: tuple[Watched, ...] = ()) -> LinkNews:  # type: ignore[override]
+        return replace(super().news(cursor, watched), more=True)
+
+
+def test_a_service_that_always_promises_more_does_not_keep_the_poll_for_ever() -> None:
+    world = World()
+    world.links = Endless(clock=world.clock)
+    asked: list[str] = []
+
+    def patience(call: str, moment: str) -> None:
+        asked.append(call)
+        if len(asked) > 100:
+            raise TemporaryError("Asked a hundred times for nothing.")
+
+    world.links.on_call = patience
+    polls = Polls(store=world.store, links=world.links, clock=world.clock, every=timedelta(seconds=15))
+    assert polls.poll_links()
+    assert len(asked) < 10
+
+
+# ---------------------------------------------------------------- mails that must not get lost
+
+
+def a_case_whose_ticket_does_not_say_any_more_what_to_reset(world: World) -> FakeTicket:
+    ticket = reset(world)
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    world.psa.tickets[ticket.id].action = None
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    assert (world.state_of(ticket), world.case_of(ticket).action) == (State.NEEDS_PERSON, None)
+    return ticket
+
+
+def test_the_requester_hears_of_an_alarm_though_the_ticket_does_not_say_any_more_what_was_reset() -> None:
+    world = World()
+    ticket = a_case_whose_ticket_does_not_say_any_more_what_to_reset(world)
+    press(world, ticket)
+    world.run()
+    assert MailKind.NOT_ME in world.mails_to(REQUESTER)
+    assert not [text for text in world.notes_of(ticket) if "could not be delivered" in text]
+
+
+def test_a_reveal_is_told_with_its_button_though_the_ticket_does_not_say_any_more_what_was_reset() -> None:
+    world = World()
+    ticket = reset(world)
+    url = world.newest_link()
+    world.open_newest_link()
+    world.links.history.pop()
+    reveal = LinkEvent(seq=1000, link_id=world.case_of(ticket).link_id, kind=LinkEventKind.REVEALED, at=world.clock(),
+                       view=1, views_left=1)  # fmt: skip
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    world.psa.tickets[ticket.id].action = None
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    assert (world.state_of(ticket), world.case_of(ticket).action) == (State.NEEDS_PERSON, None)
+    world.links.history.append(reveal)
+    world.run()
+    assert url
+    assert MailKind.LINK_ACCESSED in world.mails_to(REQUESTER)
+    assert len(world.mailed_alarms()) == 1
+
+
+def test_a_mail_that_waited_for_something_else_still_waits_for_its_alarm() -> None:
+    """An hour behind a PSA that was away says nothing about the link service, which was asked only now."""
+    world = World()
+    ticket = reset(world)
+    world.psa.raise_before("add_note", *[TemporaryError("It is away.")] * 15)
+    world.open_newest_link()
+    world.run_for(minutes=WAIT_FOR_AN_ALARM / timedelta(minutes=1) + 30)
+    assert MailKind.LINK_ACCESSED not in world.mails
+    world.links.raise_before("arm", TemporaryError("It is away for a moment."))
+    world.run_for(hours=2)
+    assert world.state_of(ticket) is State.CLOSED
+    assert world.mails.count(MailKind.LINK_ACCESSED) == 1
+    assert len(world.mailed_alarms()) == 1
+
+
+# ---------------------------------------------------------------- whom the notice goes to
+
+
+def test_the_notice_does_not_go_to_a_manager_who_approved_under_another_of_their_addresses() -> None:
+    manager = manager_in(
+        {
+            "id": "0a1b2c3d-0000-4000-8000-00000000000a", "displayName": "Anna", "mail": "anna@contoso.example.com",
+            "userPrincipalName": "anna@contoso.example.com", "accountEnabled": True,
+            "proxyAddresses": ["SMTP:anna@contoso.example.com", "smtp:a.approver@contoso.example.com"],
+        }
+    )  # fmt: skip
+    assert manager is not None
+    world = World()
+    case = world.case_of(reset(world))
+    (approval,) = case.approvals
+    other_address = Person("Anna", "a.approver@contoso.example.com")
+    case = replace(case, approvals=(replace(approval, approver=other_address),))
+    account = world.directory.account(SUBJECT).reading()
+    told = whom_to_tell(NotifySubject.MANAGER, account, case, senders=(), manager=manager)
+    assert told.people == ()
+    assert "approved it" in told.nobody
+
+
+# ---------------------------------------------------------------- the alarm names whom it is about
+
+
+def test_the_alarm_is_about_the_account_that_was_reset_and_not_about_the_one_that_the_ticket_names_by_now() -> None:
+    world = World()
+    ticket = reset(world, action=Action.PASSWORD)
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    world.psa.change_subject(ticket.id, "otto@contoso.example.com")
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    press(world, ticket)
+    world.run()
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
+    note = world.note_with(ticket, "ALARM:")
+    assert SUBJECT in note
+    assert "otto" not in note.lower()
