@@ -78,18 +78,25 @@ class Pages:
         visitor = self._visitors.of(request)
         address = read_address(request)
         found = self._finder.find(address)
+        if found is None:
+            return self._page_by_id(request, self._finder.find_by_id(address), visitor)
         if is_prefetch(request):
             return self._refuse_prefetch(request, found, visitor)
-        if found is None:
-            link = self._finder.find_by_id(address)
-            if link is None or not self._vault.visit_by_id(link.terms.link_id, EventKind.PAGE_OPENED, visitor=visitor):
-                return self._unknown(request, visitor)
-            return self._shell(request, link)
         reason = "token_in_path" if found.link.mode == FRAGMENT else None
         link = self._vault.visit(found.lookup, EventKind.PAGE_OPENED, visitor=visitor, reason=reason)
         if link is None or link.state != ACTIVE:
             return self._gone(request, found, link, visitor)
         return HTMLResponse(self._render_link(request, found, link))
+
+    def _page_by_id(self, request: Request, link: LinkRecord | None, visitor: Visitor) -> Response:
+        """The same for a visitor who shows no more than the id of a link in fragment mode."""
+        ahead = is_prefetch(request)
+        kind, reason = (EventKind.REFUSED, "prefetch") if ahead else (EventKind.PAGE_OPENED, None)
+        if link is not None:
+            link = self._vault.visit_by_id(link.terms.link_id, kind, visitor=visitor, reason=reason)
+        if ahead:
+            return self._refuse_prefetch(request, None, visitor)
+        return self._shell(request, link) if link else self._unknown(request, visitor)
 
     async def step(self, request: Request) -> Response:
         """`POST /s/{token}/step`: the first of two deliberate acts; gives what the second one needs."""

@@ -130,6 +130,7 @@ def test_another_language_takes_the_token_along(page: Any, desk: Desk) -> None:
     reveal(page)
     assert uncover(page) == link.password
     assert page.get_by_role("heading", level=1).inner_text().split("\n") == ["Vorläufiges Kennwort für", "Anna Example"]
+    assert " Uhr (GMT) am " in page.locator("#until").inner_text()
 
 
 def test_a_browser_that_cannot_decrypt_says_so_and_nothing_is_used(chromium: Any, desk: Desk) -> None:
@@ -153,7 +154,7 @@ def test_bytes_that_do_not_open_are_said_to_be_broken(page: Any, desk: Desk) -> 
         content["expires_at"] += 1  # as somebody would who can write the answer
         route.fulfill(body=json.dumps(content), content_type="application/json")
 
-    page.route("**/reveal", change)
+    page.route("**/reveal?*", change)
     page.goto(link.address)
     proceed(page)
     page.locator("#show").click()

@@ -287,7 +287,7 @@ AHEAD = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS[:1], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", TARGETS[:3], ids=lambda target: target.name)
 @pytest.mark.parametrize("how", AHEAD)
 def test_a_browser_that_loads_ahead_by_itself_is_sent_away(
     chromium: Any, desk: Desk, matrix: Matrix, how: str, target: Target

@@ -142,6 +142,8 @@ def test_the_browser_proves_the_typed_number_with_the_token(browser: Browser) ->
 
 def test_a_page_loaded_ahead_is_refused(browser: Browser, link: Made) -> None:
     assert browser.get(path_of(link), headers={"sec-purpose": "prefetch"}).status == 503
+    assert [(event["kind"], event["reason"]) for event in browser.events()][1:] == [("refused", "prefetch")]
+    assert browser.get("/s/lnk_unknown-unknown", headers={"sec-purpose": "prefetch"}).status == 503
 
 
 # ---------------------------------------------------------------- what mail gateways make of "#"

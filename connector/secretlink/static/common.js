@@ -44,7 +44,7 @@ const common = (() => {
   }
 
   async function post(address, body) {
-    const answer = await fetch(address, {
+    const answer = await fetch(`${address}?lang=${document.documentElement.lang}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Reveal": "1" },
       body: JSON.stringify(body),
