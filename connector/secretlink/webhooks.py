@@ -41,6 +41,7 @@ LONGEST_WAIT: Final = timedelta(hours=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
 """Older news is told to nobody: it is dropped with a line in the log."""
 _IDLE: Final = timedelta(seconds=30)
+_IDLE_AMONG_OTHERS: Final = timedelta(seconds=2)
 _EVENTS_AT_ONCE: Final = 50
 _GONE: Final = 410
 
@@ -87,6 +88,8 @@ class Webhooks:
         self._clock = clock
         self._cursor = WebhookCursor(vault.engine, holder=secrets.token_hex(8))
         self._first_wait = first_wait
+        # What other processes write is not announced here.
+        self._idle = _IDLE if vault.engine.dialect.name == "sqlite" else _IDLE_AMONG_OTHERS
         self._http = Http(
             system="The webhook's receiver", scope="webhook", timeout=TIMEOUT, ca_bundle=options.ca_bundle,
             proxy=options.proxy, refuse_sandbox=False,
@@ -120,6 +123,10 @@ class Webhooks:
 
     async def _pause(self, length: timedelta) -> None:
         """Until there is news; after a failure, for as long as it takes."""
+        if not length:
+            await asyncio.sleep(0)  # there is more to do: but first everybody else has a turn
+            return
+        # Nothing is awaited from the end of the round to here, so no news is missed.
         now = asyncio.get_running_loop().time
         ends = now() + length.total_seconds()
         while not self._news.closed and not self._off and (left := ends - now()) > 0:
@@ -128,6 +135,7 @@ class Webhooks:
 
     async def _round(self, thread: _OwnThread) -> timedelta:
         """Deliver what there is; gives the time to wait before the next round."""
+        announced = self._news.announced
         done = self._take_cursor()
         if done is None:
             return _IDLE
@@ -152,7 +160,8 @@ class Webhooks:
                     return self._after_failure(event, outcome)
             self._done = event.seq  # saved with the next delivery, or when the cursor is taken again
         self._tell_of_dropped(dropped)
-        return timedelta(0) if page.more else _IDLE
+        # What was announced while something was delivered was heard by nobody.
+        return timedelta(0) if page.more or self._news.announced != announced else self._idle
 
     def _take_cursor(self) -> int | None:
         """The last event that is done with; `None` while another process delivers."""

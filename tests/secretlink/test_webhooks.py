@@ -23,10 +23,11 @@ import structlog
 import svix.webhooks
 import trustme
 import yaml
+from sqlalchemy import event as sql_event
 
 from connector.config import load_link_server
 from connector.errors import ConfigError
-from connector.secretlink.chain import Visitor
+from connector.secretlink.chain import EventKind, Visitor
 from connector.secretlink.news import News
 from connector.secretlink.options import LinkServiceOptions, WebhookOptions
 from connector.secretlink.seal import Pepper
@@ -223,6 +224,66 @@ def test_what_was_chosen_is_told_in_order_and_without_a_secret(bench: Bench, rec
     for link in (first, second):
         for secret in (link.password.reveal(), link.token.reveal(), encode(link.lookup), encode(link.sealed)):
             assert not any(secret in one.body.decode() or secret in str(one.headers) for one in deliveries)
+
+
+def test_what_happens_while_something_is_delivered_is_told_right_after(bench: Bench, receiver: Receiver) -> None:
+    first, second = bench.made(), bench.made()
+    receiver.hang.clear()
+
+    async def story() -> None:
+        telling = asyncio.create_task(bench.tell(receiver.url, until=lambda: len(receiver.deliveries) == 2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        bench.reveal(first)
+        while not receiver.deliveries:
+            await asyncio.sleep(0.005)
+        bench.reveal(second)
+        receiver.hang.set()
+        await telling
+
+    asyncio.run(story())
+    assert receiver.deliveries[1].content["data"]["link_id"] == second.terms.link_id
+
+
+def test_what_another_process_wrote_is_told_too(links_postgres: str, pepper: bytes, receiver: Receiver) -> None:
+    bench = Bench(links_postgres, pepper, lambda: datetime.now(UTC), (new_secret(),))
+    other = Bench(links_postgres, pepper, bench.clock, bench.secrets)
+    link = other.made()
+    run(bench, receiver, 1, lambda: other.reveal(link))
+    assert receiver.deliveries[0].content["data"]["link_id"] == link.terms.link_id
+    for one in (bench, other):
+        one.vault.close()
+
+
+def test_between_two_parts_of_a_long_history_everybody_else_has_a_turn(bench: Bench, receiver: Receiver) -> None:
+    link = bench.made()
+    run(bench, receiver, 1, lambda: bench.reveal(link))
+    for _ in range(170):  # which are told to nobody, in more than three parts
+        bench.vault.visit(bench.made().lookup, EventKind.PAGE_OPENED, visitor=Visitor())
+    bench.reveal(link)
+    turns = 0
+    read_at: list[int] = []
+
+    def note(*call: Any) -> None:
+        if "FROM event" in call[2] and "LIMIT" in call[2] and "seq >" in call[2]:
+            read_at.append(turns)
+
+    async def story() -> None:
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        everybody_else = asyncio.create_task(take_turns())
+        sql_event.listen(bench.vault.engine, "before_cursor_execute", note)
+        await bench.tell(receiver.url, until=lambda: len(receiver.deliveries) == 2)
+        everybody_else.cancel()
+
+    asyncio.run(story())
+    of_parts = read_at[1:]  # the first one looks for the end of the history
+    assert len(of_parts) >= 4
+    assert len(set(of_parts)) == len(of_parts)
 
 
 def test_what_happened_before_the_first_start_is_not_told(bench: Bench, receiver: Receiver) -> None:
