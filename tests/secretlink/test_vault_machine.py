@@ -16,12 +16,14 @@ from sqlalchemy import select
 from connector.secretlink import tables
 from connector.secretlink.chain import EventKind
 from connector.secretlink.claims import MOST_WRONG_ANSWERS
-from connector.secretlink.links import NewAlarm, Refused, Revealed
+from connector.secretlink.links import LinkRecord, NewAlarm, Refused, Revealed
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper, check_of
 from connector.secretlink.vault import Vault
 from tests.secretlink.support import FakeClock, Made, make_alarm, make_database, make_link, new_nonce
 from tests.secretlink.test_vault import SOMEBODY
+
+FORGET = timedelta(days=60)
 
 
 @dataclass
@@ -47,7 +49,6 @@ class VaultMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.peppers = [secrets.token_bytes(32)]
         self.known: list[Known] = []
-        self.blank_before = 0
         self.open_vault()
 
     def open_vault(self) -> None:
@@ -63,6 +64,10 @@ class VaultMachine(RuleBasedStateMachine):
         for link in self.known:
             if link.state == "active" and link.made.terms.expires_at <= self.clock.now.timestamp():
                 link.state = "expired"
+
+    def may_be_forgotten(self, record: LinkRecord) -> bool:
+        """Its events go first; a late visitor's keeps the link itself a while longer."""
+        return record.ended_ms is not None and record.ended_ms < (self.clock.now - FORGET).timestamp() * 1000
 
     @rule(
         target=links,
@@ -138,7 +143,7 @@ class VaultMachine(RuleBasedStateMachine):
             pass
         while self.vault.blank(older_than=timedelta(days=30)).more:
             pass
-        while self.vault.purge(older_than=timedelta(days=60)).more:
+        while self.vault.purge(older_than=FORGET).more:
             pass
         for link in self.known:
             link.purged = self.vault.look(link.made.lookup) is None
@@ -163,7 +168,8 @@ class VaultMachine(RuleBasedStateMachine):
             record = None if link.purged else self.vault.find(link.made.terms.link_id)
             if record is not None:
                 assert (record.state, record.views) == (link.state, link.views)
-                assert len(self.vault.views_of(record.terms.link_id)) == link.views
+                if not self.may_be_forgotten(record):
+                    assert len(self.vault.views_of(record.terms.link_id)) == link.views
 
     @invariant()
     def the_chain_holds_and_nothing_is_kept_of_what_has_ended(self) -> None:
