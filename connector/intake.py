@@ -151,7 +151,7 @@ class Polls:
     def _read_links(self, cursor: str) -> str:
         while True:
             news = self._links.news(cursor, self._watched())
-            self._store.record_link_events(news.events, now=self._clock())
+            self._store.record_link_events(self._store.untold(news.events), now=self._clock())
             # More, and yet nothing behind this place: whoever answers that would be asked for ever.
             ended, cursor = not news.more or news.cursor == cursor, news.cursor
             if ended:

@@ -182,7 +182,8 @@ class SqlCaseStore:
             return intake.link_events(connection, case_id, after=after)
 
     def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
-        """Those that were never recorded under any number: none of the same link, kind, view and moment was."""
+        if not events:
+            return []
         with self.database.reading() as connection:
             return intake.untold(connection, events)
 

@@ -152,15 +152,19 @@ def watched_links(connection: Connection, *, now: datetime) -> list[Watched]:
 
 
 def untold(connection: Connection, events: Sequence[LinkEvent]) -> list[LinkEvent]:
-    """See `SqlCaseStore.untold`."""
+    """See `CaseStore.untold`."""
     e = tables.case_link_event.c
     found: list[LinkEvent] = []
     for chunk in _chunks(events):
-        query = select(e.link_id, e.kind, e.view, e.at).where(
+        query = select(e.link_id, e.kind, e.view, e.at, e.reason).where(
             e.link_id.in_({event.link_id for event in chunk}), e.at.in_({event.at for event in chunk})
         )
-        told = {(row.link_id, row.kind, row.view, row.at) for row in connection.execute(query)}
-        found += [event for event in chunk if (event.link_id, event.kind.value, event.view, event.at) not in told]
+        # Of the events of before 0.3 no reason was kept.
+        told = {(row.link_id, row.kind, row.view, row.at, row.reason) for row in connection.execute(query)}
+        for event in chunk:
+            key = (event.link_id, event.kind.value, event.view, event.at)
+            if not told & {(*key, event.reason), (*key, None)}:
+                found.append(event)
     return found
 
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from connector.core.notice import NotifySubject, whom_to_tell
 from connector.core.ports import (
     AlarmSource,
     AlarmWish,
+    ChangedTicket,
     LinkEvent,
     LinkEventKind,
     LinkNews,
@@ -25,11 +27,13 @@ from connector.core.secret import Secret
 from connector.courier import WAIT_FOR_AN_ALARM
 from connector.errors import TemporaryError
 from connector.graph.facts import manager_in
-from connector.intake import Polls
+from connector.intake import LINKS, Polls
+from connector.migrations import upgrade
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.seal import lookup_of
 from connector.secretlink.telling import Teller, number
 from connector.secretlink.vault import Vault
+from connector.store.cases import open_store
 from tests.contracts.links import read_on
 from tests.fakes.links import FakeLinks
 from tests.fakes.psa import FakeTicket
@@ -240,3 +244,37 @@ def test_the_alarm_is_about_the_account_that_was_reset_and_not_about_the_one_tha
     note = world.note_with(ticket, "ALARM:")
     assert SUBJECT in note
     assert "otto" not in note.lower()
+
+
+# ---------------------------------------------------------------- told twice
+
+
+def test_a_history_that_is_read_again_after_another_kind_of_service_tells_nothing_twice(
+    links: BuiltinLinks,
+    vault: Vault,
+    clock: FakeClock,
+    tmp_path: Path,
+) -> None:
+    """Tried for a week, Password Pusher leaves a cursor behind from which ours is read from its beginning again."""
+    address = f"sqlite:///{tmp_path / 'connector.db'}"
+    upgrade(address, "connector")
+    store = open_store(address)
+    store.note_tickets("halo", [ChangedTicket("4242", "4242")], now=clock.now)
+    case = store.claim_due(now=clock.now, lease=timedelta(minutes=5))
+    assert case is not None
+    link = links.create(wish(), Secret(secrets.token_urlsafe()))
+    store.save(replace(case, link_id=link.id), now=clock.now)
+    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    polls = Polls(store=store, links=links, clock=clock, every=timedelta(seconds=15))
+    polls.poll_links()
+    told = store.link_events(case.id, after=0)
+    assert LinkEventKind.REPORTED in [event.kind for event in told]
+
+    store.finish_poll(LINKS, cursor=f"{number(clock.now, 'lnk_other')}.{secrets.token_hex(4)}", next_at=clock.now)
+    polls.poll_links()
+    assert store.link_events(case.id, after=0) == told
+    vault.record_burst(visitor=SOMEBODY)
+    links.revoke(links.create(wish(), Secret(secrets.token_urlsafe())).id)
+    polls.poll_links(early=True)
+    assert store.link_events(case.id, after=0) == told
+    store.close()

@@ -657,6 +657,19 @@ class CaseStoreContract:
         assert store.link_events(case.id, after=0) == [revealed(4)]
         assert due(store, NOW + HOUR) is None
 
+    def test_what_was_told_under_another_number_is_known(self, store: Store) -> None:
+        case = hold(store, settle(store).id)
+        store.save(replace(case, link_id="link-1"), now=NOW)
+        told = replace(revealed(4), kind=LinkEventKind.REVOKED, view=0, reason="reported")
+        store.record_link_events([told], now=NOW)
+        again = replace(told, seq=1004, ip="198.51.100.1")
+        others = [
+            replace(again, link_id="link-2"), replace(again, kind=LinkEventKind.EXPIRED), replace(again, view=1),
+            replace(again, at=again.at + timedelta(milliseconds=1)), replace(again, reason="check_failed"),
+        ]  # fmt: skip
+        assert list(store.untold([again, *others, again])) == others
+        assert list(store.untold([])) == []
+
     def test_events_of_links_that_are_not_ours_are_left_aside(self, store: Store) -> None:
         case = hold(store, settle(store).id)
         store.save(replace(case, link_id="link-1"), now=NOW)

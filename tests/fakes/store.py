@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from connector.core.case import Action, Case, State
 from connector.core.pair import Earlier, is_overtaken
@@ -34,6 +34,8 @@ from connector.store.intake import LINK_ENDS, WATCHED_AFTER_ITS_END, new_case
 
 Moment = Literal["before", "after"]
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+_BESIDE: dict[str, Any] = {"views_left": 0, "ip": "", "place": "", "agent": ""}
+"""What does not tell two events apart."""
 
 
 @dataclass
@@ -139,6 +141,11 @@ class MemoryCaseStore:
                 if event.link_id in self._links and place not in self._events:
                     self._events[place] = event
                     self._kept[self._links[event.link_id]].poke(now)
+
+    def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
+        with self._call("untold"):
+            told = {replace(event, seq=0, **_BESIDE) for event in self._events.values()}
+            return [event for event in events if replace(event, seq=0, **_BESIDE) not in told]
 
     # -- working on a case
 

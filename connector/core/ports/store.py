@@ -134,6 +134,12 @@ class CaseStore(Protocol):
     def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
         """Keep the events and make their cases due, whatever their state. A repeat changes nothing."""
 
+    def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
+        """Those that were never recorded under any number: none of the same link, kind, view, moment and reason was.
+
+        For a history that is read from its beginning again, under other numbers.
+        """
+
     # -- working on a case
     def claim_due(self, *, now: datetime, lease: timedelta) -> Case | None:
         """The case that has been due for the longest and that nobody holds, claimed; `None` when there is none.
