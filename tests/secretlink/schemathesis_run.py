@@ -9,8 +9,8 @@ from pathlib import Path
 wish = json.load(sys.stdin)
 folder = Path(wish["folder"])
 
-# What no schema can say (a time that has passed, a text that cannot be printed, an unknown time zone) is 422, and a body
-# that is right in all its parts can be too long as a whole: 413. The document says so. Nothing else is let off.
+# What no schema can say (a time that has passed, a text that cannot be printed, an unknown time zone) is 422, and a
+# body that is right in all its parts can be too long as a whole: 413. The document says so. Nothing else is let off.
 (folder / "schemathesis.toml").write_text(
     f"""
 generation.max-examples = {wish["examples"]}
