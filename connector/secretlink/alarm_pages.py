@@ -178,7 +178,7 @@ class AlarmPages:
             expires_at=link.terms.expires_at,
             raised_ms=report.at_ms if report else None,
             display_name=link.display_name,
-            ticket=link.ticket,
+            ticket="" if link.checked else link.ticket,  # what has to be typed must not be there to be read
             time_zone=link.time_zone,
             locale=link.locale,
             brand=link.brand,

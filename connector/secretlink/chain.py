@@ -248,10 +248,13 @@ class Chain:
         event = event_from(row)
         if event.seq != before.seq + 1:
             return False
+        known = self._peppers.find(row["pepper_id"])
         if row["blanked_mac"] is not None:
             content = _blanked_content(before, row, event)
-            return any(hmac.compare_digest(row["blanked_mac"], _mac(pepper, content)) for pepper in self._peppers.known)
-        known = self._peppers.find(row["pepper_id"])
+            if any(hmac.compare_digest(row["blanked_mac"], _mac(pepper, content)) for pepper in self._peppers.known):
+                return True
+            # Under which pepper it was blanked is not written down; one that is gone can only be that of its own time.
+            return None if known is None and row["pepper_id"] is not None else False
         if known is None and row["pepper_id"] is not None:
             return None
         # Of an event of the first form it may not be written down which pepper it was: then any of ours will do.

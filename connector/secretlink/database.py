@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from connector.errors import ConfigError
 
 _BUSY_WAIT: Final = timedelta(seconds=10)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _READ_ONLY: Final = "links_read_only"
 # "lnks"; any fixed number, the same in every process
 _TAKE_THE_WRITERS_LOCK: Final = text(f"SELECT pg_advisory_xact_lock({0x6C6E6B73})")
@@ -109,7 +110,9 @@ def checkpoint(engine: Engine) -> None:
         return
     raw = engine.raw_connection()
     try:
-        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        # A backup may read for minutes, and everybody's requests would wait with us.
+        for pragma in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", f"busy_timeout={_BUSY_WAIT // _MILLISECOND}"):
+            raw.cursor().execute(f"PRAGMA {pragma}").close()
     finally:
         raw.close()
 

@@ -175,6 +175,8 @@ class Pages:
         nonce = fields.get("nonce")
         if not isinstance(nonce, str) or not NONCE.fullmatch(nonce):
             return "body"
+        if typed and found.token is None:
+            return "not_json"  # the browser alone can open it, and a form's answer cannot
         problem = self._proofs.problem_with(request, found.link.terms.link_id, fields, typed=typed)
         if problem == "other_site" or (problem and not typed):
             return problem
@@ -192,7 +194,7 @@ class Pages:
         link = self._vault.visit(found.lookup, EventKind.REFUSED, visitor=visitor, reason=problem)
         if link is None or link.state != ACTIVE:
             return self._gone(request, found, link, visitor) if typed else _gone_in_json()
-        if not typed:
+        if not typed or found.token is None:
             return _refused_in_json(problem)
         language = self._renderer.language(request, link.locale)
         words = language.say(_TYPED_PROBLEMS.get(problem, "typed.refused"), word=language.say("typed.word"))

@@ -172,10 +172,14 @@ def open_sealed(sealed: bytes, *, token: bytes, terms: Terms) -> Secret:
     """Decrypt what `seal` made.
 
     Raises:
-        SealBroken: The token or the terms are not the ones it was sealed with, or the bytes were changed.
+        SealBroken: The token or the terms are not the ones it was sealed with, the bytes were changed, or what was
+            sealed is no text.
     """
     padded = _decrypt(_derive(token, f"{FORMAT} enc {terms.link_id}"), sealed, terms)
-    return Secret(_unpad(padded, terms).decode("utf-8"))
+    try:
+        return Secret(_unpad(padded, terms).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _broken(terms) from None
 
 
 class Pepper:

@@ -1,0 +1,104 @@
+"""What a visitor, a key, a receiver, or whoever writes the database without the pepper can do to the link service."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.engine import make_url
+
+from connector.secretlink.links import Refused
+from connector.secretlink.peppers import Peppers
+from connector.secretlink.seal import Pepper, _derive, check_of
+from connector.secretlink.vault import Vault
+from tests.secretlink.conftest import api_key, app, browser, clock, database, pepper, vault
+from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_link, new_nonce
+from tests.secretlink.test_vault import claim, create, kinds
+
+__all__ = ["api_key", "app", "browser", "clock", "database", "pepper", "vault"]
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def send_form(browser: Browser, path: str, **fields: str) -> Answer:
+    return browser.send("POST", path, body=urlencode(fields).encode(), headers=FORM)
+
+
+# ---------------------------------------------------------------- visitors
+
+
+def test_a_form_cannot_use_a_view_of_a_link_that_only_a_browser_can_open(browser: Browser) -> None:
+    link = make_link(views=2)
+    browser.create(link, mode="fragment")
+    path = f"/s/{link.terms.link_id}"
+    challenge = browser.get(path).text.split('data-challenge="', 1)[1].split('"', 1)[0]
+    browser.clock.advance(seconds=2)
+    answer = send_form(
+        browser, f"{path}/reveal", challenge=challenge, nonce=new_nonce(), lookup=encode(link.lookup), word="SHOW"
+    )
+    assert answer.status == 403
+    assert browser.views_of(link) == 0, "counted, and shown to nobody"
+
+
+def test_what_has_to_be_typed_is_not_to_be_read_on_the_page_that_reports_the_link(browser: Browser) -> None:
+    link, number = make_link(views=2), f"INC{secrets.randbelow(10**9):09}"
+    assert browser.create(link, ticket=number, check=encode(check_of(link.key, number))).status == 201
+    step = browser.step_of(link)
+    wish = {"challenge": step, "nonce": new_nonce(), "answer": number}
+    assert browser.post_json(f"{link.path}/reveal", wish).status == 200
+    for path in (link.path, f"{link.path}/not-me"):
+        page = browser.get(path)
+        assert page.status == 200
+        assert number not in page.text
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_a_password_that_is_no_text_is_refused_like_any_damaged_one(vault: Vault, clock: FakeClock) -> None:
+    link = make_link(now=clock.now)
+    nonce = secrets.token_bytes(12)
+    padded = (3).to_bytes(2, "big") + b"\xff\xfe\xfd" + bytes(59)
+    key = _derive(link.key, f"secretlink/1 enc {link.terms.link_id}")
+    vault.create(link.to_new_link(sealed=nonce + AESGCM(key).encrypt(nonce, padded, link.terms.associated_data())))
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "damaged"
+    assert kinds(vault) == ["created", "refused"]
+
+
+# ---------------------------------------------------------------- whoever writes the database
+
+
+def test_a_blanked_history_of_a_pepper_that_is_gone_is_unchecked_and_not_broken(
+    database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    before = Vault(database, Pepper(pepper), clock=clock)
+    claim(before, create(before, clock))
+    clock.advance(days=2)
+    assert before.blank(older_than=timedelta(days=1)).done == 1
+    before.expire_due()
+    before.close()
+    after = Vault(database, Peppers(Pepper(secrets.token_bytes(32))), clock=clock)
+    report = after.verify_chain()
+    assert (report.broken_at, report.unchecked) == (None, 3)
+    after.close()
+
+
+# ---------------------------------------------------------------- beside the service
+
+
+def test_a_backup_that_reads_the_database_does_not_make_visitors_wait(vault: Vault, clock: FakeClock) -> None:
+    create(vault, clock)
+    reader = sqlite3.connect(make_url(str(vault.engine.url)).database or "", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM link").fetchall()
+    create(vault, clock)
+    began = time.monotonic()
+    vault.checkpoint()
+    assert time.monotonic() - began < 2
+    reader.close()
