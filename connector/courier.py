@@ -169,7 +169,9 @@ class Courier:
         try:
             return self._links.arm(wish)
         except (TemporaryError, AuthenticationError) as failure:
-            if self._clock() - row.created_at < WAIT_FOR_AN_ALARM or row.attempts + 1 < LEAST_TRIES_FOR_AN_ALARM:
+            recent = self._clock() - row.created_at < WAIT_FOR_AN_ALARM or row.attempts + 1 < LEAST_TRIES_FOR_AN_ALARM
+            # Once somebody has said it, nobody waits for another way to say it: the mail about that comes next.
+            if recent and case.outcome is not Outcome.NOT_ME:
                 raise
             why = str(failure)
         except PermanentError as failure:

@@ -279,15 +279,16 @@ def not_secured(case: Case, why: str) -> str:
 def not_secured_yet(why: str) -> str:
     return _lines(
         f"Not secured yet, tried again by itself: {why}",
-        "To do: do not wait for it. Set a new password and revoke the account's sessions in Entra by hand.",
+        "To do: do not wait for it. Set a new password and revoke the account's sessions in Entra by hand, but give "
+        "that password to nobody before the next note: a try that works replaces it.",
     )
 
 
 def not_secured_while_paused(why: str) -> str:
     return _lines(
         f"Not secured yet: {why}",
-        "To do: run connector resume if that may be, or set a new password and revoke the account's sessions in Entra "
-        "by hand.",
+        "To do: run connector resume if that may be. Else set a new password and revoke the account's sessions in "
+        "Entra by hand, but give that password to nobody before the next note: it is replaced at the end of the pause.",
     )
 
 

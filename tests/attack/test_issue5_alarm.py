@@ -170,6 +170,26 @@ def test_the_requester_hears_of_the_alarm_though_the_psa_is_away() -> None:
     assert MailKind.NOT_ME in world.mails
 
 
+def test_the_requester_hears_of_the_alarm_though_an_earlier_mail_waits_for_the_link_service() -> None:
+    world = World()
+    ticket = reset(world)
+    world.open_newest_link()
+    press(world, ticket)
+    world.polls.poll_links(early=True)
+    world.links.down = True
+    world.run_for(minutes=2)
+    assert world.mails[-2:] == [MailKind.LINK_ACCESSED, MailKind.NOT_ME]
+
+
+def test_who_helps_by_hand_is_told_that_a_later_try_replaces_their_password() -> None:
+    world = World()
+    ticket = reset(world)
+    world.directory.raise_before("read", *[away()] * 6)
+    press(world, ticket)
+    world.run_for(minutes=3)
+    assert "replaces it" in world.note_with(ticket, "Not secured yet")
+
+
 def test_mails_and_notes_about_an_alarm_are_neither_lost_nor_doubled_by_going_their_own_ways() -> None:
     world = World()
     ticket = reset(world)
