@@ -143,6 +143,7 @@ class Http:
         timeout: timedelta | None = None,
         background: bool = False,
         shown: str | None = None,
+        with_body: bool = True,
     ) -> Answer:
         """Send one request and wait for its answer.
 
@@ -156,6 +157,8 @@ class Http:
                 background leaves enough for what people wait for, and a little is kept for the background: so what is
                 done in one go at the start (a check) is not of it, or no poll would follow for a whole window.
             shown: What messages say in place of `url`, where a part of its path is a secret.
+            with_body: `False`: status and headers are all that is wanted. Then not a byte of the body is taken, however
+                long it is, and the connection is not used again.
 
         Raises:
             TemporaryError: No answer, or 408, 429, 5xx. After it, the effect of a write is unknown. Or nothing was
@@ -196,6 +199,7 @@ class Http:
             timeout=timeout or self._timeout,
             background=background,
             where=f"{method} {shown or _without_query(url)}",
+            with_body=with_body,
         )
         self._pass_gate(request.where)
         return retrying(self._once, request, frozenset(expect))
@@ -271,7 +275,9 @@ class Http:
             )
         status = response.status_code
         CALLS.labels(self.system, request.method, f"{status // 100}xx").inc()
-        answer = Answer(status=status, headers=response.headers, body=response.text, system=self.system, where=where)
+        body = response.text if request.with_body else ""
+        response.close()
+        answer = Answer(status=status, headers=response.headers, body=body, system=self.system, where=where)
         retry_after = read_retry_after(response.headers.get("Retry-After"))
         if status != 429:
             self._gate.open(pause)
@@ -312,6 +318,7 @@ class Http:
                 allow_redirects=False,
                 verify=self._verify,  # per request: a session's own value loses against REQUESTS_CA_BUNDLE
                 proxies=self._proxies,
+                stream=not request.with_body,
             )
         except requests.exceptions.SSLError:
             CALLS.labels(self.system, request.method, "tls").inc()
@@ -410,6 +417,7 @@ class _Request:
     timeout: timedelta
     background: bool
     where: str
+    with_body: bool
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import fields
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Row, insert, select, update
 
 from connector.secretlink import tables
 from connector.secretlink.chain import EventKind, Visitor
 from connector.secretlink.links import ARMED, RAISED, AlarmRecord, Conflict, LinkRecord, NewAlarm
 from connector.secretlink.records import Records, record_from
+from connector.secretlink.seal import Pepper
 
 PAGE = "page"
 """The reason of a report that came from the page of the link itself."""
+
+log = structlog.get_logger(__name__)
 
 
 class Alarms:
@@ -34,8 +39,7 @@ class Alarms:
             existing = connection.execute(select(tables.alarm).where(alarm.id == new.id)).one_or_none()
             if existing:
                 pepper = peppers.find(existing.pepper_id) or peppers.current
-                content_mac = hmac.new(pepper.content_key, new.canonical(), hashlib.sha256).digest()
-                if not hmac.compare_digest(existing.content_mac, content_mac):
+                if not hmac.compare_digest(existing.content_mac, _content_mac(pepper, new)):
                     raise Conflict("another alarm has this id")
                 return _record_from(existing, now_ms), False
             if self._row_by_lookup(connection, new.lookup) is not None:
@@ -48,7 +52,7 @@ class Alarms:
                     id=new.id,
                     lookup_mac=peppers.current.alarm_mac(new.lookup),
                     pepper_id=peppers.current.key_id,
-                    content_mac=hmac.new(peppers.current.content_key, new.canonical(), hashlib.sha256).digest(),
+                    content_mac=_content_mac(peppers.current, new),
                     about=new.about,
                     link_id=new.link_id,
                     source=new.source,
@@ -66,13 +70,13 @@ class Alarms:
 
     def look(self, connection: Connection, lookup: bytes) -> AlarmRecord | None:
         """See `Vault.look_alarm`."""
-        row = self._row_by_lookup(connection, lookup)
+        row = self._genuine(connection, lookup)
         return _record_from(row, self._records.now_ms()) if row else None
 
     def raise_it(self, lookup: bytes, *, visitor: Visitor) -> tuple[AlarmRecord | None, bool]:
         """See `Vault.raise_alarm`; also whether anything was written."""
         with self._records.writing() as (connection, now_ms):
-            row = self._row_by_lookup(connection, lookup)
+            row = self._genuine(connection, lookup)
             if row is None:
                 return None, False
             record = _record_from(row, now_ms)
@@ -119,9 +123,29 @@ class Alarms:
                 reason=EventKind.REPORTED.value,
             )  # fmt: skip
 
+    def _genuine(self, connection: Connection, lookup: bytes) -> Row[Any] | None:
+        """The alarm of a lookup, if its row is what was armed.
+
+        Who can write the database but has no pepper could otherwise aim somebody's alarm at another account.
+        """
+        row = self._row_by_lookup(connection, lookup)
+        pepper = self._records.peppers.find(row.pepper_id) if row else None
+        if row is None or pepper is None:
+            return None
+        names = {field.name for field in fields(NewAlarm)} - {"lookup"}
+        armed = NewAlarm(lookup=lookup, **{name: getattr(row, name) for name in names})
+        if hmac.compare_digest(row.content_mac, _content_mac(pepper, armed)):
+            return row
+        log.error("alarm_changed_in_database", alarm=row.id)
+        return None
+
     def _row_by_lookup(self, connection: Connection, lookup: bytes) -> Row[Any] | None:
         macs = self._records.peppers.alarm_macs(lookup)
         return connection.execute(select(tables.alarm).where(tables.alarm.c.lookup_mac.in_(macs))).one_or_none()
+
+
+def _content_mac(pepper: Pepper, new: NewAlarm) -> bytes:
+    return hmac.new(pepper.content_key, new.canonical(), hashlib.sha256).digest()
 
 
 def _record_from(row: Row[Any], now_ms: int) -> AlarmRecord:

@@ -5,7 +5,7 @@ What people rely on:
 * Never more views than allowed, whoever asks at the same time: one conditional UPDATE counts, nothing else does.
 * No reveal without a record, and no counted view without a reveal: counting, decrypting, wiping and the event commit
   together, and the password is returned only after the commit. A crash in between loses the answer, never the count.
-* A link that cannot be decrypted (tampered terms, wrong pepper) costs no view.
+* A link that cannot be decrypted (tampered terms, wrong pepper), or whose row is not what was made, costs no view.
 * What has to be typed is compared in the same transaction, one answer after the other: nobody gets more than
   `MOST_WRONG_ANSWERS` tries by asking many times at once.
 """
@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from connector.secretlink import tables
 from connector.secretlink.chain import EventKind, Visitor
 from connector.secretlink.links import ACTIVE, FRAGMENT, Refused, Revealed
+from connector.secretlink.making import is_as_made
 from connector.secretlink.records import IS_ACTIVE, Records, record_from
 from connector.secretlink.seal import SealBroken, Terms, lookup_of, open_sealed
 
@@ -107,7 +108,7 @@ class Claims:
             return self._refuse(connection, row, now_ms, asked)
         record = record_from(counted)
         # Inside the transaction on purpose: when this raises, the count above is rolled back.
-        revealed = self._open(counted, asked.token, counted=True)
+        revealed = self._open(counted, asked, counted=True)
         if record.views_left == 0:
             record = replace(record, state="consumed", ended_ms=now_ms)
             connection.execute(_WIPE, {**now, "new_state": record.state})
@@ -124,7 +125,7 @@ class Claims:
         """Answer the same click again, while it is fresh."""
         if now_ms - answered_ms > SAME_CLICK.total_seconds() * 1000:
             return Refused("repeated", record_from(row))
-        return self._open(row, asked.token, counted=False)
+        return self._open(row, asked, counted=False)
 
     def _is_right(self, row: Row[Any], check: bytes | None) -> bool:
         if row.check_mac is None:
@@ -172,13 +173,15 @@ class Claims:
         self._records.note(connection, link, EventKind.REFUSED, now_ms=now_ms, visitor=asked.visitor, reason=reason)
         return Refused(reason, link)
 
-    def _open(self, row: Row[Any], token: bytes | None, *, counted: bool) -> Revealed:
+    def _open(self, row: Row[Any], asked: Asked, *, counted: bool) -> Revealed:
         terms = Terms(row.id, row.max_views, row.expires_at)
         pepper = self._records.peppers.find(row.pepper_id)
         if pepper is None:
             raise SealBroken(f"Link {row.id} was made under a pepper that is not known. Put it into old_peppers.")
         sealed = pepper.unwrap(row.blob, terms=terms)
+        if not is_as_made(row, pepper, lookup=asked.lookup, sealed=sealed, check=asked.check):
+            raise SealBroken(f"Link {row.id} is not what was made: its row was changed in the database.")
         record = record_from(row)
-        if token is None:
+        if asked.token is None:
             return Revealed(None, record, counted, sealed)
-        return Revealed(open_sealed(sealed, token=token, terms=terms), record, counted)
+        return Revealed(open_sealed(sealed, token=asked.token, terms=terms), record, counted)

@@ -50,13 +50,19 @@ class NewLink:
     locale: str = "en"
     check: bytes | None = field(default=None, repr=False)
 
-    def canonical(self) -> bytes:
-        """The bytes by which a repeated create is told from a clash."""
+    def canonical(self, *, form: int = 2) -> bytes:
+        """The bytes by which a repeated create is told from a clash, and a row that was changed from one that was not.
+
+        Args:
+            form: 1: as before there were languages and checks; only links of then are that.
+        """
         values = [
             self.terms.associated_data().decode(), self.lookup.hex(), self.sealed.hex(), self.ref, self.mode,
             self.display_name, self.ticket, self.time_zone, self.brand, self.locale,
             self.check.hex() if self.check else None,
         ]  # fmt: skip
+        if form == 1:
+            values = values[:-2]
         return json.dumps(values, separators=(",", ":")).encode()
 
 

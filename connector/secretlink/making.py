@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import insert
+from sqlalchemy import Row, insert
 
 from connector.secretlink import tables
 from connector.secretlink.chain import EventKind
 from connector.secretlink.links import ACTIVE, Conflict, LinkRecord, NewLink
 from connector.secretlink.records import Records, record_from
-from connector.secretlink.seal import Pepper
+from connector.secretlink.seal import Pepper, Terms
 
 _INSERT_LINK: Final = insert(tables.link).returning(tables.link)
 
@@ -65,5 +65,32 @@ class Making:
             return record, True
 
 
-def _content_mac(pepper: Pepper, new: NewLink) -> bytes:
-    return hmac.new(pepper.content_key, new.canonical(), hashlib.sha256).digest()
+def is_as_made(row: Row[Any], pepper: Pepper, *, lookup: bytes, sealed: bytes, check: bytes | None) -> bool:
+    """Whether a row still says what its link was made with, counts and state left aside.
+
+    Who can write the database but has no pepper could otherwise take the typed check off a link, or put another name on
+    its page.
+
+    Args:
+        sealed: What its blob holds.
+        check: The right one, where the row asks for one.
+    """
+    made = NewLink(
+        terms=Terms(row.id, row.max_views, row.expires_at),
+        lookup=lookup,
+        sealed=sealed,
+        ref=row.ref,
+        mode=row.mode,
+        display_name=row.display_name,
+        ticket=row.ticket,
+        time_zone=row.time_zone,
+        brand=row.brand,
+        locale=row.locale,
+        check=None if row.check_mac is None else check,
+    )
+    forms = (2, 1) if (made.locale, made.check) == ("en", None) else (2,)
+    return any(hmac.compare_digest(row.content_mac, _content_mac(pepper, made, form=form)) for form in forms)
+
+
+def _content_mac(pepper: Pepper, new: NewLink, *, form: int = 2) -> bytes:
+    return hmac.new(pepper.content_key, new.canonical(form=form), hashlib.sha256).digest()

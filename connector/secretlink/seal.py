@@ -20,9 +20,10 @@ The link service wraps once more under its pepper, with the same associated data
     check_mac  = HMAC-SHA256(pepper, "check" || check)
     blob       = nonce (12) || AES-256-GCM(HKDF-SHA256(pepper, info="secretlink/1 wrap " + id), nonce, sealed, terms)
 
-Reading the database takes token *and* pepper; writing it cannot lengthen a link's life or add a view, because the terms
-are authenticated twice. Padding hides the password's length. HKDF without a salt is right here: the token is uniformly
-random already (RFC 5869 section 3.1).
+Reading the database takes token *and* pepper; writing it cannot lengthen a link's life or raise the number of its
+views, because the terms are authenticated twice. (The count of views used, and a row put back from a backup, are the
+database's word; reveals beyond the number show in the history, which cannot be rewritten unseen.) Padding hides the
+password's length. HKDF without a salt is right here: the token is uniformly random already (RFC 5869 section 3.1).
 """
 
 from __future__ import annotations

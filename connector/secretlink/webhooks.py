@@ -185,7 +185,7 @@ class Webhooks:
         try:
             answer = self._http.call(
                 "POST", self._options.url, content=body, headers={"Content-Type": "application/json", **headers},
-                expect=range(200, 600), shown=self._shown,
+                expect=range(200, 600), shown=self._shown, with_body=False,
             )  # fmt: skip
         except TemporaryError as error:
             return Outcome("no_answer", error.retry_after)

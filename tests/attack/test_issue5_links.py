@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlencode
 
+import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
+from connector.secretlink import tables
 from connector.secretlink.links import Refused
+from connector.secretlink.news import News
+from connector.secretlink.options import WebhookOptions
 from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper, _derive, check_of
 from connector.secretlink.vault import Vault
+from connector.secretlink.webhooks import DELIVERED, Webhooks
 from tests.secretlink.conftest import api_key, app, browser, clock, database, pepper, vault
-from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_link, new_nonce
-from tests.secretlink.test_vault import claim, create, kinds
+from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce
+from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 
 __all__ = ["api_key", "app", "browser", "clock", "database", "pepper", "vault"]
 
@@ -74,6 +83,37 @@ def test_a_password_that_is_no_text_is_refused_like_any_damaged_one(vault: Vault
 # ---------------------------------------------------------------- whoever writes the database
 
 
+def change(vault: Vault, table: str, row_id: str, **values: object) -> None:
+    which = tables.metadata.tables[table]
+    with vault.engine.begin() as connection:
+        assert connection.execute(update(which).where(which.c.id == row_id).values(values)).rowcount == 1
+
+
+def test_who_writes_the_database_cannot_aim_an_alarm_at_somebody_else(vault: Vault, clock: FakeClock) -> None:
+    alarm, _ = make_alarm(clock.now, about="case-0011")
+    vault.arm(alarm)
+    change(vault, "alarm", alarm.id, about="case-9999")
+    vault.raise_alarm(alarm.lookup, visitor=SOMEBODY)
+    assert [event.ref for event in vault.events(after=0, limit=10).events] == []
+
+
+def test_who_writes_the_database_cannot_take_the_typed_check_away(vault: Vault, clock: FakeClock) -> None:
+    link = make_link(now=clock.now)
+    vault.create(link.to_new_link(check=check_of(link.key, "4242")))
+    change(vault, "link", link.terms.link_id, check_mac=None)
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "damaged"
+    assert [event.kind for event in vault.events(after=0, limit=10).events] == ["created", "refused"]
+
+
+def test_who_writes_the_database_cannot_have_a_link_speak_for_another_one(vault: Vault, clock: FakeClock) -> None:
+    link = make_link(now=clock.now)
+    vault.create(link.to_new_link())
+    change(vault, "link", link.terms.link_id, display_name="Somebody Else")
+    assert isinstance(claim(vault, link), Refused)
+
+
 def test_a_blanked_history_of_a_pepper_that_is_gone_is_unchecked_and_not_broken(
     database: str, clock: FakeClock, pepper: bytes
 ) -> None:
@@ -102,3 +142,44 @@ def test_a_backup_that_reads_the_database_does_not_make_visitors_wait(vault: Vau
     vault.checkpoint()
     assert time.monotonic() - began < 2
     reader.close()
+
+
+@pytest.fixture
+def endless() -> Iterator[tuple[str, list[int]]]:
+    """A receiver whose answer has no end; and how much of it was taken."""
+    taken: list[int] = [0]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.settimeout(5)
+            connection.recv(65536)
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n")
+                while taken[0] < 200_000_000:
+                    taken[0] += connection.send(bytes(1_000_000))
+            except OSError:
+                pass
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/", taken
+    listener.close()
+    thread.join()
+
+
+def test_a_receiver_without_an_end_does_not_fill_the_memory(
+    vault: Vault, clock: FakeClock, endless: tuple[str, list[int]]
+) -> None:
+    url, taken = endless
+    create(vault, clock)
+    webhooks = Webhooks(
+        WebhookOptions(url, (secrets.token_bytes(32),), frozenset({"created"})), vault, News(), clock=clock
+    )
+    outcome = webhooks._deliver(vault.events(after=0, limit=1).events[0])
+    assert taken[0] < 50_000_000
+    assert outcome is DELIVERED
