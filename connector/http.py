@@ -417,7 +417,7 @@ class _Request:
     timeout: timedelta
     background: bool
     where: str
-    with_body: bool
+    with_body: bool = True
 
 
 @dataclass(frozen=True)
