@@ -106,6 +106,8 @@ PASSWORD_CANDIDATES = 3
 WHILE_PAUSED = timedelta(seconds=10)
 WHILE_REFUSED = timedelta(minutes=1)
 WHILE_DRY = timedelta(minutes=5)
+AFTER_A_DATABASE_ERROR = timedelta(seconds=15)
+"""When an alarm is tried again, if our database is back by then."""
 
 
 class Result(StrEnum):
@@ -240,6 +242,12 @@ class Reconciler:
             log.info("claim_lost", case=held.case.id)
             return Pass(Result.LOST, held.case)
         log.warning("database_away", case=held.case.id, error=str(failure))
+        with suppress(LostClaim, DatabaseError):
+            # Other cases wait for the end of their lease. If the failed save was carried out all the same, this one is
+            # refused as stale, and the lease ends as ever.
+            if self._lookout.is_alarmed(held.case):
+                now = self._clock()
+                held.case = self._store.save(replace(held.case, due_at=now + AFTER_A_DATABASE_ERROR), now=now)
         return Pass(Result.DATABASE, held.case)
 
     def _pass(self, held: Held) -> None:

@@ -11,7 +11,14 @@ from structlog.testing import capture_logs
 from connector.core.case import Action, Outcome, State
 from connector.core.ports import AlarmSource, AlarmWish, DryRun, LinkEventKind, MailKind, StatusTarget
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
+from connector.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectorError,
+    DatabaseError,
+    PermanentError,
+    TemporaryError,
+)
 from connector.telemetry import ALARMS
 from tests.fakes.directory import FakeAccount
 from tests.fakes.links import LinkGone
@@ -325,6 +332,83 @@ def test_pressed_in_the_middle_of_a_delivery_nothing_of_it_survives() -> None:
     assert world.password_in_force() not in {world.links.behind(link_id) for link_id in world.links.made()}
     assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.CLOSED, Outcome.NOT_ME)
     assert world.note_with(ticket, "Secured:")
+
+
+@pytest.mark.parametrize("which", [1, 2, 3], ids=["reported", "securing", "secured"])
+def test_a_database_that_fails_once_does_not_hold_an_alarm_for_the_rest_of_the_lease(which: int) -> None:
+    world = World()
+    ticket = reset(world)
+    handed_over = world.password_in_force()
+    press(world, ticket)
+    saves: list[str] = []
+
+    def hiccup(call: str, moment: str) -> None:
+        if (call, moment) == ("save", "before"):
+            saves.append(call)
+            if len(saves) == which:
+                raise DatabaseError("The database is locked. It is tried again.")
+
+    world.store.on_call = hiccup
+    world.run_for(minutes=1, every=timedelta(seconds=5))
+    assert len(saves) > which
+    assert world.password_in_force() != handed_over
+    assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.CLOSED, Outcome.NOT_ME)
+    assert world.moves[-1] is StatusTarget.ALARM
+
+
+def closed(world: World) -> FakeTicket:
+    """A case that is over: the link was opened, and everything was told."""
+    ticket = reset(world)
+    world.open_newest_link()
+    world.run()
+    assert world.state_of(ticket) is State.CLOSED
+    assert not list(world.store.outbox(world.case_of(ticket).id))
+    return ticket
+
+
+def test_an_alarm_about_a_closed_case_is_not_forgotten_in_a_dry_run() -> None:
+    world = World()
+    ticket = closed(world)
+    before = list(world.writes)
+    world.set_rules(dry_run=DryRun.NOTES)
+    press(world, ticket)
+    world.run_for(minutes=30)
+    assert world.writes == before
+    world.set_rules(dry_run=DryRun.OFF)
+    world.run_for(minutes=10)
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_a_second_reveal_is_told_though_the_psa_refused_us_when_it_was_heard() -> None:
+    world = World()
+    ticket = closed(world)
+    world.directory.accounts.append(FakeAccount(upn=OTHER))
+    refusal = AuthenticationError("refused", scope="psa.halo")
+    world.psa.raise_before("read", refusal)
+    world.ticket(subject_text=OTHER)
+    world.run()
+    world.open_newest_link()
+    world.run_for(minutes=10)
+    assert world.mails.count(MailKind.LINK_ACCESSED) == 2
+    assert world.note_with(ticket, "(view 2)")
+
+
+def test_an_alarm_about_a_closed_case_survives_a_bug_on_the_way() -> None:
+    world = World()
+    ticket = closed(world)
+    handed_over = world.password_in_force()
+    press(world, ticket)
+    failed: list[str] = []
+
+    def stumble(call: str, moment: str) -> None:
+        if (call, moment) == ("audit_of", "before") and len(failed) < 5:
+            failed.append(call)
+            raise ValueError("a bug")
+
+    world.store.on_call = stumble
+    world.run_for(hours=2)
+    assert len(failed) == 5
+    assert world.password_in_force() != handed_over
 
 
 # ---------------------------------------------------------------- pause and dry run
