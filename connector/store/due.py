@@ -26,8 +26,8 @@ def next_look(
       known them, or could not try them (a paused PSA), so neither never nor at once is right.
     - With messages that were tried and not delivered: when `due_at` says. The worker that failed chose that wait;
       without one it is a minute. So an undeliverable message never makes a loop without pauses.
-    - With nothing to deliver: when `due_at` says; a finished case only where that is still to come. Whoever could not do
-      now what poked it (a dry run, a system that refuses us, a failure) says so, and there is no other poke.
+    - With nothing to deliver: when `due_at` says; a finished case only where that is still to come. Whoever could not
+      do now what poked it (a dry run, a system that refuses us, a failure) says so, and there is no other poke.
 
     Args:
         keeps_claim: The worker goes on with the case after this save.
