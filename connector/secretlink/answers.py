@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import traceback
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT: Final = 4096
+BODY_TIME: Final = timedelta(seconds=20)
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -94,21 +98,27 @@ def place_of(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, *, within: timedelta = BODY_TIME) -> bytes:
     """Read a request's body, up to `BODY_LIMIT`.
 
     Raises:
         BodyTooLarge: It is longer, or says that it will be.
+        HTTPException: 408: not all of it came within that time. Whoever sends a letter a minute, a thousand times at
+            once, would else take every connection that this process may have.
     """
     announced = request.headers.get("content-length", "0")
     # Length first: a row of thousands of digits is not turned into a number at all.
     if not announced.isdecimal() or len(announced) > 9 or int(announced) > BODY_LIMIT:
         raise BodyTooLarge
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_LIMIT:
-            raise BodyTooLarge
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            async for part in request.stream():
+                body += part
+                if len(body) > BODY_LIMIT:
+                    raise BodyTooLarge
+    except TimeoutError:
+        raise HTTPException(408, headers={"Connection": "close"}) from None
     return bytes(body)
 
 

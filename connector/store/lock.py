@@ -27,7 +27,8 @@ def exclusive(address: str, *, who: str = "connector") -> Iterator[None]:
     if path is None:
         yield
         return
-    lock = path.with_name(path.name + ".lock")
+    real = path.resolve()  # two names of one file are one database
+    lock = real.with_name(real.name + ".lock")
     try:
         connection = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 import sqlite3
@@ -9,14 +10,20 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import update
 from sqlalchemy.engine import make_url
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
 
+from connector.errors import ConfigError
 from connector.secretlink import tables
+from connector.secretlink.answers import read_body
 from connector.secretlink.links import Refused
 from connector.secretlink.news import News
 from connector.secretlink.options import WebhookOptions
@@ -24,6 +31,7 @@ from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper, _derive, check_of
 from connector.secretlink.vault import Vault
 from connector.secretlink.webhooks import DELIVERED, Webhooks
+from connector.store import exclusive
 from tests.secretlink.conftest import api_key, app, browser, clock, database, pepper, vault
 from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
@@ -183,3 +191,28 @@ def test_a_receiver_without_an_end_does_not_fill_the_memory(
     outcome = webhooks._deliver(vault.events(after=0, limit=1).events[0])
     assert taken[0] < 50_000_000
     assert outcome is DELIVERED
+
+
+def test_a_body_that_never_comes_gives_its_connection_back() -> None:
+    async def receive() -> Message:
+        await asyncio.sleep(3600)
+        raise AssertionError("unreachable")
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"4000")]}
+        await asyncio.wait_for(read_body(Request(scope, receive), within=timedelta(milliseconds=20)), 10)
+
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(ask())
+    assert (refused.value.status_code, refused.value.headers) == (408, {"Connection": "close"})
+
+
+def test_another_name_of_a_database_is_no_way_around_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "links.db").touch()
+    (tmp_path / "current.db").symlink_to(tmp_path / "links.db")
+    with (
+        exclusive(f"sqlite:///{tmp_path / 'links.db'}"),
+        pytest.raises(ConfigError, match="already works"),
+        exclusive(f"sqlite:///{tmp_path / 'current.db'}"),
+    ):
+        pass
