@@ -190,6 +190,7 @@ def carry_out(context: typer.Context, ticket: str, decide: Any) -> Case:
             record: Record = decide(case)
         except BaseException:
             store.save(case, now=present())
+            store.poke(case.id)  # something may have called for a pass, and the claim took that away
             raise
         now = present()
         after = advance(case, record.event, now=now, **record.changes)

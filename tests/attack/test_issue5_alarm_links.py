@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,9 @@ from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, open_vault, options_for
 from tests.secretlink.test_client import client, token_of, wish
 from tests.secretlink.test_vault import SOMEBODY
+from tests.test_cli import config, connector
 
-__all__ = ["api_key", "clock", "database", "pepper"]
+__all__ = ["api_key", "clock", "config", "database", "pepper"]
 
 CASE = "case-00112233445566ff"
 
@@ -277,4 +279,30 @@ def test_a_history_that_is_read_again_after_another_kind_of_service_tells_nothin
     links.revoke(links.create(wish(), Secret(secrets.token_urlsafe())).id)
     polls.poll_links(early=True)
     assert store.link_events(case.id, after=0) == told
+    store.close()
+
+
+# ---------------------------------------------------------------- at the command line
+
+
+@pytest.mark.parametrize("command", ["cancel", "retry"])
+def test_a_command_that_is_refused_does_not_make_the_connector_forget_an_alarm(config: Path, command: str) -> None:
+    """It held the case for a moment, and what had called for a pass meanwhile must call for it still."""
+    assert connector(config, "migrate").returncode == 0
+    store = open_store(json.loads(config.read_text())["database"])
+    now = datetime.now(UTC)
+    store.note_tickets("halo", [ChangedTicket("4242", "4242")], now=now)
+    case = store.claim_due(now=now, lease=timedelta(minutes=5))
+    assert case is not None
+    store.save(replace(case, state=State.CLOSED, due_at=None), now=now)
+    assert store.claim_due(now=now, lease=timedelta(minutes=5)) is None
+    report = LinkEvent(seq=7, link_id=case.id, kind=LinkEventKind.REPORTED, at=now, reason="notice")
+    store.record_link_events([report], now=now)
+
+    refused = connector(config, command, "4242")
+    assert refused.returncode == 1
+    assert "closed" in refused.stderr
+    again = store.claim_due(now=datetime.now(UTC), lease=timedelta(minutes=5))
+    assert again is not None
+    assert again.id == case.id
     store.close()
