@@ -111,8 +111,11 @@ def checkpoint(engine: Engine) -> None:
     raw = engine.raw_connection()
     try:
         # A backup may read for minutes, and everybody's requests would wait with us.
-        for pragma in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", f"busy_timeout={_BUSY_WAIT // _MILLISECOND}"):
-            raw.cursor().execute(f"PRAGMA {pragma}").close()
+        raw.cursor().execute("PRAGMA busy_timeout=0").close()
+        try:
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        finally:
+            raw.cursor().execute(f"PRAGMA busy_timeout={_BUSY_WAIT // _MILLISECOND}").close()
     finally:
         raw.close()
 
