@@ -41,7 +41,7 @@ class Caretaker:
 
         Args:
             retention: How long links that have ended, and their events, are kept.
-            ip_retention: When what is personal in events is blanked; `None`: not before they are forgotten.
+            ip_retention: When what is personal in events is blanked; `None`: after `retention` too.
             announce: Called when another process on the same database has written events.
         """
         self._vault = vault
@@ -103,9 +103,10 @@ class Caretaker:
 
     def _forget(self) -> bool:
         purged = self._vault.purge(older_than=self._retention)
-        if self._ip_retention is None:
-            return purged.more
-        return self._vault.blank(older_than=self._ip_retention).more or purged.more
+        if self._ip_retention is None and purged.more:
+            return True
+        # What is as old, but behind the first events of a link that lived long, has to wait to be forgotten.
+        return self._vault.blank(older_than=self._ip_retention or self._retention).more or purged.more
 
     def _go_on_checking(self) -> bool:
         """Check a slice of the history; `False` when that was the last."""

@@ -24,6 +24,7 @@ from starlette.types import Message
 from connector.errors import ConfigError
 from connector.secretlink import tables
 from connector.secretlink.answers import read_body
+from connector.secretlink.caretaker import Caretaker
 from connector.secretlink.links import Refused
 from connector.secretlink.news import News
 from connector.secretlink.options import WebhookOptions
@@ -216,3 +217,16 @@ def test_another_name_of_a_database_is_no_way_around_its_lock(tmp_path: Path) ->
         exclusive(f"sqlite:///{tmp_path / 'current.db'}"),
     ):
         pass
+
+
+def test_no_address_is_kept_longer_because_a_link_before_it_lived_long(vault: Vault, clock: FakeClock) -> None:
+    create(vault, clock, lifetime=timedelta(days=31))  # its first event stays until 90 days after its end
+    claim(vault, create(vault, clock))
+    caretaker = Caretaker(vault, clock=clock, retention=timedelta(days=90))
+    for _ in range(91):
+        clock.advance(days=1)
+        while caretaker.work() < timedelta(seconds=1):
+            clock.advance(seconds=1)
+    events = vault.events(after=0, limit=10).events
+    assert "revealed" in [event.kind for event in events]
+    assert [event.seq for event in events if event.ip or event.user_agent] == []
