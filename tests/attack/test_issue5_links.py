@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import itertools
 import secrets
 import socket
 import sqlite3
@@ -25,6 +28,7 @@ from connector.errors import ConfigError
 from connector.secretlink import tables
 from connector.secretlink.answers import read_body
 from connector.secretlink.caretaker import Caretaker
+from connector.secretlink.challenge import Challenges
 from connector.secretlink.links import Refused
 from connector.secretlink.news import News
 from connector.secretlink.options import WebhookOptions
@@ -230,3 +234,55 @@ def test_no_address_is_kept_longer_because_a_link_before_it_lived_long(vault: Va
     events = vault.events(after=0, limit=10).events
     assert "revealed" in [event.kind for event in events]
     assert [event.seq for event in events if event.ip or event.user_agent] == []
+
+
+@pytest.mark.parametrize("mode", ["path", "fragment"])
+@pytest.mark.parametrize("checked", [False, True])
+def test_whatever_is_asked_in_whichever_way_counts_what_it_shows_and_nothing_else(
+    browser: Browser, pepper: bytes, mode: str, checked: bool
+) -> None:
+    clock = browser.clock
+    challenges = Challenges(Pepper(pepper).challenge_key, clock=clock)
+    link, number = make_link(views=20, now=clock.now), f"{secrets.randbelow(10**9):09}"
+    check = check_of(link.key, number)
+    browser.create(link, mode=mode, check=encode(check) if checked else None, ticket="" if checked else number)
+    token, link_id = link.token.reveal(), link.terms.link_id
+    shown = 0
+    for behind, form, step, lookup in itertools.product(
+        (token, link_id, f"{link_id}%2523{token}", f"{link_id}%23{token}"), (False, True), (False, True), (False, True)
+    ):
+        challenge = challenges.for_page(link_id)
+        clock.advance(seconds=1)
+        if step:
+            challenge = challenges.for_step(link_id, challenge) or ""
+            clock.advance(seconds=1)
+        fields = {
+            "challenge": challenge,
+            "nonce": new_nonce(),
+            "word": "SHOW",
+            "answer": number,
+            "check": encode(check),
+        }
+        fields |= {"lookup": encode(link.lookup)} if lookup else {}
+        for end in ("reveal", "step", "ended", "not-me/page", "not-me/step"):
+            before = browser.views_of(link)
+            path = f"/s/{behind}/{end}"
+            answer = send_form(browser, path, **fields) if form else browser.post_json(path, fields)
+            assert answer.status < 500, (end, behind == link_id, form, step, lookup)
+            gave = link.password.reveal() in answer.text.replace('<span class="piece">', "").replace("</span>", "")
+            gave = gave or '"sealed"' in answer.text
+            assert browser.views_of(link) - before == gave, (end, behind == link_id, form, step, lookup)
+            assert not checked or number not in answer.text
+            shown += gave
+    assert shown >= 3
+
+
+def test_a_link_that_the_version_before_made_still_opens(vault: Vault, clock: FakeClock, pepper: bytes) -> None:
+    link = make_link(now=clock.now)
+    vault.create(link.to_new_link())
+    content = link.to_new_link().canonical(form=1)
+    before = hmac.new(Pepper(pepper).content_key, content, hashlib.sha256).digest()
+    change(vault, "link", link.terms.link_id, content_mac=before)
+    assert isinstance(claim(vault, link), Revealed)
+    change(vault, "link", link.terms.link_id, locale="de")
+    assert isinstance(claim(vault, link), Refused), "it had no language"
