@@ -29,7 +29,7 @@ from connector.secretlink import tables
 from connector.secretlink.answers import read_body
 from connector.secretlink.caretaker import Caretaker
 from connector.secretlink.challenge import Challenges
-from connector.secretlink.links import Refused
+from connector.secretlink.links import Refused, Revealed
 from connector.secretlink.news import News
 from connector.secretlink.options import WebhookOptions
 from connector.secretlink.peppers import Peppers
