@@ -8,13 +8,14 @@ from typing import Final
 LONGEST_USER_AGENT: Final = 300
 
 # The first that matches wins: Edge and Opera also call themselves Chrome, Chrome also calls itself Safari.
+# Anybody may call themselves what they like, with a version as long as a line; of it five digits are believed.
 _BROWSERS: Final = (
-    ("Edge", re.compile(r"\bEdg(?:A|iOS)?/(\d+)")),
-    ("Opera", re.compile(r"\bOPR/(\d+)")),
-    ("Samsung Internet", re.compile(r"\bSamsungBrowser/(\d+)")),
-    ("Firefox", re.compile(r"\b(?:Firefox|FxiOS)/(\d+)")),
-    ("Chrome", re.compile(r"\b(?:Chrome|CriOS|HeadlessChrome)/(\d+)")),
-    ("Safari", re.compile(r"\bVersion/(\d+)[^ ]* (?:Mobile/\S+ )?Safari/")),
+    ("Edge", re.compile(r"\bEdg(?:A|iOS)?/(\d{1,5})")),
+    ("Opera", re.compile(r"\bOPR/(\d{1,5})")),
+    ("Samsung Internet", re.compile(r"\bSamsungBrowser/(\d{1,5})")),
+    ("Firefox", re.compile(r"\b(?:Firefox|FxiOS)/(\d{1,5})")),
+    ("Chrome", re.compile(r"\b(?:Chrome|CriOS|HeadlessChrome)/(\d{1,5})")),
+    ("Safari", re.compile(r"\bVersion/(\d{1,5})[^ ]* (?:Mobile/\S+ )?Safari/")),
 )
 _SYSTEMS: Final = (
     ("iPhone", re.compile(r"\biPhone\b")),

@@ -26,8 +26,10 @@ from starlette.types import Message
 
 from connector.errors import ConfigError
 from connector.secretlink import tables
+from connector.secretlink.agent import name_agent
 from connector.secretlink.answers import read_body
 from connector.secretlink.caretaker import Caretaker
+from connector.secretlink.chain import EventKind, Visitor
 from connector.secretlink.challenge import Challenges
 from connector.secretlink.links import Refused, Revealed
 from connector.secretlink.news import News
@@ -37,11 +39,33 @@ from connector.secretlink.seal import Pepper, _derive, check_of
 from connector.secretlink.vault import Vault
 from connector.secretlink.webhooks import DELIVERED, Webhooks
 from connector.store import exclusive
-from tests.secretlink.conftest import api_key, app, browser, clock, database, pepper, vault
-from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce
+from tests.secretlink.conftest import (
+    _links_postgres,
+    api_key,
+    app,
+    browser,
+    clock,
+    database,
+    links_postgres,
+    pepper,
+    postgres_server,
+    vault,
+)
+from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, open_vault
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 
-__all__ = ["api_key", "app", "browser", "clock", "database", "pepper", "vault"]
+__all__ = [
+    "_links_postgres",
+    "api_key",
+    "app",
+    "browser",
+    "clock",
+    "database",
+    "links_postgres",
+    "pepper",
+    "postgres_server",
+    "vault",
+]
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -286,3 +310,15 @@ def test_a_link_that_the_version_before_made_still_opens(vault: Vault, clock: Fa
     assert isinstance(claim(vault, link), Revealed)
     change(vault, "link", link.terms.link_id, locale="de")
     assert isinstance(claim(vault, link), Refused), "it had no language"
+
+
+@pytest.mark.parametrize("browser_name", ["Chrome/", "Edg/", "Version/1", "Firefox/"])
+def test_no_browser_has_a_name_that_postgresql_would_not_take(
+    links_postgres: str, clock: FakeClock, pepper: bytes, browser_name: str
+) -> None:
+    shared = open_vault(links_postgres, clock, pepper)
+    link = create(shared, clock)
+    user_agent = f"{browser_name}{'1' * 270} Safari/ Windows"
+    visitor = Visitor(user_agent=user_agent, agent=name_agent(user_agent))
+    assert shared.visit(link.lookup, EventKind.PAGE_OPENED, visitor=visitor) is not None
+    shared.close()
