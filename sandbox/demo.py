@@ -1,6 +1,6 @@
 """The whole story in the terminal, by itself, in under a minute: `make demo`. With `--play` the stage stays open.
 
-Five requests are raised, approved or rejected, reset, handed over and closed, by the real connector and the real link
+Six requests are raised, approved or rejected, reset, handed over and closed, by the real connector and the real link
 service against the imitated HaloPSA, Microsoft Graph and mail server. The people are played here.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -16,6 +17,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -24,7 +26,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.stage import Stage, link_in, open_link, wait_for
+from sandbox.stage import Stage, alarm_in, link_in, open_link, press_alarm, wait_for
 
 STORY_SECONDS = 50.0
 LINK_LIFETIME = "14s"
@@ -47,6 +49,8 @@ class Story:
 STORIES = (
     Story("a password, approved and opened", "Password Reset", "dana@contoso.com", "locked out since this morning",
           "approve", "opened"),
+    Story("one that somebody else opened", "Password Reset", "zoe@contoso.com", "cannot sign in any more", "approve",
+          "not_me"),
     Story("an MFA reset", "MFA Reset", "farid@contoso.com", "lost the phone", "approve", "mfa_reset"),
     Story("a rejected one", "Password Reset", "emil@contoso.com", "forgot it again", "reject", "rejected"),
     Story("a link that nobody opens", "Password Reset", "paul+sales@contoso.com", "back from leave", "approve",
@@ -54,7 +58,7 @@ STORIES = (
     Story("a protected account", "Password Reset", "mira@contoso.com", "the chief executive, urgent!", "",
           "needs_person"),
 )  # fmt: skip
-NAMES = {REQUESTER: "requester", APPROVER: "approver"}
+ENDED = ("Closed", "Needs technician", "Security alarm")
 
 
 class Narrator:
@@ -106,6 +110,7 @@ def play_story(stage: Stage, narrator: Narrator) -> dict[int, Story]:
         narrator.say("requester", f"raises “{story.kind}” for {story.subject}: {story.reason}", ticket=number)
     answered: set[int] = set()
     opened: set[int] = set()
+    alarmed: set[int] = set()
     end = time.monotonic() + STORY_SECONDS
     states: dict[int, str] = {}
     while time.monotonic() < end:
@@ -128,7 +133,16 @@ def play_story(stage: Stage, narrator: Narrator) -> dict[int, Story]:
                     f"{'signs in' if opens['opens'] else 'DOES NOT sign in'} and must be changed",
                     ticket=number,
                 )
-        if all(stage.ticket(number)["status"] in ("Closed", "Needs technician") for number in tickets):
+            if story.ends == "not_me" and link and number not in opened:
+                opened.add(number)
+                open_link(link)
+                narrator.say("stranger", "opens the link before the requester does", ticket=number, style="red")
+            alarm = next((alarm for mail in mails if (alarm := alarm_in(mail))), "")
+            if story.ends == "not_me" and alarm and number not in alarmed:
+                alarmed.add(number)
+                press_alarm(alarm)
+                narrator.say("requester", "was not it, and says so: “This was not me”", ticket=number)
+        if all(stage.ticket(number)["status"] in ENDED for number in tickets):
             narrator.look(tickets)
             states = {number: _ending(stage, number) for number in tickets}
             if all(states[number] == story.ends for number, story in tickets.items()):
@@ -182,6 +196,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="sandbox.demo", description=__doc__.split("\n")[0])
     parser.add_argument("--play", action="store_true", help="leave everything running for clicking")
     words = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)  # whoever is ended that way must not leave three processes behind
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="connector-demo-"))
     lifetime = {} if words.play else {"links": {"lifetime": LINK_LIFETIME}}
@@ -213,6 +228,10 @@ def main() -> int:
         pass
     shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _play(stage: Stage, console: Console) -> None:
