@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Final
 
 from starlette.requests import Request
@@ -57,7 +58,7 @@ class Brake(StrEnum):
 
 
 class UnknownTokenBrake:
-    """Counts unknown tokens per address.
+    """Counts unknown tokens per address; of IPv6, where one line has 2**64 addresses, per line.
 
     Tokens cannot be guessed anyway (192 bits); this keeps noise off the machine and tells the operator about it. Known
     links are never braked, so one noisy machine behind a shared address locks nobody out.
@@ -70,7 +71,7 @@ class UnknownTokenBrake:
     def count(self, ip: str | None) -> Brake:
         """Count one more. `CROSSED` is answered once per address and minute, `BRAKED` for every further one."""
         now = self._clock()
-        key = ip or ""
+        key = _line_of(ip)
         window = self._windows.get(key)
         if window is None or now - window.began >= _WINDOW:
             window = _Window(began=now, count=0)
@@ -88,6 +89,13 @@ class UnknownTokenBrake:
 class _Window:
     began: datetime
     count: int
+
+
+def _line_of(ip: str | None) -> str:
+    """What stands for everybody behind one line: the address, or the first 64 bits of an IPv6 one (RFC 6177)."""
+    if not ip or ":" not in ip:
+        return ip or ""
+    return str(ip_network((ip, 64), strict=False))
 
 
 def _printable(text: str) -> str:

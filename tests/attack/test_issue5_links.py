@@ -48,11 +48,11 @@ from tests.secretlink.conftest import (
     database,
     links_postgres,
     pepper,
-    postgres_server,
     vault,
 )
 from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, open_vault
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
+from tests.store.conftest import postgres_server
 
 __all__ = [
     "_links_postgres",
@@ -322,3 +322,10 @@ def test_no_browser_has_a_name_that_postgresql_would_not_take(
     visitor = Visitor(user_agent=user_agent, agent=name_agent(user_agent))
     assert shared.visit(link.lookup, EventKind.PAGE_OPENED, visitor=visitor) is not None
     shared.close()
+
+
+def test_a_whole_line_of_addresses_guesses_no_faster_than_one(browser: Browser) -> None:
+    guess = f"/s/{secrets.token_urlsafe(24)}"
+    answers = [browser.get(guess, peer=f"2001:db8:1:2::{number:x}").status for number in range(1, 33)]
+    assert answers == [404] * 30 + [429] * 2
+    assert browser.get(guess, peer="2001:db8:1:3::1").status == 404, "the neighbours are somebody else"
