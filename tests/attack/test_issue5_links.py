@@ -329,3 +329,13 @@ def test_a_whole_line_of_addresses_guesses_no_faster_than_one(browser: Browser) 
     answers = [browser.get(guess, peer=f"2001:db8:1:2::{number:x}").status for number in range(1, 33)]
     assert answers == [404] * 30 + [429] * 2
     assert browser.get(guess, peer="2001:db8:1:3::1").status == 404, "the neighbours are somebody else"
+
+
+def test_a_clock_that_is_set_back_does_not_make_an_old_click_fresh(vault: Vault, clock: FakeClock) -> None:
+    link, nonce = create(vault, clock), new_nonce()
+    clock.advance(minutes=50)
+    assert isinstance(claim(vault, link, nonce), Revealed)
+    clock.advance(minutes=-40)
+    again = claim(vault, link, nonce)
+    assert isinstance(again, Refused)
+    assert again.reason == "repeated"
