@@ -75,6 +75,19 @@ class MailerContract:
         text = email.text if self.carries_text else ""
         assert post.delivered() == [Delivered(email.message_id, email.to, email.subject, text, email.html)]
 
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            "[#4201] Stopped: somebody reported the reset for Zoë Müller",
+            "[#4201] Password of Émilie Ångström-Übermäßig and Ísabel Çelik Ñuñez was reset just now",
+            "[#4201] Пароль учётной записи Анны Ивановой сброшен, ссылка действует шестьдесят минут",
+            "[#4201] Password ready for " + "日本語の名前 " * 12 + "now",
+        ],
+    )
+    def test_any_subject_arrives_as_it_was_written(self, post: PostOffice, subject: str) -> None:
+        post.mailer.send(an_email(subject=subject))
+        assert [mail.subject for mail in post.delivered()] == [subject]
+
     def test_asking_whether_it_is_ready_sends_nothing(self, post: PostOffice) -> None:
         post.mailer.ready()
         assert post.delivered() == []
