@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.stage import Stage, free_port, link_in, wait_for
+from tests.e2e.link_desk import CHROMIUM, require
 from tests.e2e.request_tracker import (
     ADMIN,
     APPROVER,
@@ -27,7 +28,6 @@ from tests.e2e.request_tracker import (
     request_tracker_or_skip,
     running_request_tracker,
 )
-from tests.e2e.test_link_page import CHROMIUM, require
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
