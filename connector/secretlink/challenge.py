@@ -23,6 +23,8 @@ from typing import Final
 LEAST_AGE: Final = timedelta(milliseconds=800)
 LEAST_PAUSE: Final = timedelta(milliseconds=400)
 GREATEST_AGE: Final = timedelta(minutes=60)
+CLOCK_SKEW: Final = timedelta(seconds=10)
+"""How far the clocks of several processes on one PostgreSQL may be apart: one makes the page, another answers."""
 
 _TIMES = struct.Struct(">QQ")
 _RANDOM_BYTES: Final = 12
@@ -96,7 +98,8 @@ class Challenges:
         return _Stamp(page_ms=page_ms, step_ms=step_ms)
 
     def _is_stale(self, stamp: _Stamp) -> bool:
-        return not 0 <= self._now_ms() - stamp.page_ms <= _milliseconds(GREATEST_AGE)
+        age_ms = self._now_ms() - stamp.page_ms
+        return not -_milliseconds(CLOCK_SKEW) <= age_ms <= _milliseconds(GREATEST_AGE)
 
     def _now_ms(self) -> int:
         return int(self._clock().timestamp() * 1000)
