@@ -33,7 +33,7 @@ from sandbox.smtp import Sink
 from sandbox.tokens import Issuer
 from sandbox.world import World
 
-START_SECONDS = 15
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 CUSTOMERS = {"halo": "clients", "connectwise": "companies"}
 """By PSA, the key of a tenant's customers there in the sandbox's ready file."""
