@@ -254,7 +254,9 @@ def test_a_phones_reader_reads_the_password_off_the_qr_code(
     (folder / "read.py").write_text(READ_QR, "utf-8")
     assert run_in(python, folder / "read.py", {"picture": str(folder / "qr.png")}) == [link.password]
     page.get_by_text("QR code").first.click()
-    page.wait_for_function("document.querySelector('#qr-picture path').getAttribute('d') === ''")
+    from playwright.sync_api import expect
+
+    expect(page.locator("#qr-picture path")).to_have_attribute("d", "")  # asking in words of the page breaks its CSP
 
 
 READ_QR = """
