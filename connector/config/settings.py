@@ -161,6 +161,11 @@ class LinksSection(BaseModel):
     def rest(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
 
+    @classmethod
+    def adapters_part(cls, section: Mapping[str, object]) -> dict[str, object]:
+        """What of `links` is the adapter's own: all that stands there beside the keys above."""
+        return {key: value for key, value in section.items() if key not in cls.model_fields}
+
 
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"

@@ -11,7 +11,7 @@ from typing import Final, Self
 from urllib.parse import urlencode
 
 from connector.adapter import Surroundings
-from connector.config import SecretValue, Section, Url, validate
+from connector.config import LinksSection, SecretValue, Section, Url, validate
 from connector.core.ports import (
     AlarmWish,
     Capabilities,
@@ -41,10 +41,6 @@ WAIT_MARGIN_SECONDS: Final = 10
 BUSY: Final = (429, 503)
 LONGEST_NAME: Final = 200
 LONGEST_TICKET: Final = 64
-# These keys of `links` are the connector's own.
-_KEYS_OF_THE_CONNECTOR: Final = frozenset(
-    {"kind", "lifetime", "views", "mode", "human_check", "locale", "not_me_lifetime"}
-)
 LOCALES: Final = frozenset({"en", "de"})
 LONGEST_ALARM: Final = timedelta(days=31) - timedelta(minutes=5)
 """The service takes none beyond 31 days, by its own clock."""
@@ -95,8 +91,7 @@ class BuiltinLinks:
         Raises:
             ConfigError: With every problem of the section.
         """
-        own = {key: value for key, value in section.items() if key not in _KEYS_OF_THE_CONNECTOR}
-        settings = validate(BuiltinSection, own, surroundings.place, where=name)
+        settings = validate(BuiltinSection, LinksSection.adapters_part(section), surroundings.place, where=name)
         return cls(
             http=surroundings.http_for(system="The link service", scope="links"),
             waiting=surroundings.http_for(system="The link service (waiting)", scope="links"),

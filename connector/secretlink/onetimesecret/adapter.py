@@ -14,7 +14,7 @@ import structlog
 from pydantic import Field, field_validator
 
 from connector.adapter import Surroundings
-from connector.config import SecretValue, Section, Url, validate
+from connector.config import LinksSection, SecretValue, Section, Url, validate
 from connector.core.ports import (
     AlarmWish,
     Capabilities,
@@ -32,6 +32,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
 from connector.secretlink.fitness import refuse_unfit, warnings
+from connector.secretlink.foreign import events_of_all
 from connector.secretlink.onetimesecret.api import Receipt, SecretApi, Stage
 from connector.secretlink.telling import Teller, number
 
@@ -61,8 +62,6 @@ LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
 """How long after a fruitless search for a receipt it is looked for again."""
 
 CLOCKS_MAY_DIFFER: Final = timedelta(seconds=2)
-
-_KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
 
 
 class OneTimeSecretSection(Section):
@@ -123,8 +122,7 @@ class OneTimeSecret:
         Raises:
             ConfigError: With every problem of the section.
         """
-        own = {key: value for key, value in section.items() if key not in _KEYS_OF_THE_CONNECTOR}
-        settings = validate(OneTimeSecretSection, own, surroundings.place, where=name)
+        settings = validate(OneTimeSecretSection, LinksSection.adapters_part(section), surroundings.place, where=name)
         api = SecretApi(
             http=surroundings.http_for(system="OneTimeSecret", scope="links"),
             url=settings.url,
@@ -187,18 +185,7 @@ class OneTimeSecret:
         """What happened to the watched links: one call for each that is open, or one for all where they are many."""
         self._find({link.id: link for link in watched})
         listed = self._listed([link.id for link in watched])
-        events: list[LinkEvent] = []
-        trouble: list[ConnectorError] = []
-        for link in watched:
-            try:
-                events += self._events_of(link, listed)
-            except AuthenticationError:
-                raise
-            except ConnectorError as failure:  # the others' news, and their ends, do not wait for this one
-                trouble.append(failure)
-                log.info("link_unread", link=link.id, error=str(failure))
-        if trouble and len(trouble) == len(watched):
-            raise trouble[-1]
+        events = events_of_all(watched, lambda link: self._events_of(link, listed))
         news = self._teller.tell(cursor, events)
         self._forget_all_but({link.id for link in watched})
         return news

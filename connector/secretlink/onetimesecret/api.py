@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Any, Final, NoReturn
 
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, PermanentError, TemporaryError
+from connector.errors import PermanentError, TemporaryError
 from connector.http import Answer, Http
+from connector.secretlink.foreign import ForeignCalls
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _GONE: Final = (404, 410)
@@ -84,9 +85,15 @@ class SecretApi:
             username: The account's address, or its id.
             token: The account's API token.
         """
-        self._http = http
-        self._url = url
-        self._credentials = Secret(base64.b64encode(f"{username}:{token.reveal()}".encode()).decode("ascii"))
+        credentials = base64.b64encode(f"{username}:{token.reveal()}".encode()).decode("ascii")
+        self._calls = ForeignCalls(
+            http=http,
+            url=url,
+            authorization=Secret(f"Basic {credentials}"),
+            refused="OneTimeSecret does not accept links.username and links.token, or the account may not use the API. "
+            "Make a token in the account's settings there, then run: connector check",
+            forget=self.forget,
+        )
         self._version = 0
 
     def version(self) -> int:
@@ -101,10 +108,10 @@ class SecretApi:
         """
         if not self._version:
             found = 2
-            answer = self._call("GET", "/api/v2/receipt/recent", expect=(200, *_GONE))
+            answer = self._calls.call("GET", "/api/v2/receipt/recent", expect=(200, *_GONE))
             if answer.status in _GONE:
                 found = 1
-                self._call("GET", "/api/v1/private/recent")
+                self._calls.call("GET", "/api/v1/private/recent")
             self._version = found
         return self._version
 
@@ -125,10 +132,10 @@ class SecretApi:
             # No passphrase, not even an empty one: the key alone would make one.
             # Source: `process_passphrase` of `base_secret_action.rb`, read 2026-11-22.
             wish = {"secret": {"secret": content.reveal(), "ttl": seconds}}
-            answer = self._call("POST", "/api/v2/secret/conceal", expect=(200, 201, *refusals), json=wish)
+            answer = self._calls.call("POST", "/api/v2/secret/conceal", expect=(200, 201, *refusals), json=wish)
         else:
             form = {"secret": content.reveal(), "ttl": str(seconds)}
-            answer = self._call("POST", "/api/v1/share", expect=(200, 201, *refusals), form=form)
+            answer = self._calls.call("POST", "/api/v1/share", expect=(200, 201, *refusals), form=form)
         if answer.status in refusals:
             self.forget()
             raise PermanentError(
@@ -156,7 +163,7 @@ class SecretApi:
     def receipt(self, receipt_id: Secret) -> Receipt | None:
         """What became of a secret; `None` when its receipt is gone."""
         before = "/api/v2/receipt/" if self.version() == 2 else "/api/v1/private/"
-        answer = self._call("GET", (before, receipt_id, ""), expect=(200, *_GONE))
+        answer = self._calls.call("GET", (before, receipt_id, ""), expect=(200, *_GONE))
         if answer.status in _GONE:
             return None
         said = _mapping(answer.json(), answer)
@@ -165,10 +172,10 @@ class SecretApi:
     def recent(self) -> Sequence[Receipt]:
         """The account's receipts of the last 30 days."""
         if self.version() == 2:
-            answer = self._call("GET", "/api/v2/receipt/recent")
+            answer = self._calls.call("GET", "/api/v2/receipt/recent")
             records = _mapping(answer.json(), answer).get("records")
         else:
-            answer = self._call("GET", "/api/v1/private/recent")
+            answer = self._calls.call("GET", "/api/v1/private/recent")
             records = answer.json()
         if not isinstance(records, list):
             _unknown_shape(answer)
@@ -188,12 +195,12 @@ class SecretApi:
             TemporaryError, AuthenticationError (scope `links`).
         """
         if self.version() == 2:
-            self._call(
+            self._calls.call(
                 "POST", ("/api/v2/receipt/", receipt_id, "/burn"), expect=(200, *_GONE, 422), repeatable=True,
                 json={"continue": "true"},
             )  # fmt: skip
         else:
-            self._call(
+            self._calls.call(
                 "POST", ("/api/v1/private/", receipt_id, "/burn"), expect=(200, *_GONE, 422), repeatable=True,
                 form={"continue": "true"},
             )  # fmt: skip
@@ -204,34 +211,6 @@ class SecretApi:
                 "OneTimeSecret did not burn one of its secrets. Burn it there by hand, and check that links.username "
                 "is the account that made it."
             )
-
-    def _call(
-        self, method: str, path: str | tuple[str, Secret, str], *, expect: tuple[int, ...] = (200,), **more: Any
-    ) -> Answer:
-        if isinstance(path, str):
-            url, shown = f"{self._url}{path}", None
-        else:
-            before, identifier, after = path
-            url, shown = f"{self._url}{before}{identifier.reveal()}{after}", f"{self._url}{before}…{after}"
-        try:
-            return self._http.call(
-                method,
-                url,
-                expect=expect,
-                shown=shown,
-                headers={"Authorization": f"Basic {self._credentials.reveal()}"},
-                **more,
-            )
-        except AuthenticationError:
-            self.forget()
-            raise AuthenticationError(
-                "OneTimeSecret does not accept links.username and links.token, or the account may not use the API. "
-                "Make a token in the account's settings there, then run: connector check",
-                scope="links",
-            ) from None
-        except TemporaryError:
-            self.forget()
-            raise
 
 
 def _receipt(record: Mapping[str, Any], receipt_id: Secret) -> Receipt:

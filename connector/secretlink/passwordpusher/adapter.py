@@ -12,7 +12,7 @@ from typing import Final, Self
 import structlog
 
 from connector.adapter import Surroundings
-from connector.config import validate
+from connector.config import LinksSection, validate
 from connector.core.ports import (
     AlarmWish,
     Capabilities,
@@ -27,6 +27,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
 from connector.secretlink.fitness import refuse_unfit
+from connector.secretlink.foreign import events_of_all
 from connector.secretlink.passwordpusher import story
 from connector.secretlink.passwordpusher.api import PushApi
 from connector.secretlink.passwordpusher.pushes import Order, Push, kept
@@ -41,8 +42,6 @@ LOOK_FOR_FORGOTTEN_EVERY: Final = timedelta(minutes=5)
 
 UNWATCHED_FOR: Final = timedelta(minutes=15)
 """How long after its creation a link may take to be watched; then it was given up, and its address is forgotten."""
-
-_KEYS_OF_THE_CONNECTOR: Final = frozenset({"kind", "lifetime", "views"})
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,7 @@ class PasswordPusher:
         Raises:
             ConfigError: With every problem of the section.
         """
-        own = {key: value for key, value in section.items() if key not in _KEYS_OF_THE_CONNECTOR}
-        settings = validate(PasswordPusherSection, own, surroundings.place, where=name)
+        settings = validate(PasswordPusherSection, LinksSection.adapters_part(section), surroundings.place, where=name)
         api = PushApi(
             http=surroundings.http_for(system="Password Pusher", scope="links"),
             url=settings.url,
@@ -172,18 +170,7 @@ class PasswordPusher:
         with self._lock:
             self._looked_at = now
         self._find_dead({link.id for link in watched} - alive.keys(), now)
-        events: list[LinkEvent] = []
-        trouble: list[ConnectorError] = []
-        for link in watched:
-            try:
-                events += self._events_of(link, alive.get(link.id))
-            except AuthenticationError:
-                raise
-            except ConnectorError as failure:  # the others' news, and their ends, do not wait for this one
-                trouble.append(failure)
-                log.info("link_unread", link=link.id, error=str(failure))
-        if trouble and len(trouble) == len(watched):
-            raise trouble[-1]
+        events = events_of_all(watched, lambda link: self._events_of(link, alive.get(link.id)))
         news = self._teller.tell(cursor, events)
         self._forget_all_but({link.id for link in watched})
         return news

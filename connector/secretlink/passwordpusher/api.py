@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, PermanentError, TemporaryError
-from connector.http import Answer, Http
+from connector.errors import PermanentError
+from connector.http import Http
+from connector.secretlink.foreign import ForeignCalls
 from connector.secretlink.passwordpusher.pushes import (
     Edition,
     Order,
@@ -42,7 +43,14 @@ class PushApi:
         """
         self._http = http
         self._url = url
-        self._token = token
+        self._calls = ForeignCalls(
+            http=http,
+            url=url,
+            authorization=Secret(f"Bearer {token.reveal()}"),
+            refused="Password Pusher does not accept links.token, or has no accounts at all (PWP__ENABLE_LOGINS). Make "
+            "a token in the account that the connector is to use, then run: connector check",
+            forget=self.forget,
+        )
         self._account_id = account_id
         self._edition: Edition | None = None
 
@@ -99,7 +107,7 @@ class PushApi:
         if self._account_id:
             body["account_id"] = self._account_id
         path = "/p.json" if edition is Edition.V1 else "/api/v2/pushes"
-        answer = self._call("POST", path, expect=(200, 201, 400, 404, 422), json=body)
+        answer = self._calls.call("POST", path, expect=(200, 201, 400, 404, 422), json=body)
         if answer.status >= 400:
             self.forget()
             raise PermanentError(
@@ -122,7 +130,7 @@ class PushApi:
         more = {"account_id": self._account_id} if self._account_id else {}
         met: set[Secret] = set()
         for page in range(1, _MOST_PAGES + 1):
-            answer = self._call("GET", path, params={"page": str(page), **more})
+            answer = self._calls.call("GET", path, params={"page": str(page), **more})
             content = answer.json()
             # Shown in the source as a bare list; a wrapping that holds one is taken, too.
             if isinstance(content, Mapping):
@@ -151,7 +159,7 @@ class PushApi:
         before, after = ("/p/", "/audit.json") if v1 else ("/api/v2/pushes/", "/audit")
         rows: list[Row] = []
         for page in range(1, _MOST_PAGES + 1):
-            answer = self._call("GET", (before, token, after), expect=(200, 403, 404), params={"page": str(page)})
+            answer = self._calls.call("GET", (before, token, after), expect=(200, 403, 404), params={"page": str(page)})
             # Version 1 tells a stranger off with status 200 and no rows.
             content = mapping_of(answer.json(), answer) if answer.status == 200 else {"error": ""}
             if "error" in content:
@@ -181,7 +189,7 @@ class PushApi:
             TemporaryError, AuthenticationError (scope `links`).
         """
         before, after = ("/p/", ".json") if self.edition() is Edition.V1 else ("/api/v2/pushes/", "")
-        answer = self._call("DELETE", (before, token, after), expect=(200, 204, 404, 410, 422), repeatable=True)
+        answer = self._calls.call("DELETE", (before, token, after), expect=(200, 204, 404, 410, 422), repeatable=True)
         if answer.status == 200 and mapping_of(answer.json(), answer).get("expired") is True:
             return
         # Already dead, or not ours: both are 422, with words in the language of the service. Unknown, or a service that
@@ -192,31 +200,3 @@ class PushApi:
                     "Password Pusher does not let us end one of its pushes. End it there by hand, and check that "
                     "links.token belongs to the account that made it."
                 )
-
-    def _call(
-        self, method: str, path: str | tuple[str, Secret, str], *, expect: tuple[int, ...] = (200,), **more: Any
-    ) -> Answer:
-        if isinstance(path, str):
-            url, shown = f"{self._url}{path}", None
-        else:
-            before, token, after = path
-            url, shown = f"{self._url}{before}{token.reveal()}{after}", f"{self._url}{before}…{after}"
-        try:
-            return self._http.call(
-                method,
-                url,
-                expect=expect,
-                shown=shown,
-                headers={"Authorization": f"Bearer {self._token.reveal()}"},
-                **more,
-            )
-        except AuthenticationError:
-            self.forget()
-            raise AuthenticationError(
-                "Password Pusher does not accept links.token, or has no accounts at all (PWP__ENABLE_LOGINS). Make a "
-                "token in the account that the connector is to use, then run: connector check",
-                scope="links",
-            ) from None
-        except TemporaryError:
-            self.forget()
-            raise

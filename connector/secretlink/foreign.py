@@ -1,0 +1,82 @@
+"""What the adapters to other people's link services share: calls whose addresses are secrets, reading many links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from connector.core.ports import LinkEvent, Watched
+from connector.core.secret import Secret
+from connector.errors import AuthenticationError, ConnectorError, TemporaryError
+from connector.http import Answer, Http
+
+log = structlog.get_logger(__name__)
+
+Path = str | tuple[str, Secret, str]
+"""Of a call, behind the service's address; with a secret in its middle where the path leads to a password."""
+
+
+class ForeignCalls:
+    """Calls to one service with one account. Safe to use from several threads: it keeps nothing."""
+
+    def __init__(
+        self, *, http: Http, url: str, authorization: Secret, refused: str, forget: Callable[[], None]
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: Where the service is, without a slash at its end.
+            authorization: The value of that header.
+            refused: What to say when the account is not accepted, and what to do then.
+            forget: Called when it is refused or away: the service may have been replaced or upgraded meanwhile.
+        """
+        self._http = http
+        self._url = url
+        self._authorization = authorization
+        self._refused = refused
+        self._forget = forget
+
+    def call(self, method: str, path: Path, *, expect: tuple[int, ...] = (200,), **more: Any) -> Answer:
+        """Send one request; `more` as `Http.call` takes it. No message names a path's secret.
+
+        Raises:
+            TemporaryError, PermanentError, AuthenticationError (scope `links`).
+        """
+        if isinstance(path, str):
+            url, shown = f"{self._url}{path}", None
+        else:
+            before, hidden, after = path
+            url, shown = f"{self._url}{before}{hidden.reveal()}{after}", f"{self._url}{before}…{after}"
+        headers = {"Authorization": self._authorization.reveal()}
+        try:
+            return self._http.call(method, url, expect=expect, shown=shown, headers=headers, **more)
+        except AuthenticationError:
+            self._forget()
+            raise AuthenticationError(self._refused, scope="links") from None
+        except TemporaryError:
+            self._forget()
+            raise
+
+
+def events_of_all(watched: Sequence[Watched], read: Callable[[Watched], Sequence[LinkEvent]]) -> list[LinkEvent]:
+    """The events of each link. One that cannot be read now does not hold up the others' news, nor their ends.
+
+    Raises:
+        AuthenticationError: Of the first link: it is the same for all.
+        ConnectorError: None of them can be read.
+    """
+    events: list[LinkEvent] = []
+    trouble: list[ConnectorError] = []
+    for link in watched:
+        try:
+            events += read(link)
+        except AuthenticationError:
+            raise
+        except ConnectorError as failure:
+            trouble.append(failure)
+            log.info("link_unread", link=link.id, error=str(failure))
+    if trouble and len(trouble) == len(watched):
+        raise trouble[-1]
+    return events
