@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from connector.core.case import Action, Outcome, State
-from connector.core.ports import AlarmSource, AlarmWish, DryRun, LinkEvent, LinkEventKind, StatusTarget
-from connector.core.secret import Secret
+from connector.core.ports import AlarmSource, DryRun, LinkEvent, LinkEventKind, StatusTarget
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from tests.fakes.directory import FakeAccount, FakeDirectory
 from tests.fakes.links import LinkGone
-from tests.fakes.psa import RETRY, FakePsa, FakeTicket
+from tests.fakes.psa import RETRY, FakePsa
 from tests.fakes.world import SUBJECT, World
-
-ALARM = "Alarm"
 
 
 def down(system: FakePsa | FakeDirectory) -> None:
@@ -32,34 +27,10 @@ def up(system: FakePsa | FakeDirectory) -> None:
     system.on_call = None
 
 
-def asked(world: World, **fields: object) -> FakeTicket:
-    """A request that was approved and carried out."""
-    world.psa.statuses[StatusTarget.ALARM] = ALARM
-    ticket = world.ticket(subject_text=SUBJECT, **fields)
-    world.run()
-    world.approve(ticket)
-    world.run()
-    return ticket
-
-
-def alarm_for(world: World, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> Secret:
-    case = world.case_of(ticket)
-    return world.links.arm(
-        AlarmWish(
-            about=case.id, link_id=case.link_id, source=source, display_name=case.subject_name, ticket=case.number,
-            lifetime=timedelta(days=7),
-        )
-    )  # fmt: skip
-
-
-def press(world: World, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> None:
-    assert world.links.press(alarm_for(world, ticket, source))
-
-
 @pytest.mark.parametrize("opened", [False, True])
 def test_the_link_dies_the_password_is_useless_sessions_end_and_the_agent_is_alarmed(opened: bool) -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     url = world.newest_link()
     handed_over = world.links.behind(world.case_of(ticket).link_id)
     if opened:
@@ -68,7 +39,7 @@ def test_the_link_dies_the_password_is_useless_sessions_end_and_the_agent_is_ala
         assert world.state_of(ticket) is State.CLOSED
     revocations = [write for write in world.writes if write.what == "sessions"]
 
-    press(world, ticket)
+    world.press(ticket)
     world.run()
 
     with pytest.raises(LinkGone):
@@ -86,8 +57,8 @@ def test_the_link_dies_the_password_is_useless_sessions_end_and_the_agent_is_ala
 
 def test_pressing_again_and_by_another_mail_writes_no_second_time() -> None:
     world = World()
-    ticket = asked(world)
-    first, second = alarm_for(world, ticket), alarm_for(world, ticket, AlarmSource.NOTICE)
+    ticket = world.carried_out()
+    first, second = world.alarm_for(ticket), world.alarm_for(ticket, AlarmSource.NOTICE)
     assert world.links.press(first)
     world.run()
     before, moves = list(world.writes), list(world.moves)
@@ -104,10 +75,10 @@ def test_pressing_again_and_by_another_mail_writes_no_second_time() -> None:
 
 def test_an_mfa_reset_without_any_link_can_be_reported() -> None:
     world = World()
-    ticket = asked(world, action=Action.MFA)
+    ticket = world.carried_out(action=Action.MFA)
     assert world.state_of(ticket) is State.CLOSED
     assert world.password_in_force() is None
-    press(world, ticket, AlarmSource.NOTICE)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert world.password_in_force() is not None
     assert world.case_of(ticket).outcome is Outcome.NOT_ME
@@ -115,10 +86,10 @@ def test_an_mfa_reset_without_any_link_can_be_reported() -> None:
 
 def test_the_account_is_secured_though_the_psa_is_away_and_the_ticket_hears_of_it_later() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     before = world.password_in_force()
     down(world.psa)
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.password_in_force() != before
     assert StatusTarget.ALARM not in world.moves
@@ -132,10 +103,10 @@ def test_the_account_is_secured_though_the_psa_is_away_and_the_ticket_hears_of_i
 
 def test_the_agent_is_alarmed_though_microsoft_is_away_and_told_not_to_wait() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     before = world.password_in_force()
     down(world.directory)
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.moves[-1] is StatusTarget.ALARM
     assert world.note_with(ticket, "ALARM:")
@@ -152,10 +123,10 @@ def test_the_agent_is_alarmed_though_microsoft_is_away_and_told_not_to_wait() ->
 
 def test_a_pause_holds_the_write_but_neither_the_end_of_the_link_nor_the_alarm() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     url, before = world.newest_link(), list(world.writes)
     world.store.pause("somebody looks into it", now=world.clock())
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.writes == before
     with pytest.raises(LinkGone):
@@ -180,11 +151,11 @@ def test_a_pause_holds_the_write_but_neither_the_end_of_the_link_nor_the_alarm()
 )
 def test_an_account_that_must_not_be_touched_is_left_and_a_person_is_told(become: dict[str, object]) -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     for name, value in become.items():
         setattr(world.directory.account(SUBJECT), name, value)
     before, password = list(world.writes), world.password_in_force()
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.writes == before
     assert world.password_in_force() == password
@@ -195,10 +166,10 @@ def test_an_account_that_must_not_be_touched_is_left_and_a_person_is_told(become
 
 def test_where_the_password_is_kept_elsewhere_the_sessions_end_and_the_note_says_so() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     world.directory.account(SUBJECT).synchronised = True
     password, before = world.password_in_force(), len(world.writes)
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.password_in_force() == password
     assert [write.what for write in world.writes[before:]] == ["sessions"]
@@ -209,7 +180,7 @@ def test_a_case_that_changed_nothing_secures_nothing() -> None:
     world = World()
     ticket = world.ticket(subject_text=SUBJECT)
     world.run()
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.writes == []
     assert world.note_with(ticket, "This case never changed anything")
@@ -221,10 +192,10 @@ def test_a_case_that_changed_nothing_secures_nothing() -> None:
 
 def test_a_refused_password_still_ends_the_sessions_and_calls_a_person() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     before = len(world.writes)
     world.directory.raise_before("set_password", PermanentError("Microsoft refuses this target. Look at it in Entra."))
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert [write.what for write in world.writes[before:]] == ["sessions"]
     assert "its password still opens it" in world.note_with(ticket, "NOT secured")
@@ -232,7 +203,7 @@ def test_a_refused_password_still_ends_the_sessions_and_calls_a_person() -> None
 
 def test_an_alarm_for_nobody_we_know_is_left_aside() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     case, before = world.case_of(ticket), list(world.writes)
     stranger = LinkEvent(
         seq=10_000, link_id="case-0000000000000000", kind=LinkEventKind.REPORTED, at=world.clock(), reason="notice"
@@ -245,21 +216,21 @@ def test_an_alarm_for_nobody_we_know_is_left_aside() -> None:
 
 def test_a_psa_that_refuses_our_credentials_does_not_hold_the_alarm_up() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     password = world.password_in_force()
     world.open_newest_link()
     world.psa.raise_before("add_note", AuthenticationError("refused", scope="psa.halo"))
     world.run()
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.password_in_force() != password
 
 
 def test_a_reveal_that_is_heard_with_the_alarm_is_told_too() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     world.open_newest_link()
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.note_with(ticket, "The password was shown (view 1)")
     assert world.note_with(ticket, "ALARM:")
@@ -267,8 +238,8 @@ def test_a_reveal_that_is_heard_with_the_alarm_is_told_too() -> None:
 
 def test_a_retry_status_does_not_wake_a_case_after_an_alarm() -> None:
     world = World()
-    ticket = asked(world)
-    press(world, ticket)
+    ticket = world.carried_out()
+    world.press(ticket)
     world.run()
     before = list(world.writes)
     world.psa.set_status(ticket.id, RETRY)
@@ -278,9 +249,9 @@ def test_a_retry_status_does_not_wake_a_case_after_an_alarm() -> None:
 
 def test_five_hours_of_failures_end_with_a_person() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     world.directory.raise_before("read", *[TemporaryError("Graph is away. It is tried again.")] * 60)
-    press(world, ticket)
+    world.press(ticket)
     world.run_for(hours=12)
     assert world.state_of(ticket) is State.CLOSED
     assert "It failed" in world.note_with(ticket, "NOT secured")
@@ -288,10 +259,10 @@ def test_five_hours_of_failures_end_with_a_person() -> None:
 
 def test_in_a_dry_run_an_alarm_changes_nothing_and_is_answered_when_it_ends() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     before, moves = list(world.writes), list(world.moves)
     world.set_rules(dry_run=DryRun.NOTES)
-    press(world, ticket)
+    world.press(ticket)
     world.run_for(minutes=30)
     assert (world.writes, world.moves) == (before, moves)
     world.set_rules(dry_run=DryRun.OFF)
@@ -303,7 +274,7 @@ def test_an_account_that_the_case_never_wrote_to_is_left_though_the_ticket_names
     world = World()
     other = FakeAccount(upn="otto@contoso.example.com")
     world.directory.accounts.append(other)
-    ticket = asked(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
     world.links.revoke(world.case_of(ticket).link_id)
     world.run()
@@ -312,7 +283,7 @@ def test_an_account_that_the_case_never_wrote_to_is_left_though_the_ticket_names
     world.psa.ask_retry(ticket.id)
     world.run()
     assert world.case_of(ticket).subject == other.upn
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert world.password_in_force(other.upn) is None
     assert world.password_in_force() != handed_over
@@ -321,19 +292,19 @@ def test_an_account_that_the_case_never_wrote_to_is_left_though_the_ticket_names
 
 def test_other_tickets_about_the_account_are_named() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     beside = world.ticket(subject_text=SUBJECT, action=Action.MFA)
     world.run()
-    press(world, ticket)
+    world.press(ticket)
     world.run()
     assert f"halo:{beside.id}" in world.note_with(ticket, "Secured:")
 
 
 def test_the_account_is_secured_though_the_link_service_is_away_by_then() -> None:
     world = World()
-    ticket = asked(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
-    press(world, ticket)
+    world.press(ticket)
     world.polls.poll_links(early=True)
     world.links.down = True
     world.run()

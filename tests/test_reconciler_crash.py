@@ -26,8 +26,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from connector.core.case import Action, Case, Outcome, Person, State
 from connector.core.notice import NotifySubject
 from connector.core.ports import (
-    AlarmSource,
-    AlarmWish,
     ChangedTicket,
     Letter,
     LinkEventKind,
@@ -37,7 +35,6 @@ from connector.core.ports import (
     StatusTarget,
 )
 from connector.core.records import BY_A_DEAD_TRY
-from connector.core.secret import Secret
 from connector.core.subject import read_subject
 from connector.errors import DatabaseError, TemporaryError
 from connector.mail.render import WITH_ALARM
@@ -370,7 +367,6 @@ def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
     """A request that was carried out, then "this was not me", with blows counted from the press."""
     world = World(writer=PlainLetters())
     with_others(world, NotifySubject.ALTERNATE_MAIL)
-    world.psa.statuses.setdefault(StatusTarget.ALARM, "Alarm")
     wire = Wire(world)
     ticket = world.ticket()
     world.run()
@@ -380,7 +376,7 @@ def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
         world.open_newest_link()
         world.run()
     handed_over = world.password_in_force()
-    press(world, ticket)
+    world.press(ticket)
     if blows:
         (wire.blow, wire.blow_at), *wire.next_blows = blows
     for _ in range(40):
@@ -399,19 +395,6 @@ def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
     check_nothing_is_lost(world)
     check_nothing_shows(world)
     return wire
-
-
-def press(world: World, ticket: FakeTicket) -> Secret:
-    """Somebody says "this was not me", by the mail about an opened link."""
-    case = world.case_of(ticket)
-    alarm = world.links.arm(
-        AlarmWish(
-            about=case.id, link_id=case.link_id, source=AlarmSource.ACCESSED, display_name=case.subject_name,
-            ticket=case.number, lifetime=timedelta(days=7),
-        )
-    )  # fmt: skip
-    assert world.links.press(alarm)
-    return alarm
 
 
 @pytest.mark.parametrize("opened", [True, False])
@@ -462,7 +445,6 @@ class ServiceDesk(RuleBasedStateMachine):
         self.history = history
         self.world = World(writer=PlainLetters())
         with_others(self.world, NotifySubject.MANAGER if history else NotifySubject.ALTERNATE_MAIL)
-        self.world.psa.statuses.setdefault(StatusTarget.ALARM, "Alarm")
         self.wire = Wire(self.world)
         self.tickets: list[FakeTicket] = []
         self.people = 0
@@ -580,7 +562,7 @@ class ServiceDesk(RuleBasedStateMachine):
     def somebody_says_that_it_was_not_them(self, index: int, again: bool, then: Then) -> None:
         ticket = self.ticket(index)
         if ticket and self.world.store.find(ticket.id) and "links" not in self.wire.down:
-            alarm = press(self.world, ticket)
+            alarm = self.world.press(ticket)
             if again:
                 assert self.world.links.press(alarm)
             self.go_on(then)

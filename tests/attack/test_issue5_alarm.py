@@ -9,8 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.core.case import Action, Outcome, State
-from connector.core.ports import AlarmSource, AlarmWish, DryRun, LinkEventKind, MailKind, StatusTarget
-from connector.core.secret import Secret
+from connector.core.ports import AlarmSource, DryRun, LinkEventKind, MailKind, StatusTarget
 from connector.errors import (
     AuthenticationError,
     ConfigError,
@@ -29,30 +28,6 @@ AWAY = "It is away. It is asked again by itself."
 OTHER = "otto@contoso.example.com"
 
 
-def reset(world: World, **fields: object) -> FakeTicket:
-    """A request that was approved and carried out."""
-    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
-    ticket = world.ticket(**{"subject_text": SUBJECT, **fields})
-    world.run()
-    world.approve(ticket)
-    world.run()
-    return ticket
-
-
-def alarm_for(world: World, ticket: FakeTicket, source: AlarmSource = AlarmSource.NOTICE) -> Secret:
-    case = world.case_of(ticket)
-    return world.links.arm(
-        AlarmWish(
-            about=case.id, link_id=case.link_id, source=source, display_name=case.subject_name, ticket=case.number,
-            lifetime=timedelta(days=7),
-        )
-    )  # fmt: skip
-
-
-def press(world: World, ticket: FakeTicket) -> None:
-    assert world.links.press(alarm_for(world, ticket))
-
-
 def away(*, retry_after: timedelta | None = None) -> TemporaryError:
     return TemporaryError(AWAY, retry_after=retry_after)
 
@@ -60,7 +35,7 @@ def away(*, retry_after: timedelta | None = None) -> TemporaryError:
 def both_accounts(world: World) -> FakeTicket:
     """A case that wrote to one account in its first round and to another in its second."""
     world.directory.accounts.append(FakeAccount(upn=OTHER))
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.links.revoke(world.case_of(ticket).link_id)
     world.run()
     world.psa.change_subject(ticket.id, OTHER)
@@ -78,12 +53,12 @@ def both_accounts(world: World) -> FakeTicket:
 
 def test_a_psa_that_asks_for_an_hour_does_not_put_off_the_next_try_at_the_account() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
     hour = [away(retry_after=timedelta(hours=1))] * 40
     world.psa.raise_before("add_note", *hour)
     world.directory.raise_before("read", away())
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=5, every=timedelta(seconds=5))
     assert world.password_in_force() != handed_over
 
@@ -94,17 +69,17 @@ def test_a_psa_that_refuses_others_does_not_put_off_the_next_try_at_the_account(
     others = []
     for name in ("nora", "nils", "nina"):
         world.directory.accounts.append(FakeAccount(upn=f"{name}@contoso.example.com"))
-        others.append(reset(world, subject_text=f"{name}@contoso.example.com"))
-    ticket = reset(world)
+        others.append(world.carried_out(subject_text=f"{name}@contoso.example.com"))
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
     assert handed_over is not None
     world.psa.raise_before("add_note", *[AuthenticationError("refused", scope="psa.halo")] * 500)
     for other in others:
-        press(world, other)
+        world.press(other)
         world.run()
         world.clock.advance(seconds=20)
     world.directory.raise_before("read", away())
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=10, every=timedelta(seconds=5))
     assert world.password_in_force() != handed_over
 
@@ -112,11 +87,11 @@ def test_a_psa_that_refuses_others_does_not_put_off_the_next_try_at_the_account(
 def test_looking_at_the_page_while_the_psa_is_away_uses_up_no_try_at_the_account() -> None:
     """Each event calls for a pass; none of these passes asks Microsoft, so none of them is a failed try."""
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     url = world.newest_link()
     world.psa.raise_before("add_note", *[away()] * 500)
     world.directory.raise_before("read", away(), away(retry_after=timedelta(minutes=30)))
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(seconds=5, every=timedelta(seconds=1))
     for _ in range(60):
         with pytest.raises(LinkGone):
@@ -131,11 +106,11 @@ def test_looking_at_the_page_while_the_psa_is_away_uses_up_no_try_at_the_account
 
 def test_a_psa_that_is_away_through_a_long_pause_is_no_reason_to_give_the_account_up() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
     world.store.pause("somebody looks into it", now=world.clock())
     world.psa.raise_before("add_note", *[away()] * 10_000)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(hours=8)
     assert world.state_of(ticket) is State.ALARMED
     world.store.resume(now=world.clock())
@@ -145,11 +120,11 @@ def test_a_psa_that_is_away_through_a_long_pause_is_no_reason_to_give_the_accoun
 
 def test_the_ticket_hears_of_the_alarm_though_an_earlier_mail_cannot_go_out() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.open_newest_link()
     world.mailer.raise_before("send", *[away()] * 500)
     world.run()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=2)
     assert world.moves[-1] is StatusTarget.ALARM
     assert world.note_with(ticket, "ALARM:")
@@ -158,9 +133,9 @@ def test_the_ticket_hears_of_the_alarm_though_an_earlier_mail_cannot_go_out() ->
 
 def test_the_ticket_hears_of_the_alarm_though_an_earlier_mail_waits_for_the_link_service() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.open_newest_link()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.polls.poll_links(early=True)
     world.links.down = True
     world.run_for(minutes=2)
@@ -170,18 +145,18 @@ def test_the_ticket_hears_of_the_alarm_though_an_earlier_mail_waits_for_the_link
 
 def test_the_requester_hears_of_the_alarm_though_the_psa_is_away() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.psa.raise_before("add_note", *[away()] * 500)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=2)
     assert MailKind.NOT_ME in world.mails
 
 
 def test_the_requester_hears_of_the_alarm_though_an_earlier_mail_waits_for_the_link_service() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.open_newest_link()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.polls.poll_links(early=True)
     world.links.down = True
     world.run_for(minutes=2)
@@ -190,20 +165,20 @@ def test_the_requester_hears_of_the_alarm_though_an_earlier_mail_waits_for_the_l
 
 def test_who_helps_by_hand_is_told_that_a_later_try_replaces_their_password() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.directory.raise_before("read", *[away()] * 6)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=3)
     assert "replaces it" in world.note_with(ticket, "Not secured yet")
 
 
 def test_mails_and_notes_about_an_alarm_are_neither_lost_nor_doubled_by_going_their_own_ways() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.open_newest_link()
     world.mailer.raise_before("send", *[away()] * 3)
     world.psa.raise_before("move", *[away()] * 2)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(hours=1)
     assert [world.mails.count(kind) for kind in (MailKind.LINK_ACCESSED, MailKind.NOT_ME)] == [1, 1]
     texts = world.notes_of(ticket)
@@ -232,7 +207,7 @@ def test_an_account_that_cannot_be_read_does_not_keep_the_other_one_from_being_s
     ticket = both_accounts(world)
     handed_over = world.password_in_force(OTHER)
     world.directory.raise_before("read", failure)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert world.password_in_force(OTHER) != handed_over
     world.run_for(minutes=10)
@@ -246,12 +221,12 @@ def test_an_account_that_cannot_be_read_does_not_keep_the_other_one_from_being_s
 
 def test_without_the_right_to_set_passwords_everybody_is_signed_out_all_the_same() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     before = len(world.writes)
     world.directory.raise_before(
         "set_password", *[AuthenticationError("No right to set passwords.", scope="tenant.contoso")] * 100
     )
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert "sessions" in [write.what for write in world.writes[before:]]
 
@@ -261,12 +236,12 @@ def test_without_the_right_to_set_passwords_everybody_is_signed_out_all_the_same
 
 def test_an_alarm_is_answered_though_the_psa_of_its_ticket_was_taken_out_of_the_configuration() -> None:
     world = World(more_psas=("connectwise",))
-    ticket = reset(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
     del world.psas["halo"]
     world.restart()
     with capture_logs() as logs:
-        press(world, ticket)
+        world.press(ticket, AlarmSource.NOTICE)
         world.run()
     assert world.password_in_force() != handed_over
     assert [line for line in logs if line["event"] == "alarm"]
@@ -288,19 +263,19 @@ def test_an_alarm_is_answered_though_the_clock_was_set_back_between_ticket_and_r
     assert world.state_of(ticket) is State.LINK_OUT
     handed_over = world.password_in_force()
     world.clock.advance(minutes=10)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert world.password_in_force() != handed_over
 
 
 def test_an_alarm_that_is_heard_while_the_end_of_a_link_is_asked_for_is_counted_and_told_like_any_other() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.links.asleep = True
     end = world.case_of(ticket).link_expires_at
     assert end is not None
     world.clock.now = end + timedelta(minutes=1)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     before = ALARMS._value.get()
     case = world.store.claim(world.case_of(ticket).id, now=world.clock(), lease=timedelta(minutes=5))
     assert case is not None
@@ -322,7 +297,7 @@ def test_pressed_in_the_middle_of_a_delivery_nothing_of_it_survives() -> None:
     def now(call: str, moment: str) -> None:
         if (call, moment) == ("set_password", "before") and not pressed:
             pressed.append(True)
-            press(world, ticket)
+            world.press(ticket, AlarmSource.NOTICE)
             world.polls.poll_links(early=True)
 
     world.directory.on_call = now
@@ -337,9 +312,9 @@ def test_pressed_in_the_middle_of_a_delivery_nothing_of_it_survives() -> None:
 @pytest.mark.parametrize("which", [1, 2, 3], ids=["reported", "securing", "secured"])
 def test_a_database_that_fails_once_does_not_hold_an_alarm_for_the_rest_of_the_lease(which: int) -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     saves: list[str] = []
 
     def hiccup(call: str, moment: str) -> None:
@@ -358,7 +333,7 @@ def test_a_database_that_fails_once_does_not_hold_an_alarm_for_the_rest_of_the_l
 
 def closed(world: World) -> FakeTicket:
     """A case that is over: the link was opened, and everything was told."""
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.open_newest_link()
     world.run()
     assert world.state_of(ticket) is State.CLOSED
@@ -371,7 +346,7 @@ def test_an_alarm_about_a_closed_case_is_not_forgotten_in_a_dry_run() -> None:
     ticket = closed(world)
     before = list(world.writes)
     world.set_rules(dry_run=DryRun.NOTES)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=30)
     assert world.writes == before
     world.set_rules(dry_run=DryRun.OFF)
@@ -397,7 +372,7 @@ def test_an_alarm_about_a_closed_case_survives_a_bug_on_the_way() -> None:
     world = World()
     ticket = closed(world)
     handed_over = world.password_in_force()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     failed: list[str] = []
 
     def stumble(call: str, moment: str) -> None:
@@ -416,9 +391,9 @@ def test_an_alarm_about_a_closed_case_survives_a_bug_on_the_way() -> None:
 
 def test_the_agent_is_told_that_a_pause_keeps_the_account_from_being_secured() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.store.pause("somebody looks into it", now=world.clock())
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=5)
     note = world.note_with(ticket, "Not secured yet")
     assert "somebody looks into it" in note
@@ -450,7 +425,7 @@ def test_a_case_that_wrote_in_earnest_writes_nothing_more_in_a_dry_run_whatever_
     world.restart()
     world.set_rules(dry_run=DryRun.NOTES)
     before = list(world.writes)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run_for(minutes=30)
     assert world.writes == before
     world.set_rules(dry_run=DryRun.OFF)
@@ -464,12 +439,12 @@ def test_a_case_that_wrote_in_earnest_writes_nothing_more_in_a_dry_run_whatever_
 @pytest.mark.parametrize("state", [state for state in State if state is not State.ALARMED])
 def test_in_whatever_state_a_case_is_the_account_that_it_wrote_to_is_secured(state: State) -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
     case = world.store.claim(world.case_of(ticket).id, now=world.clock(), lease=timedelta(minutes=1))
     assert case is not None
     world.store.save(replace(case, state=state), now=world.clock())
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert world.password_in_force() != handed_over
     assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.CLOSED, Outcome.NOT_ME)
@@ -478,9 +453,9 @@ def test_in_whatever_state_a_case_is_the_account_that_it_wrote_to_is_secured(sta
 
 def test_an_end_of_the_link_that_is_heard_in_a_page_before_the_alarm_takes_nothing_from_it() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     handed_over = world.password_in_force()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.links.history.sort(key=lambda event: event.kind is LinkEventKind.REPORTED)
     world.links.history[:] = [replace(event, seq=number) for number, event in enumerate(world.links.history, start=1)]
     later = world.links.history.pop()

@@ -15,13 +15,11 @@ from connector.core.case import Action, Outcome, Person, State
 from connector.core.notice import NotifySubject, whom_to_tell
 from connector.core.ports import (
     AlarmSource,
-    AlarmWish,
     ChangedTicket,
     LinkEvent,
     LinkEventKind,
     LinkNews,
     MailKind,
-    StatusTarget,
     Watched,
 )
 from connector.core.secret import Secret
@@ -62,24 +60,6 @@ def vault(database: str, clock: FakeClock, pepper: bytes) -> Iterator[Vault]:
 def links(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Iterator[BuiltinLinks]:
     with running(options_for(database, pepper, api_key), clock=clock) as url:
         yield client(url, api_key, clock)
-
-
-def reset(world: World, **fields: object) -> FakeTicket:
-    world.psa.statuses[StatusTarget.ALARM] = "Alarm"
-    ticket = world.ticket(**{"subject_text": SUBJECT, **fields})
-    world.run()
-    world.approve(ticket)
-    world.run()
-    return ticket
-
-
-def press(world: World, ticket: FakeTicket) -> None:
-    case = world.case_of(ticket)
-    made = world.links.arm(
-        AlarmWish(about=case.id, link_id=case.link_id, source=AlarmSource.NOTICE, display_name="Lea", ticket="4242",
-                  lifetime=timedelta(days=7))
-    )  # fmt: skip
-    assert world.links.press(made)
 
 
 # ---------------------------------------------------------------- forged reports
@@ -151,7 +131,7 @@ def test_a_service_that_always_promises_more_does_not_keep_the_poll_for_ever() -
 
 
 def a_case_whose_ticket_does_not_say_any_more_what_to_reset(world: World) -> FakeTicket:
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.links.revoke(world.case_of(ticket).link_id)
     world.run()
     world.psa.tickets[ticket.id].action = None
@@ -164,7 +144,7 @@ def a_case_whose_ticket_does_not_say_any_more_what_to_reset(world: World) -> Fak
 def test_the_requester_hears_of_an_alarm_though_the_ticket_does_not_say_any_more_what_was_reset() -> None:
     world = World()
     ticket = a_case_whose_ticket_does_not_say_any_more_what_to_reset(world)
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert MailKind.NOT_ME in world.mails_to(REQUESTER)
     assert not [text for text in world.notes_of(ticket) if "could not be delivered" in text]
@@ -172,7 +152,7 @@ def test_the_requester_hears_of_an_alarm_though_the_ticket_does_not_say_any_more
 
 def test_a_reveal_is_told_with_its_button_though_the_ticket_does_not_say_any_more_what_was_reset() -> None:
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     url = world.newest_link()
     world.open_newest_link()
     world.links.history.pop()
@@ -194,7 +174,7 @@ def test_a_reveal_is_told_with_its_button_though_the_ticket_does_not_say_any_mor
 def test_a_mail_that_waited_for_something_else_still_waits_for_its_alarm() -> None:
     """An hour behind a PSA that was away says nothing about the link service, which was asked only now."""
     world = World()
-    ticket = reset(world)
+    ticket = world.carried_out()
     world.psa.raise_before("add_note", *[TemporaryError("It is away.")] * 15)
     world.open_newest_link()
     world.run_for(minutes=WAIT_FOR_AN_ALARM / timedelta(minutes=1) + 30)
@@ -219,7 +199,7 @@ def test_the_notice_does_not_go_to_a_manager_who_approved_under_another_of_their
     )  # fmt: skip
     assert manager is not None
     world = World()
-    case = world.case_of(reset(world))
+    case = world.case_of(world.carried_out())
     (approval,) = case.approvals
     other_address = Person("Anna", "a.approver@contoso.example.com")
     case = replace(case, approvals=(replace(approval, approver=other_address),))
@@ -234,13 +214,13 @@ def test_the_notice_does_not_go_to_a_manager_who_approved_under_another_of_their
 
 def test_the_alarm_is_about_the_account_that_was_reset_and_not_about_the_one_that_the_ticket_names_by_now() -> None:
     world = World()
-    ticket = reset(world, action=Action.PASSWORD)
+    ticket = world.carried_out(action=Action.PASSWORD)
     world.links.revoke(world.case_of(ticket).link_id)
     world.run()
     world.psa.change_subject(ticket.id, "otto@contoso.example.com")
     world.psa.ask_retry(ticket.id)
     world.run()
-    press(world, ticket)
+    world.press(ticket, AlarmSource.NOTICE)
     world.run()
     assert world.case_of(ticket).outcome is Outcome.NOT_ME
     note = world.note_with(ticket, "ALARM:")

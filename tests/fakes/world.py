@@ -16,6 +16,8 @@ from connector.core.case import Approval, Case, Person, State
 from connector.core.notice import NotifySubject
 from connector.core.pair import PairRule
 from connector.core.ports import (
+    AlarmSource,
+    AlarmWish,
     AuditLine,
     Email,
     Letter,
@@ -224,6 +226,30 @@ class World:
         """The approver says yes, a minute after whatever came before."""
         self.clock.advance(minutes=1)
         return self.psa.approve(ticket.id, approver, **more)  # type: ignore[arg-type]
+
+    def carried_out(self, **fields: object) -> FakeTicket:
+        """A request that was approved and carried out."""
+        ticket = self.ticket(**fields)
+        self.run()
+        self.approve(ticket)
+        self.run()
+        return ticket
+
+    def alarm_for(self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> Secret:
+        """The address of an alarm about this ticket's case, as such a mail would carry it."""
+        case = self.case_of(ticket)
+        return self.links.arm(
+            AlarmWish(
+                about=case.id, link_id=case.link_id, source=source, display_name=case.subject_name,
+                ticket=case.number, lifetime=timedelta(days=7),
+            )
+        )  # fmt: skip
+
+    def press(self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> Secret:
+        """Somebody says "this was not me". The alarm's address, to press it once more."""
+        alarm = self.alarm_for(ticket, source)
+        assert self.links.press(alarm)
+        return alarm
 
     def open_newest_link(self) -> Secret:
         """The requester follows the link of the newest mail.
