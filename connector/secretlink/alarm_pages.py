@@ -15,10 +15,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from connector.secretlink.addresses import Finder, Found, read_address, read_token
-from connector.secretlink.answers import BodyTooLarge, error_answer
+from connector.secretlink.answers import error_answer
 from connector.secretlink.chain import Visitor
 from connector.secretlink.links import ARMED, RAISED, AlarmRecord, LinkRecord
-from connector.secretlink.proofs import Proofs, is_form, is_prefetch, read_fields, same_words, too_large
+from connector.secretlink.proofs import Proofs, is_form, is_prefetch, read_fields, same_words
 from connector.secretlink.render import Renderer
 from connector.secretlink.seal import lookup_of
 from connector.secretlink.strangers import Strangers
@@ -79,10 +79,7 @@ class AlarmPages:
         `GET /s/{token}/not-me` is the same of a link, and `POST /s/{id}/not-me/page` of one in fragment mode.
         """
         visitor = self._visitors.of(request)
-        try:
-            fields = await read_fields(request)
-        except BodyTooLarge:
-            return too_large()
+        fields = await read_fields(request)
         found = self._find(request, fields)
         if is_prefetch(request):
             return self._refuse_prefetch(request, found)
@@ -93,10 +90,7 @@ class AlarmPages:
     async def step(self, request: Request) -> Response:
         """`POST /n/{token}/step`: the first of two deliberate acts; gives what the second one needs."""
         visitor = self._visitors.of(request)
-        try:
-            fields = await read_fields(request)
-        except BodyTooLarge:
-            return too_large()
+        fields = await read_fields(request)
         found = self._find(request, fields)
         if is_prefetch(request):
             return self._refuse_prefetch(request, found)
@@ -110,10 +104,7 @@ class AlarmPages:
     async def raise_alarm(self, request: Request) -> Response:
         """`POST /n/{token}/raise`: raises it, once. Answers JSON, or a page to the form without JavaScript."""
         visitor = self._visitors.of(request)
-        try:
-            fields = await read_fields(request)
-        except BodyTooLarge:
-            return too_large()
+        fields = await read_fields(request)
         typed = is_form(request)
         found = self._find(request, fields)
         if is_prefetch(request):

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from connector.secretlink.answers import BadBody, BodyTooLarge, WrongContentType, error_answer, read_json
+from connector.secretlink.answers import BadBody, WrongContentType, error_answer, read_json
 from connector.secretlink.api_answers import AlarmAnswer, EventListAnswer, LinkAnswer, LinkListAnswer
 from connector.secretlink.bodies import AlarmBody, CreateBody
 from connector.secretlink.keys import ApiKey, ApiKeys, Refusal, Scope
@@ -209,8 +209,6 @@ class Api:
                 if isinstance(key, Refusal):
                     return _refuse(key)
                 return await self._endpoints[operation.id](Call(request, key, _read_query(request, operation)))
-            except BodyTooLarge:
-                return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
             except WrongContentType as error:
                 return error_answer(415, "content_type", str(error))
             except BadBody as error:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from connector.core.secret import Secret
 from connector.secretlink.addresses import Finder, Found, decode_bytes, encode_bytes, read_address
-from connector.secretlink.answers import BodyTooLarge, error_answer
+from connector.secretlink.answers import error_answer
 from connector.secretlink.chain import EventKind, Visitor
 from connector.secretlink.links import ACTIVE, FRAGMENT, LinkRecord, Refused, Revealed
 from connector.secretlink.proofs import (
@@ -27,7 +27,6 @@ from connector.secretlink.proofs import (
     may_be_a_number,
     read_fields,
     same_words,
-    too_large,
 )
 from connector.secretlink.qr import draw
 from connector.secretlink.render import Renderer
@@ -101,10 +100,7 @@ class Pages:
     async def step(self, request: Request) -> Response:
         """`POST /s/{token}/step`: the first of two deliberate acts; gives what the second one needs."""
         visitor = self._visitors.of(request)
-        try:
-            fields = await read_fields(request)
-        except BodyTooLarge:
-            return too_large()
+        fields = await read_fields(request)
         found = self._finder.find(read_address(request), fields.get("lookup"))
         if is_prefetch(request):
             return self._refuse_prefetch(request, found, visitor)
@@ -131,10 +127,7 @@ class Pages:
     async def reveal(self, request: Request) -> Response:
         """`POST /s/{token}/reveal`: uses a view. Answers JSON, or a page to the form without JavaScript."""
         visitor = self._visitors.of(request)
-        try:
-            fields = await read_fields(request)
-        except BodyTooLarge:
-            return too_large()
+        fields = await read_fields(request)
         typed = is_form(request)
         found = self._finder.find(read_address(request), fields.get("lookup"))
         if is_prefetch(request):
@@ -158,10 +151,7 @@ class Pages:
     async def ended(self, request: Request) -> Response:
         """`POST /s/{id}/ended`: what became of a link in fragment mode, for a browser that has its token."""
         visitor = self._visitors.of(request)
-        try:
-            fields = await read_fields(request)
-        except BodyTooLarge:
-            return too_large()
+        fields = await read_fields(request)
         found = self._finder.find(read_address(request), fields.get("lookup"))
         if found is None:
             return self._unknown(request, visitor)

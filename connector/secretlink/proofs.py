@@ -13,9 +13,8 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import Response
 
-from connector.secretlink.answers import BadBody, error_answer, read_body, read_json
+from connector.secretlink.answers import BadBody, read_body, read_json
 from connector.secretlink.challenge import Challenges
 
 NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
@@ -108,11 +107,6 @@ def may_be_a_number(answer: object) -> bool:
     What cannot be is not taken for a try, so that a robot that fills every field with "test" locks nobody out.
     """
     return isinstance(answer, str) and any(letter.isdecimal() for letter in answer)
-
-
-def too_large() -> Response:
-    """For a body above the limit."""
-    return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
 
 
 async def _read_form(request: Request) -> dict[str, object]:

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 
 from connector.errors import ConfigError
 from connector.secretlink.alarm_pages import AlarmPages
-from connector.secretlink.answers import UniformAnswers, error_answer, place_of
+from connector.secretlink.answers import BodyTooLarge, UniformAnswers, error_answer, place_of
 from connector.secretlink.api import Api
 from connector.secretlink.caretaker import LONGEST_SLEEP, Caretaker
 from connector.secretlink.challenge import Challenges
@@ -115,11 +115,13 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             vault.close()
             places.close()
 
+    refusals = _Refusals(renderer)
     app = _Application(
         routes=[*pages.routes(), *alarm_pages.routes(), *api.routes(), *_plain_routes(vault, files)],
         exception_handlers={
-            HTTPException: _Refusals(renderer).refuse,
-            SQLAlchemyError: _Refusals(renderer).database_away,
+            HTTPException: refusals.refuse,
+            SQLAlchemyError: refusals.database_away,
+            BodyTooLarge: refusals.body_too_large,
         },
         lifespan=lifespan,
     )
@@ -218,6 +220,10 @@ class _Refusals:
             page = self._renderer.message("away", self._renderer.language(request))
             return HTMLResponse(page, 503, headers=headers)
         return error_answer(503, "unavailable", "the database is away; nothing was changed", headers=headers)
+
+    async def body_too_large(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
+        """413, and the connection is closed: the rest of the body was not read."""
+        return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
 
 
 def _plain_routes(vault: Vault, files: StaticFiles) -> list[Route]:
