@@ -27,7 +27,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from connector.core.secret import Secret
 from connector.migrations import upgrade
 from connector.secretlink.seal import Terms, decode_token, lookup_of, new_link_id, new_token, seal
-from connector.secretlink.web import LinkServiceOptions, create_app
+from connector.secretlink.service.web import LinkServiceOptions, create_app
 
 CHROMIUM = "/usr/bin/chromium"
 SIZES = {"desktop": (900, 640), "phone": (375, 640)}

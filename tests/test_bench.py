@@ -17,7 +17,7 @@ from bench.figures import Figure
 from bench.links import Score, insert_past
 from bench.links_load import Line
 from bench.psa_stages import Call, fullest
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, make_database, make_link, open_vault
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

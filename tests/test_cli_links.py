@@ -21,8 +21,8 @@ from connector.core.secret import Secret
 from connector.http import Http
 from connector.intake import LINKS, Polls
 from connector.migrations import upgrade
-from connector.secretlink import tables
 from connector.secretlink.client import BuiltinLinks
+from connector.secretlink.service.store import tables
 from connector.store import SqlCaseStore, open_store
 from sandbox.stage import free_port
 from tests.secretlink.running import running

@@ -46,8 +46,8 @@ from connector.psa.mapping import PsaMapping, TimingRules, read_mapping
 from connector.psa.requesttracker.adapter import RequestTrackerSection
 from connector.psa.requesttracker.mapping import RequestTrackerMapping
 from connector.secretlink.onetimesecret.adapter import OneTimeSecretSection
-from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.passwordpusher.section import PasswordPusherSection
+from connector.secretlink.service.options import LinkServiceOptions
 from connector.wiring import build_adapters
 
 ROOT = Path(__file__).parent.parent

@@ -39,8 +39,8 @@ def new_key(
 ) -> None:
     """Make a key for the API of the link service. It is shown this once; the service keeps only its hash."""
     from connector.errors import ConfigError
-    from connector.secretlink import keys
     from connector.secretlink.place import parse_networks
+    from connector.secretlink.service.api import keys
 
     known = [scope.value for scope in keys.Scope]
     chosen = [scope for scope in known if scope in scopes] if scopes else known

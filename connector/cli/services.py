@@ -106,8 +106,8 @@ def serve_links(context: typer.Context) -> None:
     # structlog loads rich, for tracebacks that are never printed here: 4 MB for as long as the service runs.
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     from connector.config import load_link_server
-    from connector.secretlink.options import LinkServiceOptions
-    from connector.secretlink.web import serve
+    from connector.secretlink.service.options import LinkServiceOptions
+    from connector.secretlink.service.web import serve
     from connector.store import exclusive
     from connector.telemetry import start_logging
 

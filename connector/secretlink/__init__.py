@@ -10,5 +10,8 @@ view        One showing of the password. Opening the page is not a view.
 nonce       A random word that the page makes for one reveal, so that a retry of the same click is not a second view.
 tombstone   What stays of a link that has ended: when and why, never the password.
 
-The connector seals (`client`, `seal`); the link service opens at the moment of the reveal (`vault`, `web`, `seal`).
+`service` is the link service: a program of its own, on a machine of its own if you like. Everything beside it is the
+connector's: `client` talks to our service, `passwordpusher` and `onetimesecret` to those of others. The two share the
+sealed format (`seal`), places of addresses (`place`) and names of browsers (`agent`), and nothing else: the connector
+never imports the service, and the service never the connector's side.
 """

@@ -30,8 +30,8 @@ from connector.intake import LINKS, Polls
 from connector.migrations import upgrade
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.seal import lookup_of
+from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import Teller, number
-from connector.secretlink.vault import Vault
 from connector.store.cases import open_store
 from tests.contracts.links import read_on
 from tests.fakes.links import FakeLinks

@@ -25,19 +25,19 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from connector.errors import ConfigError
-from connector.secretlink import tables
 from connector.secretlink.agent import name_agent
-from connector.secretlink.answers import read_body
-from connector.secretlink.caretaker import Caretaker
-from connector.secretlink.chain import EventKind, Visitor
-from connector.secretlink.challenge import Challenges
-from connector.secretlink.links import Refused, Revealed
-from connector.secretlink.news import News
-from connector.secretlink.options import WebhookOptions
-from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper, _derive, check_of
-from connector.secretlink.vault import Vault
-from connector.secretlink.webhooks import DELIVERED, Webhooks
+from connector.secretlink.service.answers import read_body
+from connector.secretlink.service.caretaker import Caretaker
+from connector.secretlink.service.news import News
+from connector.secretlink.service.options import WebhookOptions
+from connector.secretlink.service.pages.challenge import Challenges
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.links import Refused, Revealed
+from connector.secretlink.service.store.peppers import Peppers
+from connector.secretlink.service.store.vault import Vault
+from connector.secretlink.service.webhooks import DELIVERED, Webhooks
 from connector.store import exclusive
 from tests.secretlink.conftest import (
     _links_postgres,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, select
 
-from connector.secretlink import tables
+from connector.secretlink.service.store import tables
 from sandbox.stage import Stage, open_link, wait_for
 from tests.e2e.conftest import SetUp
 from tests.e2e.link_desk import proceed, uncover

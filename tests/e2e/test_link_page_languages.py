@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connector.secretlink.languages import Language, Languages
+from connector.secretlink.service.pages.languages import Language, Languages
 from tests.e2e.link_desk import Desk, fresh_page, reveal
 
 pytestmark = pytest.mark.e2e

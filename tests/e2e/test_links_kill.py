@@ -30,9 +30,9 @@ from typing import Any
 import pytest
 
 from connector.migrations import upgrade
-from connector.secretlink.challenge import Challenges
 from connector.secretlink.seal import Pepper
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.pages.challenge import Challenges
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import Made, make_link, new_nonce
 from tests.store.conftest import database_in, postgres_server  # noqa: F401 - a fixture
 

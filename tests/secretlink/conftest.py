@@ -8,8 +8,8 @@ import pytest
 from starlette.applications import Starlette
 
 from connector.migrations import upgrade
-from connector.secretlink.vault import Vault
-from connector.secretlink.web import create_app
+from connector.secretlink.service.store.vault import Vault
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import (
     Browser,
     FakeClock,

@@ -9,8 +9,8 @@ from datetime import datetime
 
 import uvicorn
 
-from connector.secretlink.options import LinkServiceOptions
-from connector.secretlink.web import create_app
+from connector.secretlink.service.options import LinkServiceOptions
+from connector.secretlink.service.web import create_app
 
 
 @contextmanager

@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message
 
 from connector.core.secret import Secret
 from connector.migrations import upgrade
-from connector.secretlink import tables
-from connector.secretlink.database import open_engine
-from connector.secretlink.links import NewAlarm, NewLink
-from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.seal import Pepper, Terms, decode_token, lookup_of, new_link_id, new_token, seal
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.options import LinkServiceOptions
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.database import open_engine
+from connector.secretlink.service.store.links import NewAlarm, NewLink
+from connector.secretlink.service.store.vault import Vault
 
 START = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 VISITOR_IP = "203.0.113.9"

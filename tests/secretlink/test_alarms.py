@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connector.secretlink.links import AlarmRecord, Conflict, Refused, Revealed
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.links import AlarmRecord, Conflict, Refused, Revealed
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, make_alarm, new_nonce
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 

@@ -15,9 +15,9 @@ from sqlalchemy import event as sql_event
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
-from connector.secretlink.news import MOST_WAITING_PER_KEY
 from connector.secretlink.seal import new_link_id
-from connector.secretlink.web import create_app
+from connector.secretlink.service.news import MOST_WAITING_PER_KEY
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import START, Answer, Browser, FakeClock, ask, encode, make_link, new_nonce, options_for
 
 

@@ -13,8 +13,8 @@ import requests
 import uvicorn
 from starlette.applications import Starlette
 
-from connector.secretlink.news import MOST_WAITING_PER_KEY
-from connector.secretlink.web import create_app, open_listener
+from connector.secretlink.service.news import MOST_WAITING_PER_KEY
+from connector.secretlink.service.web import create_app, open_listener
 from tests.secretlink.support import FakeClock, make_link, options_for
 
 PATIENCE = 20  # seconds until a test gives up

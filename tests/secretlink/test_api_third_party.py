@@ -14,8 +14,8 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.applications import Starlette
 
-from connector.secretlink.chain import Visitor
-from connector.secretlink.links import Refused, Revealed
+from connector.secretlink.service.store.chain import Visitor
+from connector.secretlink.service.store.links import Refused, Revealed
 from tests.secretlink.support import START, Browser, new_nonce
 
 

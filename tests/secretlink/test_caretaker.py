@@ -8,10 +8,10 @@ from datetime import timedelta
 import structlog.testing
 from sqlalchemy import update
 
-from connector.secretlink import retention, tables
-from connector.secretlink.caretaker import LONGEST_SLEEP, Caretaker
 from connector.secretlink.seal import Pepper
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.caretaker import LONGEST_SLEEP, Caretaker
+from connector.secretlink.service.store import retention, tables
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from connector.secretlink.challenge import CLOCK_SKEW, Challenges
+from connector.secretlink.service.pages.challenge import CLOCK_SKEW, Challenges
 from tests.secretlink.support import FakeClock
 
 LINK = "lnk_example-0001"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from connector.secretlink.chain import EventKind
-from connector.secretlink.claims import MOST_WRONG_ANSWERS
-from connector.secretlink.links import Conflict, Refused, Revealed
 from connector.secretlink.seal import check_of, open_sealed
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.chain import EventKind
+from connector.secretlink.service.store.claims import MOST_WRONG_ANSWERS
+from connector.secretlink.service.store.links import Conflict, Refused, Revealed
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, Made, make_link, new_nonce
 from tests.secretlink.test_vault import SOMEBODY, kinds
 

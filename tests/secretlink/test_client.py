@@ -16,8 +16,8 @@ from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
 from connector.http import Http
 from connector.secretlink.client import BuiltinLinks
-from connector.secretlink.links import Revealed
 from connector.secretlink.seal import decode_token, lookup_of, new_link_id
+from connector.secretlink.service.store.links import Revealed
 from tests.contracts.links import all_events
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, make_database, make_link, new_nonce, open_vault, options_for

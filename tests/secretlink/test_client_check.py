@@ -13,8 +13,8 @@ from connector.core.ports import Finding, Level
 from connector.core.secret import Secret
 from connector.http import Answer, Http
 from connector.secretlink.client import BuiltinLinks
-from connector.secretlink.keys import ApiKey, Scope, digest_of, new_key
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.api.keys import ApiKey, Scope, digest_of, new_key
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, options_for
 

@@ -12,10 +12,10 @@ import pytest
 from connector.core.ports import LinkService
 from connector.core.secret import Secret
 from connector.http import Http
-from connector.secretlink.chain import EventKind
 from connector.secretlink.client import BuiltinLinks
-from connector.secretlink.links import ARMED, Revealed
 from connector.secretlink.seal import decode_token, lookup_of
+from connector.secretlink.service.store.chain import EventKind
+from connector.secretlink.service.store.links import ARMED, Revealed
 from tests.contracts.links import AlarmContract, AlarmPost, LinkPost, LinkServiceContract
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, new_nonce, open_vault, options_for

@@ -16,11 +16,11 @@ from sqlalchemy.engine import make_url
 from connector.core.ports import LinkEventKind
 from connector.core.secret import Secret
 from connector.errors import PermanentError, TemporaryError
-from connector.secretlink import tables
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.history import Page, Position, believe, read_page
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import number
-from connector.secretlink.vault import Vault
 from tests.contracts.links import read_on
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, open_vault, options_for
@@ -296,8 +296,8 @@ def test_events_are_told_only_in_their_order() -> None:
 
 
 def test_the_kind_that_is_told_to_the_connector_is_the_services() -> None:
-    from connector.secretlink.chain import EventKind
     from connector.secretlink.history import PURGED
+    from connector.secretlink.service.store.chain import EventKind
 
     assert EventKind.PURGED == PURGED
     assert {kind.value for kind in LinkEventKind} >= {"created", "revealed", "expired", "revoked"}

@@ -24,10 +24,10 @@ from connector.core.secret import Secret
 from connector.errors import PermanentError
 from connector.http import Answer, Http
 from connector.secretlink.client import LOCALES, BuiltinLinks
-from connector.secretlink.languages import Languages
-from connector.secretlink.links import Refused, Revealed
 from connector.secretlink.seal import Terms, check_of, decode_token, lookup_of, open_sealed
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.pages.languages import Languages
+from connector.secretlink.service.store.links import Refused, Revealed
+from connector.secretlink.service.store.vault import Vault
 from tests.contracts.links import all_events
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, new_nonce, options_for

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from connector.secretlink.answers import UNIFORM_HEADERS
-from connector.secretlink.keys import new_key
-from connector.secretlink.web import create_app
+from connector.secretlink.service.answers import UNIFORM_HEADERS
+from connector.secretlink.service.api.keys import new_key
+from connector.secretlink.service.web import create_app
 from tests.secretlink.running import running
 from tests.secretlink.support import Browser, FakeClock, Made, encode, make_link, new_nonce, options_for
 

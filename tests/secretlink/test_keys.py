@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from connector.cli.commands import app as command_line
 from connector.config import HashedKeySection, load_link_server
 from connector.errors import ConfigError
-from connector.secretlink.keys import ALL_SCOPES, ApiKey, ApiKeys, Refusal, Scope, digest_of, new_key
-from connector.secretlink.options import LinkServiceOptions
 from connector.secretlink.place import parse_networks
 from connector.secretlink.seal import lookup_of
-from connector.secretlink.web import create_app
+from connector.secretlink.service.api.keys import ALL_SCOPES, ApiKey, ApiKeys, Refusal, Scope, digest_of, new_key
+from connector.secretlink.service.options import LinkServiceOptions
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Browser, FakeClock, encode, make_link, options_for
 
 ROOT = Path(__file__).parent.parent.parent

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, create_engine, inspect
 
-from connector.secretlink import tables
+from connector.secretlink.service.store import tables
 from tests.secretlink.support import make_database
 
 

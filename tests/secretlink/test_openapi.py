@@ -14,8 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from connector.secretlink.keys import Scope, new_key
-from connector.secretlink.openapi import OPERATIONS, document
+from connector.secretlink.service.api.keys import Scope, new_key
+from connector.secretlink.service.api.openapi import OPERATIONS, document
 from tests.own_venv import make_venv, run_in
 from tests.secretlink.running import running
 from tests.secretlink.support import START, Answer, Browser, FakeClock, encode, make_link, new_nonce, options_for

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from starlette.applications import Starlette
 
-from connector.secretlink.web import create_app
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Answer, Browser, FakeClock, Made, make_link, new_nonce, options_for
 
 

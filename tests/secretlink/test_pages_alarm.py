@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from starlette.applications import Starlette
 
-from connector.secretlink.links import NewAlarm
+from connector.secretlink.service.store.links import NewAlarm
 from tests.secretlink.support import Answer, Browser, FakeClock, Made, encode, make_alarm, make_link, new_nonce
 
 EDGE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/156.0.0.0 Safari/537.36 Edg/156.0.0.0"

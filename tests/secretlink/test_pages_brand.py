@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 
 from connector.errors import ConfigError
-from connector.secretlink.assets import MOST_LOGO_BYTES, StaticFiles
-from connector.secretlink.web import create_app
+from connector.secretlink.service.pages.assets import MOST_LOGO_BYTES, StaticFiles
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Browser, FakeClock, Made, make_link, new_nonce, options_for
 
 MakeBrowser = Callable[..., Browser]

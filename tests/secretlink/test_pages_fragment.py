@@ -9,8 +9,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from starlette.requests import Request
 
-from connector.secretlink.addresses import decode_bytes, read_address
 from connector.secretlink.seal import check_of, lookup_of, open_sealed
+from connector.secretlink.service.pages.addresses import decode_bytes, read_address
 from tests.secretlink.support import Answer, Browser, Made, encode, make_link, new_nonce
 
 

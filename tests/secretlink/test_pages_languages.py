@@ -13,25 +13,24 @@ from typing import Any
 
 import pytest
 
-from connector.secretlink.languages import FALLBACK, Language, Languages, _holds
 from connector.secretlink.place import NETWORKS, Place
 from connector.secretlink.seal import MOST_VIEWS
+from connector.secretlink.service.pages.languages import FALLBACK, Language, Languages, _holds
 
-PACKAGE = resources.files("connector.secretlink")
+PAGES = resources.files("connector.secretlink.service.pages")
 FILES: Mapping[str, dict[str, Any]] = {
-    file.name.removesuffix(".json"): json.loads(file.read_text("utf-8"))
-    for file in PACKAGE.joinpath("locales").iterdir()
+    file.name.removesuffix(".json"): json.loads(file.read_text("utf-8")) for file in PAGES.joinpath("locales").iterdir()
 }
 ENGLISH = FILES[FALLBACK]
 OTHERS = sorted(FILES.keys() - {FALLBACK})
-TEMPLATES = {file.name: file.read_text("utf-8") for file in PACKAGE.joinpath("templates").iterdir()}
+TEMPLATES = {file.name: file.read_text("utf-8") for file in PAGES.joinpath("templates").iterdir()}
 SCRIPTS = {
-    file.name: file.read_text("utf-8") for file in PACKAGE.joinpath("static").iterdir() if file.name.endswith(".js")
+    file.name: file.read_text("utf-8") for file in PAGES.joinpath("static").iterdir() if file.name.endswith(".js")
 }
 SOURCES = {
     path.name: path.read_text("utf-8")
     for path in (
-        Path(str(PACKAGE.joinpath(name))) for name in ("languages.py", "pages.py", "alarm_pages.py", "render.py")
+        Path(str(PAGES.joinpath(name))) for name in ("languages.py", "link_pages.py", "alarm_pages.py", "render.py")
     )
 }
 # Chosen by a variable: the rest of the key is a word of the program.
@@ -116,7 +115,9 @@ def test_a_translation_is_one(tag: str) -> None:
 
 @pytest.mark.parametrize("tag", OTHERS)
 def test_every_country_has_a_name(tag: str) -> None:
-    codes = json.loads(PACKAGE.joinpath("countries.json").read_text("utf-8"))["names"].keys()
+    codes = json.loads(resources.files("connector.secretlink").joinpath("countries.json").read_text("utf-8"))[
+        "names"
+    ].keys()
     assert FILES[tag]["countries"].keys() == codes
     assert ENGLISH["countries"] == {}  # the table itself is English
 

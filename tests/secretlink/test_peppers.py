@@ -11,14 +11,14 @@ import structlog.testing
 from sqlalchemy import select, update
 
 from connector.errors import ConfigError
-from connector.secretlink import tables
-from connector.secretlink.challenge import Challenges
-from connector.secretlink.links import Conflict, Refused, Revealed
-from connector.secretlink.options import LinkServiceOptions
-from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper, check_of
-from connector.secretlink.vault import Vault
-from connector.secretlink.web import create_app
+from connector.secretlink.service.options import LinkServiceOptions
+from connector.secretlink.service.pages.challenge import Challenges
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.links import Conflict, Refused, Revealed
+from connector.secretlink.service.store.peppers import Peppers
+from connector.secretlink.service.store.vault import Vault
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Browser, FakeClock, make_alarm, make_link, new_nonce, options_for
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 

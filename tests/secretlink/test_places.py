@@ -15,9 +15,9 @@ from starlette.requests import Request
 
 from connector.errors import ConfigError
 from connector.secretlink.agent import suspect_of
-from connector.secretlink.chain import Event
 from connector.secretlink.place import NETWORKS, Place, Places, client_ip, network_in, parse_networks
-from connector.secretlink.visitors import Visitors
+from connector.secretlink.service.pages.visitors import Visitors
+from connector.secretlink.service.store.chain import Event
 
 HOME = "198.51.100.7"
 LEEDS = {

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from connector.secretlink.chain import EventKind
 from connector.secretlink.seal import check_of
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.chain import EventKind
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, make_alarm, make_link, new_nonce
 from tests.secretlink.test_vault import SOMEBODY
 

@@ -18,15 +18,15 @@ from sqlalchemy import table as table_of
 
 import connector.migrations
 from connector.migrations import upgrade
-from connector.secretlink import retention, tables
-from connector.secretlink.chain import EventKind, Visitor
-from connector.secretlink.database import open_engine
-from connector.secretlink.events import mask
-from connector.secretlink.links import Revealed
-from connector.secretlink.peppers import Peppers
 from connector.secretlink.place import Place
 from connector.secretlink.seal import Pepper
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store import retention, tables
+from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.database import open_engine
+from connector.secretlink.service.store.events import mask
+from connector.secretlink.service.store.links import Revealed
+from connector.secretlink.service.store.peppers import Peppers
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, make_alarm, make_link, open_vault
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 from tests.store.conftest import database_in

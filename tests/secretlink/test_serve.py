@@ -18,14 +18,14 @@ import pytest
 import requests
 
 from connector.errors import ConfigError
-from connector.secretlink.web import open_listener
+from connector.secretlink.service.web import open_listener
 from tests.secretlink.support import Made, encode, make_database, make_link, new_nonce
 
 # Everything that can be logged is, to the standard error.
 SERVE = """
 import logging, sys
 import structlog
-from connector.secretlink.web import LinkServiceOptions, serve
+from connector.secretlink.service.web import LinkServiceOptions, serve
 
 logging.basicConfig(level=logging.DEBUG)
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

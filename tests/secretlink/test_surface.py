@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector.errors import ConfigError
-from connector.secretlink.web import create_app
+from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, options_for
 
 STRICT = {

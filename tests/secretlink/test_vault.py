@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from connector.secretlink import tables
-from connector.secretlink.chain import EventKind, Visitor
-from connector.secretlink.links import Conflict, Refused, Revealed
 from connector.secretlink.place import Place
-from connector.secretlink.retention import Slice
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.links import Conflict, Refused, Revealed
+from connector.secretlink.service.store.retention import Slice
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, Made, make_link, new_nonce, open_vault
 
 SOMEBODY = Visitor(ip="203.0.113.9", place=Place("GB", None, "test"), user_agent="x", agent="Edge 156 on Windows")

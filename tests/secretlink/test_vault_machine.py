@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
 
-from connector.secretlink import tables
-from connector.secretlink.chain import EventKind
-from connector.secretlink.claims import MOST_WRONG_ANSWERS
-from connector.secretlink.links import LinkRecord, NewAlarm, Refused, Revealed
-from connector.secretlink.peppers import Peppers
 from connector.secretlink.seal import Pepper, check_of
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.chain import EventKind
+from connector.secretlink.service.store.claims import MOST_WRONG_ANSWERS
+from connector.secretlink.service.store.links import LinkRecord, NewAlarm, Refused, Revealed
+from connector.secretlink.service.store.peppers import Peppers
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, Made, make_alarm, make_database, make_link, new_nonce
 from tests.secretlink.test_vault import SOMEBODY
 

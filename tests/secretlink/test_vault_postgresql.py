@@ -10,10 +10,10 @@ from contextlib import ExitStack, closing
 import pytest
 from sqlalchemy import text
 
-from connector.secretlink.database import open_engine
-from connector.secretlink.links import Revealed
 from connector.secretlink.seal import Pepper
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.database import open_engine
+from connector.secretlink.service.store.links import Revealed
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock
 from tests.secretlink.test_vault import claim, create
 

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from connector.errors import ConfigError
-from connector.secretlink.links import Refused, Revealed
 from connector.secretlink.seal import Pepper
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.links import Refused, Revealed
+from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock, new_nonce, open_vault
 from tests.secretlink.test_vault import blob_of, claim, create
 
@@ -21,9 +21,9 @@ CRASH = """
 import os, sys
 from datetime import UTC, datetime
 from sqlalchemy import event
-from connector.secretlink.chain import Visitor
+from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.seal import Pepper, decode_token, lookup_of
-from connector.secretlink.vault import Vault
+from connector.secretlink.service.store.vault import Vault
 
 database, moment = sys.argv[1:3]
 pepper, token, nonce, now = sys.stdin.read().split()

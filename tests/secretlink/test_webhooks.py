@@ -27,14 +27,14 @@ from sqlalchemy import event as sql_event
 
 from connector.config import load_link_server
 from connector.errors import ConfigError
-from connector.secretlink.chain import EventKind, Visitor
-from connector.secretlink.news import News
-from connector.secretlink.options import LinkServiceOptions, WebhookOptions
 from connector.secretlink.seal import Pepper
-from connector.secretlink.vault import Vault
-from connector.secretlink.webhook_cursor import LEASE_MS, WebhookCursor
-from connector.secretlink.webhook_signature import read_secret, signed_headers
-from connector.secretlink.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, Webhooks, wait_after
+from connector.secretlink.service.news import News
+from connector.secretlink.service.options import LinkServiceOptions, WebhookOptions
+from connector.secretlink.service.signature import read_secret, signed_headers
+from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.vault import Vault
+from connector.secretlink.service.store.webhook_cursor import LEASE_MS, WebhookCursor
+from connector.secretlink.service.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, Webhooks, wait_after
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, Made, encode, make_link, new_nonce, options_for
 

@@ -5,7 +5,7 @@ The transaction is the caller's: everything or nothing, also on SQLite.
 
 from alembic import context
 
-from connector.secretlink.tables import metadata
+from connector.secretlink.service.store.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

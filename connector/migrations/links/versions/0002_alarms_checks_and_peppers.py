@@ -1,7 +1,7 @@
 """Alarms, typed checks, languages; events that know their pepper and can lose what is personal in them.
 
 Only adds columns, a table and indexes, so it takes as long as the indexes take. Rows written before stay as they are:
-their events keep the first form (see `connector.secretlink.chain`). There is no way back: restore the backup made
+their events keep the first form (see `secretlink.service.store.chain`). There is no way back: restore the backup made
 before the update.
 
 Revision 0002.

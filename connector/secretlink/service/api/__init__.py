@@ -1,0 +1,1 @@
+"""The link service's interface for programs, under `/api/v1/`."""

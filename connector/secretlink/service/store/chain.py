@@ -1,0 +1,288 @@
+"""Events in order, in a chain that shows when something was changed or taken away.
+
+Each event carries `mac = HMAC(chain key, mac of the event before || this event)`, and `seq` counts without gaps. The
+chain key comes from the pepper, so whoever can write only the database cannot forge an event. Each event says, inside
+of what is authenticated, under which pepper its mac was made, so the chain goes on when the pepper is changed. Whoever
+drops the newest events shortens the chain: the connector remembers the head it has seen and refuses a history that does
+not reach it.
+
+What is personal in an event (address, name of the browser, city) can be blanked later. The mac stays what it was, for
+the next one stands on it; `blanked_mac = HMAC(chain key, "blanked" || mac before || mac || the event as it is now)` is
+the service's word that it checked the mac while everything was still there. Events of the first form, written before
+there were several peppers, are blanked in the same way. A random salt, blanked with the rest, keeps even who has the
+pepper from trying addresses against a mac.
+
+Old events are removed from the front only, and the `purged` event that reports it carries the seq and the mac of the
+last one removed; so the chain that is left still has a proven beginning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, literal_column, select, text, update
+
+from connector.secretlink.seal import Pepper
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.events import Event, EventKind, Visitor, event_from, mask
+from connector.secretlink.service.store.peppers import Peppers
+
+__all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "Visitor", "event_from"]
+
+BEFORE_THE_FIRST: Final = bytes(32)
+_NEWEST: Final = select(tables.event.c.seq, tables.event.c.mac).order_by(tables.event.c.seq.desc()).limit(1)
+_INSERT: Final = insert(tables.event)
+_FORM: Final = 2
+_SALT_BYTES: Final = 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest event's place in the chain and its mac; before the first event `0` and zeros."""
+
+    seq: int
+    mac: bytes
+
+
+@dataclass(frozen=True)
+class ChainReport:
+    """What checking the whole chain found.
+
+    Attributes:
+        events: How many events were checked.
+        broken_at: Seq of the first event that does not fit; `None` for an unbroken chain.
+        unchecked: How many of the oldest events were made under a pepper that is not known any more. Nothing can be
+            said of them, except that nothing is missing after them.
+    """
+
+    events: int
+    broken_at: int | None
+    unchecked: int = 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far a check of the chain has come.
+
+    Attributes:
+        before: The event that the next one must follow.
+        report: What was found so far.
+        done: Whether nothing is left to check, or it is broken.
+    """
+
+    before: Head
+    report: ChainReport
+    done: bool = False
+    known_seen: bool = False
+
+
+class Chain:
+    """Appends to and checks the chain, inside transactions that the caller opens."""
+
+    def __init__(self, peppers: Peppers, *, mask_ip: bool = False) -> None:
+        """Nothing is read yet.
+
+        Args:
+            mask_ip: Write no whole address down: see `Visitor.masked`.
+        """
+        self._peppers = peppers
+        self._mask_ip = mask_ip
+
+    def append(
+        self,
+        connection: Connection,
+        kind: EventKind,
+        *,
+        at_ms: int,
+        link_id: str | None = None,
+        ref: str | None = None,
+        visitor: Visitor | None = None,
+        view: int | None = None,
+        views_left: int | None = None,
+        reason: str | None = None,
+        nonce: str | None = None,
+    ) -> None:
+        """Write one event as the last of the chain: see `append_all`."""
+        seen = visitor or Visitor()
+        event = Event(
+            seq=0,
+            link_id=link_id,
+            ref=ref,
+            kind=kind.value,
+            at_ms=at_ms,
+            view=view,
+            views_left=views_left,
+            reason=reason,
+            nonce=nonce,
+            ip=mask(seen.ip) if self._mask_ip else seen.ip,
+            country=seen.place.country if seen.place else None,
+            city=seen.place.city if seen.place else None,
+            place_source=seen.place.source if seen.place else None,
+            user_agent=seen.user_agent,
+            agent=seen.agent,
+            suspect=seen.suspect if visitor else None,
+        )
+        self.append_all(connection, [event])
+
+    def append_all(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Write events as the last ones of the chain; it gives them their numbers.
+
+        They count only when the caller's transaction commits, and that must be one of `database.writing`: commit order
+        must be the order of the numbers, or a reader with a cursor misses an event that commits late.
+        """
+        before = self.head(connection)
+        rows = []
+        for event in events:
+            row = self._row(before, replace(event, seq=before.seq + 1))
+            rows.append(row)
+            before = Head(before.seq + 1, row["mac"])
+        connection.execute(_INSERT, rows if len(rows) > 1 else rows[0])
+
+    def _row(self, before: Head, event: Event) -> dict[str, Any]:
+        pepper = self._peppers.current
+        salt = secrets.token_bytes(_SALT_BYTES) if event.is_personal else None
+        content = event.canonical(form=_FORM, pepper_id=pepper.key_id, salt=salt)
+        row = {field.name: getattr(event, field.name) for field in fields(event)}
+        return row | {
+            "form": _FORM, "pepper_id": pepper.key_id, "salt": salt, "mac": _mac(pepper, before.mac + content),
+            "blanked_mac": None,
+        }  # fmt: skip
+
+    def head(self, connection: Connection) -> Head:
+        """The newest event's place and mac."""
+        row = connection.execute(_NEWEST).one_or_none()
+        return Head(row.seq, row.mac) if row else Head(0, BEFORE_THE_FIRST)
+
+    def mac_at(self, connection: Connection, seq: int) -> bytes | None:
+        """The mac of the event `seq`; zeros for 0; `None` where there is no such event (purged, or not yet)."""
+        if seq == 0:
+            return BEFORE_THE_FIRST
+        return connection.execute(select(tables.event.c.mac).where(tables.event.c.seq == seq)).scalar_one_or_none()
+
+    def remove_up_to(self, connection: Connection, last: int, *, at_ms: int) -> int:
+        """Remove every event up to the number `last`, which must exist, and report it in a `purged` event.
+
+        Returns:
+            How many events were removed.
+        """
+        mac = self.mac_at(connection, last)
+        if mac is None:
+            raise ValueError("there is no such event")
+        # Written first: the chain must never be empty, or counting would begin again at 1.
+        self.append(connection, EventKind.PURGED, at_ms=at_ms, reason=f"{last}:{mac.hex()}")
+        return connection.execute(delete(tables.event).where(tables.event.c.seq <= last)).rowcount
+
+    def blank(self, connection: Connection, *, before_ms: int, most: int) -> int:
+        """Blank what is personal in events from before `before_ms`, the oldest `most` of them.
+
+        Returns:
+            How many events were blanked.
+        """
+        event = tables.event.c
+        # As in the index, word by word: there only events with something left to blank are found.
+        personal = text("(ip IS NOT NULL OR user_agent IS NOT NULL)")
+        found = connection.execute(select(tables.event).where(personal).order_by(event.seq).limit(most))
+        old = [row for row in found.mappings().all() if row["at_ms"] < before_ms]
+        if not old:
+            return 0
+        beginning = self._beginning(connection)
+        changes = []
+        for row in old:
+            previous = self.mac_at(connection, row["seq"] - 1)
+            before = beginning if previous is None else Head(row["seq"] - 1, previous)
+            # One that does not fit is blanked, too, but gets no word of ours: it stays broken.
+            word = None
+            if self._fits(before, row):
+                content = _blanked_content(before, row, event_from(row).blanked())
+                word = _mac(self._peppers.current, content)
+            changes.append({"at_seq": row["seq"], "blanked_mac": word})
+        connection.execute(
+            update(tables.event)
+            .where(event.seq == bindparam("at_seq"))
+            .values(ip=None, user_agent=None, city=None, salt=None, blanked_mac=bindparam("blanked_mac")),
+            changes,
+        )
+        return len(old)
+
+    def verify(self, connection: Connection) -> ChainReport:
+        """Check every event that is kept. Reads the whole table; `check` does it in slices."""
+        check = self.check(connection, None)
+        while not check.done:
+            check = self.check(connection, check)
+        return check.report
+
+    def check(self, connection: Connection, so_far: Check | None, *, most: int = 200) -> Check:
+        """Check the next `most` events.
+
+        Args:
+            so_far: What the slice before gave; `None`: begin at the oldest event. Events that were purged in between
+                are passed over.
+        """
+        beginning = self._beginning(connection)
+        so_far = so_far or Check(beginning, ChainReport(events=0, broken_at=None))
+        before = so_far.before if so_far.before.seq >= beginning.seq else beginning
+        checked, unchecked, known_seen = so_far.report.events, so_far.report.unchecked, so_far.known_seen
+        rows = connection.execute(
+            select(tables.event).where(tables.event.c.seq > before.seq).order_by(tables.event.c.seq).limit(most)
+        )
+        done = True
+        for number, row in enumerate(rows.mappings(), start=1):
+            done = number < most
+            fits = self._fits(before, row)
+            # Only the oldest events can be of a pepper that is gone: what comes after ours was written by us.
+            known_seen = known_seen or row["pepper_id"] is None or self._peppers.find(row["pepper_id"]) is not None
+            if fits is False or (fits is None and known_seen):
+                return Check(before, ChainReport(checked, row["seq"], unchecked), done=True)
+            unchecked += fits is None
+            before = Head(row["seq"], row["mac"])
+            checked += 1
+        return Check(before, ChainReport(checked, None, unchecked), done=done, known_seen=known_seen)
+
+    def _fits(self, before: Head, row: RowMapping) -> bool | None:
+        """Whether a row follows `before` and is what was written; `None`: its pepper is not known any more."""
+        event = event_from(row)
+        if event.seq != before.seq + 1:
+            return False
+        known = self._peppers.find(row["pepper_id"])
+        if row["blanked_mac"] is not None:
+            content = _blanked_content(before, row, event)
+            if any(hmac.compare_digest(row["blanked_mac"], _mac(pepper, content)) for pepper in self._peppers.known):
+                return True
+            # Under which pepper it was blanked is not written down; one that is gone can only be that of its own time.
+            return None if known is None and row["pepper_id"] is not None else False
+        if known is None and row["pepper_id"] is not None:
+            return None
+        # Of an event of the first form it may not be written down which pepper it was: then any of ours will do.
+        content = event.canonical(form=row["form"], pepper_id=row["pepper_id"], salt=row["salt"])
+        return any(
+            hmac.compare_digest(row["mac"], _mac(pepper, before.mac + content))
+            for pepper in ([known] if known else self._peppers.known)
+        )
+
+    def _beginning(self, connection: Connection) -> Head:
+        """What the first kept event must follow: the last one that the newest purge removed."""
+        reason = connection.execute(
+            select(tables.event.c.reason)
+            .where(tables.event.c.kind == literal_column("'purged'"))  # as in the index
+            .order_by(tables.event.c.seq.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+        if reason is None:
+            return Head(0, BEFORE_THE_FIRST)
+        seq, _, mac = reason.partition(":")
+        return Head(int(seq), bytes.fromhex(mac))
+
+
+def _mac(pepper: Pepper, content: bytes) -> bytes:
+    return hmac.new(pepper.chain_key, content, hashlib.sha256).digest()
+
+
+def _blanked_content(before: Head, row: RowMapping, event: Event) -> bytes:
+    mac: bytes = row["mac"]
+    content = event.canonical(form=row["form"], pepper_id=row["pepper_id"], salt=None)
+    return b"blanked" + before.mac + mac + content

@@ -1,0 +1,201 @@
+"""What everything that works on links shares: finding them, ending them, noting what happened. Inside transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from connector.errors import ConfigError
+from connector.secretlink.seal import Terms
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.chain import Chain, Event, EventKind, Visitor
+from connector.secretlink.service.store.database import reading, writing
+from connector.secretlink.service.store.links import ACTIVE, LinkRecord
+from connector.secretlink.service.store.peppers import Peppers
+
+# Written out, not a parameter: only then does SQLite see that the index over active links is enough.
+# Source: https://www.sqlite.org/partialindex.html, section 3, read 2026-11-22.
+IS_ACTIVE: Final[ColumnElement[bool]] = tables.link.c.state == literal_column("'active'")
+HAS_ENDED: Final[ColumnElement[bool]] = tables.link.c.state != literal_column("'active'")
+
+_MOST_UNCOUNTED_EVENTS: Final = 100
+"""Openings and refusals recorded per link; further ones are answered but not written, so that nobody fills the disk."""
+_UNCOUNTED: Final = (EventKind.PAGE_OPENED, EventKind.STEP_OPENED, EventKind.REFUSED, EventKind.CHECK_FAILED)
+
+# Statements of requests are made once: making one costs SQLAlchemy three times what executing it does.
+_LINK_BY_ID: Final = select(tables.link).where(tables.link.c.id == bindparam("link_id"))
+_COUNT_UNCOUNTED: Final = (
+    select(func.count())
+    .select_from(tables.event)
+    .where(
+        tables.event.c.link_id == bindparam("link_id"), or_(*(tables.event.c.kind == kind.value for kind in _UNCOUNTED))
+    )
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Records:
+    """The tables and the chain, as one."""
+
+    def __init__(self, engine: Engine, peppers: Peppers, *, clock: Callable[[], datetime], mask_ip: bool) -> None:
+        self.engine: Final = engine
+        self.peppers: Final = peppers
+        self.chain: Final = Chain(peppers, mask_ip=mask_ip)
+        self._clock = clock
+        macs: list[BindParameter[bytes]] = [bindparam(f"mac{number}") for number, _ in enumerate(peppers.known)]
+        self._link_by_lookup = select(tables.link).where(or_(*(tables.link.c.lookup_mac == mac for mac in macs)))
+
+    def require_peppers(self) -> None:
+        """Look whether everything that lives can be read.
+
+        Raises:
+            ConfigError: It says how many links cannot, and until when.
+        """
+        link, alarm, known = tables.link.c, tables.alarm.c, [pepper.key_id for pepper in self.peppers.known]
+        now = self.now_ms() // 1000
+        with reading(self.engine) as connection:
+            links, until = connection.execute(
+                select(func.count(), func.max(link.expires_at)).where(
+                    IS_ACTIVE, link.expires_at > now, link.pepper_id.not_in(known)
+                )
+            ).one()
+            alarms = connection.execute(
+                select(func.count()).where(
+                    alarm.expires_at > now, alarm.raised_ms.is_(None), alarm.pepper_id.not_in(known)
+                )
+            ).scalar_one()
+        if links:
+            last = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+            raise ConfigError(
+                f"pepper: {links} links that can still be opened were made under another pepper. Put that one into "
+                f"old_peppers, or wait until the last of them has run out ({last})."
+            )
+        if alarms:
+            # They are not worth a service that stands still for a week; but who presses one of them is not heard.
+            log.error("alarms_of_unknown_pepper", alarms=alarms, todo="put the pepper before into old_peppers")
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Connection, int]]:
+        """A writing transaction, and the time now in milliseconds.
+
+        The clock is read after the transaction has begun: it may have waited for another one, and a link may have run
+        out meanwhile.
+        """
+        with writing(self.engine) as connection:
+            yield connection, self.now_ms()
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        return int(self._clock().timestamp() * 1000)
+
+    def row_by_lookup(self, connection: Connection, lookup: bytes) -> Row[Any] | None:
+        """A link's row, under whichever pepper it was made."""
+        macs = {f"mac{number}": mac for number, mac in enumerate(self.peppers.lookup_macs(lookup))}
+        return connection.execute(self._link_by_lookup, macs).one_or_none()
+
+    def row_by_id(self, connection: Connection, link_id: str) -> Row[Any] | None:
+        """A link's row."""
+        return connection.execute(_LINK_BY_ID, {"link_id": link_id}).one_or_none()
+
+    def settled(self, connection: Connection, row: Row[Any] | None, now_ms: int) -> LinkRecord | None:
+        """The link of a row, ended now if its time is over."""
+        if row is None:
+            return None
+        record = record_from(row)
+        if is_due(record, now_ms) and self.expire(connection, tables.link.c.id == record.terms.link_id, now_ms):
+            record = record_from(connection.execute(select(tables.link).where(tables.link.c.id == row.id)).one())
+        return record
+
+    def expire(self, connection: Connection, which: ColumnElement[bool], now_ms: int) -> int:
+        """End those of these links whose time is over."""
+        due = tables.link.c.expires_at <= now_ms // 1000
+        return self.end(connection, which & due, "expired", EventKind.EXPIRED, now_ms)
+
+    def end(
+        self, connection: Connection, which: ColumnElement[bool], state: str, kind: EventKind, now_ms: int, *,
+        reason: str | None = None,
+    ) -> int:  # fmt: skip
+        """End the active ones among these links, wipe their blobs, write one event each. Returns how many."""
+        ended: Sequence[Row[Any]] = connection.execute(
+            update(tables.link)
+            .where(IS_ACTIVE, which)
+            .values(state=state, ended_ms=now_ms, blob=None)
+            .returning(tables.link.c.id, tables.link.c.ref, tables.link.c.views)
+        ).all()
+        if ended:
+            events = [
+                Event(
+                    seq=0, link_id=row.id, ref=row.ref, kind=kind.value, at_ms=now_ms, view=row.views, views_left=0,
+                    reason=reason,
+                )
+                for row in sorted(ended)
+            ]  # fmt: skip
+            self.chain.append_all(connection, events)
+        return len(ended)
+
+    def note(
+        self, connection: Connection, link: LinkRecord, kind: EventKind, *,
+        now_ms: int, visitor: Visitor, reason: str | None, always: bool = False,
+    ) -> None:  # fmt: skip
+        """Write down something that used no view.
+
+        Args:
+            always: However many of these the link has already; for what cannot be repeated at will.
+        """
+        uncounted = connection.execute(_COUNT_UNCOUNTED, {"link_id": link.terms.link_id}).scalar_one()
+        if always or uncounted < _MOST_UNCOUNTED_EVENTS:
+            self.chain.append(
+                connection, kind, at_ms=now_ms, link_id=link.terms.link_id, ref=link.ref, visitor=visitor,
+                views_left=link.views_left, reason=reason,
+            )  # fmt: skip
+
+
+def due_first(what: ColumnElement[Any]) -> Select[tuple[Any]]:
+    """Something of the active links, those first that run out first."""
+    return select(what).where(IS_ACTIVE).order_by(tables.link.c.expires_at)
+
+
+def is_due(record: LinkRecord, now_ms: int) -> bool:
+    """Whether a link's time is over although it has not been ended yet."""
+    return record.state == ACTIVE and record.terms.expires_at <= now_ms // 1000
+
+
+def record_from(row: Row[Any]) -> LinkRecord:
+    """A row as a record."""
+    return LinkRecord(
+        terms=Terms(row.id, row.max_views, row.expires_at),
+        state=row.state,
+        views=row.views,
+        created_ms=row.created_ms,
+        first_view_ms=row.first_view_ms,
+        last_view_ms=row.last_view_ms,
+        ended_ms=row.ended_ms,
+        ref=row.ref,
+        display_name=row.display_name,
+        ticket=row.ticket,
+        time_zone=row.time_zone,
+        brand=row.brand,
+        mode=row.mode,
+        locale=row.locale,
+        checked=row.check_mac is not None,
+        check_failures=row.check_failures,
+    )

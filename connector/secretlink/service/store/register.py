@@ -1,0 +1,90 @@
+"""Looking at links, and ending them by hand. No view is used here; see `claims` for that.
+
+What writes also says whether it wrote an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from connector.secretlink.service.store import tables
+from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.database import reading
+from connector.secretlink.service.store.links import ACTIVE, LinkRecord
+from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
+
+Find = Callable[[Connection], Row[Any] | None]
+
+
+class Register:
+    """Every link, ended or not, until it is purged."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def by_id(self, link_id: str) -> Find:
+        """How to find a link of which only the id is shown."""
+        return lambda connection: self._records.row_by_id(connection, link_id)
+
+    def by_lookup(self, lookup: bytes) -> Find:
+        """How to find a link of which the lookup is shown."""
+        return lambda connection: self._records.row_by_lookup(connection, lookup)
+
+    def look(self, find: Find) -> LinkRecord | None:
+        """A link as it is written down, though its time may be over."""
+        with reading(self._records.engine) as connection:
+            row = find(connection)
+        return record_from(row) if row else None
+
+    def settle(self, find: Find) -> tuple[LinkRecord | None, bool]:
+        """A link as it is now; ends it when its time is over."""
+        link = self.look(find)
+        if link is None or not is_due(link, self._records.now_ms()):
+            return link, False
+        with self._records.writing() as (connection, now_ms):
+            return self._records.settled(connection, find(connection), now_ms), True
+
+    def page(self, *, state: str | None, after: str, limit: int) -> Sequence[LinkRecord]:
+        """See `Vault.list_links`."""
+        link = tables.link.c
+        wanted = select(tables.link).where(link.id > after).order_by(link.id).limit(limit)
+        if state == ACTIVE:
+            wanted = wanted.where(IS_ACTIVE)
+        elif state is not None:
+            wanted = wanted.where(HAS_ENDED, link.state == state)
+        with reading(self._records.engine) as connection:
+            return tuple(record_from(row) for row in connection.execute(wanted))
+
+    def visit(self, find: Find, kind: EventKind, *, visitor: Visitor, reason: str | None) -> LinkRecord | None:
+        """See `Vault.visit`."""
+        with self._records.writing() as (connection, now_ms):
+            link = self._records.settled(connection, find(connection), now_ms)
+            if link is None:
+                return None
+            if link.state != ACTIVE:
+                kind, reason = EventKind.REFUSED, link.state
+            self._records.note(connection, link, kind, now_ms=now_ms, visitor=visitor, reason=reason)
+        return link
+
+    def revoke(self, link_id: str) -> tuple[LinkRecord | None, bool]:
+        """See `Vault.revoke`."""
+        which = tables.link.c.id == link_id
+        with self._records.writing() as (connection, now_ms):
+            before = self._records.row_by_id(connection, link_id)
+            self._records.settled(connection, before, now_ms)
+            self._records.end(connection, which, "revoked", EventKind.REVOKED, now_ms)
+            after = self._records.row_by_id(connection, link_id)
+        if before is None or after is None:
+            return None, False
+        return record_from(after), before.state != after.state
+
+    def next_expiry(self) -> datetime | None:
+        """See `Vault.next_expiry`."""
+        soonest = due_first(tables.link.c.expires_at).limit(1)
+        with reading(self._records.engine) as connection:
+            seconds = connection.execute(soonest).scalar_one_or_none()
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
