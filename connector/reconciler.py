@@ -391,38 +391,46 @@ class Reconciler:
     def _answer_alarm(self, held: Held) -> ConnectorError | None:
         """Take in "this was not me", and secure the account. What fails is returned: the ticket is to hear of it first.
 
-        The link is ended before anything is asked, and without anybody's leave.
+        The link that was pressed is ended already: the link service does that in the moment of the press. So the
+        account comes first, and the case's newest link after it, where that is another one.
         """
         heard = self._lookout.alarm(held.case)
         if heard is not None:
             self._record(held, heard)
         if held.case.state is not State.ALARMED or (heard is None and self._is_early(held.case, self._clock())):
             return None
-        if held.case.link_id:
-            # Best effort, and mostly a repeat: the press has ended it already. What it shows is about to be useless.
-            with suppress(TemporaryError, PermanentError, AuthenticationError):
-                self._links.revoke(held.case.link_id, handle=held.case.link_handle)
-        try:
-            if reason := self._store.paused():
-                log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
-                now = self._clock()
-                held.case = self._store.save(
-                    replace(held.case, due_at=now + WHILE_PAUSED), now=now, lease=self._lease,
-                    messages=[alarm.paused(held.case, reason)],
-                )  # fmt: skip
-                return None
-            self._secure(held)
-        except DatabaseError:
-            raise
-        except (TemporaryError, AuthenticationError, PermanentError) as failure:
-            return failure
-        return None
+        if reason := self._store.paused():
+            log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
+            now = self._clock()
+            held.case = self._store.save(
+                replace(held.case, due_at=now + WHILE_PAUSED), now=now, lease=self._lease,
+                messages=[alarm.paused(held.case, reason)],
+            )  # fmt: skip
+            self._end_link(held)
+            return None
+        return self._secure(held)
 
-    def _secure(self, held: Held) -> None:
+    def _end_link(self, held: Held) -> None:
+        """End the newest link of a case with an alarm. Best effort: what it shows is useless once the account is secured.
+
+        Nobody is asked where its end was told, as it is when the alarm was about this very link: a link service that
+        hangs must not keep the ticket waiting either.
+        """
+        case = held.case
+        if not case.link_id or link_story.has_ended(case.link_id, self._store.link_events(case.id, after=0)):
+            return
+        held.case = self._store.save(case, now=self._clock(), lease=self._lease)  # the claim has to last for this too
+        with suppress(TemporaryError, PermanentError, AuthenticationError):
+            self._links.revoke(case.link_id, handle=case.link_handle)
+
+    def _secure(self, held: Held) -> ConnectorError | None:
         """Make the passwords of the accounts that the case wrote to ones that nobody has, and end the sessions.
 
         Those are the accounts of its resets: its ticket may name another one by now. A repeat does it all again. One
-        that cannot be secured, for now or for good, keeps no other one from it.
+        that cannot be secured, for now or for good, keeps no other one from it, nor the case's link from being ended.
+
+        Returns:
+            What has to be tried again; `None` when it is written down how it ended.
         """
         case = held.case
         written = {
@@ -440,13 +448,16 @@ class Reconciler:
                 trouble = trouble or failure
             except ConnectorError as failure:  # ConfigError too: the customer may be gone from the configuration
                 done.append(alarm.Secured(account_id, problem=str(failure)))
+        # Before it is written down that all is done: a process killed in between would leave the link alive.
+        self._end_link(held)
         if trouble is not None:
-            raise trouble
+            return trouble
         beside = sorted(
             {f"{other.psa}:{other.number}" for account_id, tenant in written.items()
              for other in self._store.cases_about(tenant, account_id) if other.id != case.id}
         )  # fmt: skip
         self._record(held, alarm.answered(held.case, done, beside=beside))
+        return None
 
     def _secure_account(self, held: Held, tenant: str, account_id: str) -> alarm.Secured:
         try:

@@ -159,7 +159,6 @@ def check_there_is_an_alarm(world: World, case: Case, half: str) -> None:
     account = world.directory.account(case.subject_id)
     assert account.enabled
     assert not account.admin_roles
-    assert case.link_id not in world.links.alive()
     assert world.store.paused() == ""
     assert "securing" in [line.entry.event for line in world.store.audit_of(case.id)], "the intention is on record"
 
@@ -196,14 +195,17 @@ def check_there_is_a_yes(world: World, case: Case, half: str) -> None:
 
 
 def check_now(world: World) -> None:
-    """Never two living links of one case; and a living link that was mailed opens to the password in force."""
+    """Never two living links of one case; and a living link that was mailed opens to the password in force.
+
+    After an alarm it may show one that is useless already: the account is secured first, and then the link is ended.
+    """
     alive = world.links.alive()
     mailed = set(world.mailed_links())
     for case in world.store.cases():
         own = [link_id for link_id in alive if world.store._links.get(link_id) == case.id]
         assert len(own) <= 1, "two living links"
         for link_id in own:
-            if world.links.url_of(link_id) in mailed:
+            if world.links.url_of(link_id) in mailed and case.state is not State.ALARMED:
                 assert world.links.behind(link_id) == world.directory.passwords[case.subject_id]
     known = [link_id for link_id in world.links.made() if link_id in world.store._links]
     assert known == world.links.made(), "a link that no case remembers could never be revoked"
@@ -363,7 +365,7 @@ def test_a_blow_at_any_single_moment_changes_nothing_about_the_end(action: Actio
             raise
 
 
-def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
+def play_an_alarm(*blows: tuple[Blow, int], opened: bool, ends_link: bool = True) -> Wire:
     """A request that was carried out, then "this was not me", with blows counted from the press."""
     world = World(writer=PlainLetters())
     with_others(world, NotifySubject.ALTERNATE_MAIL)
@@ -376,7 +378,7 @@ def play_an_alarm(*blows: tuple[Blow, int], opened: bool) -> Wire:
         world.open_newest_link()
         world.run()
     handed_over = world.password_in_force()
-    world.press(ticket)
+    world.press(ticket, ends_link=ends_link)
     if blows:
         (wire.blow, wire.blow_at), *wire.next_blows = blows
     for _ in range(40):
@@ -407,6 +409,17 @@ def test_a_blow_at_any_moment_of_an_alarm_leaves_no_account_unsecured(blow: Blow
             assert play_an_alarm((blow, moment), opened=opened).points >= moment
         except AssertionError as failure:
             failure.add_note(f"{blow} at {what}")
+            raise
+
+
+def test_a_kill_at_any_moment_of_an_alarm_leaves_no_link_alive_that_the_alarm_had_not_ended() -> None:
+    story = play_an_alarm(opened=False, ends_link=False).story
+    assert [what.partition(" ")[2] for what in story].count("after links.revoke") == 1
+    for moment, what in enumerate(story, start=1):
+        try:
+            play_an_alarm(("kill", moment), opened=False, ends_link=False)
+        except AssertionError as failure:
+            failure.add_note(f"kill at {what}")
             raise
 
 

@@ -32,6 +32,15 @@ TELLING = frozenset({LinkEventKind.REVEALED, LinkEventKind.EXPIRED, LinkEventKin
 """Events that move a case; where one of them is there, nobody waits for the directory."""
 
 
+ENDS = frozenset({LinkEventKind.EXPIRED, LinkEventKind.REVOKED})
+"""Events after which a link shows nothing any more."""
+
+
+def has_ended(link_id: str, events: Sequence[LinkEvent]) -> bool:
+    """Whether the link service has told the end of this link."""
+    return any(event.link_id == link_id and event.kind in ENDS for event in events)
+
+
 def wait_for_link(case: Case, now: datetime) -> Step:
     """No news of the link. Its end is the link service's to tell: by its clock, and from all events up to now."""
     if case.link_expires_at is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -185,6 +185,88 @@ def test_mails_and_notes_about_an_alarm_are_neither_lost_nor_doubled_by_going_th
     assert [sum(words in text for text in texts) for words in ("ALARM:", "Secured:", "was shown")] == [1, 1, 1]
     assert world.moves.count(StatusTarget.ALARM) == 1
     assert not list(world.store.outbox(world.case_of(ticket).id))
+
+
+def slow_link_service(world: World) -> list[str]:
+    """From now on it takes half a minute to fail, three times over. Returns what is asked of it."""
+    asked: list[str] = []
+
+    def hang(call: str, moment: str) -> None:
+        if moment == "before" and call != "news":
+            asked.append(call)
+            world.clock.advance(seconds=90)
+            raise away()
+
+    world.links.on_call = hang
+    return asked
+
+
+def test_the_account_does_not_wait_for_a_link_service_that_hangs() -> None:
+    """Whichever link the alarm had ended: here none, so that the newest one has to be ended too."""
+    world = World()
+    ticket = world.carried_out()
+    handed_over = world.password_in_force()
+    secured_at: list[datetime] = []
+
+    def note(call: str, moment: str) -> None:
+        if (call, moment) == ("revoke_sessions", "after"):
+            secured_at.append(world.clock())
+
+    world.directory.on_call = note
+    world.press(ticket, AlarmSource.NOTICE, ends_link=False)
+    pressed_at = world.clock()
+    asked = slow_link_service(world)
+    world.run()
+    assert world.password_in_force() != handed_over
+    assert secured_at == [pressed_at]
+    assert asked == ["revoke"]
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_the_ticket_does_not_wait_for_a_link_service_that_hangs_where_it_has_told_the_end_of_the_link() -> None:
+    world = World()
+    ticket = world.carried_out()
+    world.press(ticket, AlarmSource.NOTICE)
+    pressed_at = world.clock()
+    asked = slow_link_service(world)
+    world.run()
+    assert asked == []
+    assert world.clock() == pressed_at
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_a_link_that_the_alarm_has_not_ended_is_ended_after_the_account_was_secured() -> None:
+    world = World()
+    ticket = world.carried_out()
+    order: list[str] = []
+
+    def note(call: str, moment: str) -> None:
+        if moment == "after" and call in ("set_password", "revoke_sessions", "revoke"):
+            order.append(call)
+
+    world.press(ticket, AlarmSource.NOTICE, ends_link=False)
+    world.directory.on_call = world.links.on_call = note
+    assert len(world.links.alive()) == 1
+    world.run()
+    assert order == ["set_password", "revoke_sessions", "revoke"]
+    assert world.links.alive() == []
+
+
+@pytest.mark.parametrize("why", ["microsoft is away", "the account is protected", "it is paused"])
+def test_a_link_that_the_alarm_has_not_ended_is_ended_though_the_account_cannot_be_secured(why: str) -> None:
+    world = World()
+    ticket = world.carried_out()
+    before = list(world.writes)
+    if why == "microsoft is away":
+        world.directory.raise_before("read", away())
+    elif why == "it is paused":
+        world.store.pause("somebody looks into it", now=world.clock())
+    else:
+        world.directory.account(SUBJECT).protected_by = "break-glass"
+    world.press(ticket, AlarmSource.NOTICE, ends_link=False)
+    world.run()
+    assert world.writes == before
+    assert world.links.alive() == []
 
 
 # ---------------------------------------------------------------- one account that holds up another

@@ -235,19 +235,27 @@ class World:
         self.run()
         return ticket
 
-    def alarm_for(self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> Secret:
-        """The address of an alarm about this ticket's case, as such a mail would carry it."""
+    def alarm_for(
+        self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED, *, ends_link: bool = True
+    ) -> Secret:
+        """The address of an alarm about this ticket's case, as such a mail would carry it.
+
+        Args:
+            ends_link: `False`: it was armed before the newest link was made, and does not end that one.
+        """
         case = self.case_of(ticket)
         return self.links.arm(
             AlarmWish(
-                about=case.id, link_id=case.link_id, source=source, display_name=case.subject_name,
-                ticket=case.number, lifetime=timedelta(days=7),
+                about=case.id, link_id=case.link_id if ends_link else "", source=source,
+                display_name=case.subject_name, ticket=case.number, lifetime=timedelta(days=7),
             )
         )  # fmt: skip
 
-    def press(self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED) -> Secret:
+    def press(
+        self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED, *, ends_link: bool = True
+    ) -> Secret:
         """Somebody says "this was not me". The alarm's address, to press it once more."""
-        alarm = self.alarm_for(ticket, source)
+        alarm = self.alarm_for(ticket, source, ends_link=ends_link)
         assert self.links.press(alarm)
         return alarm
 
