@@ -33,7 +33,7 @@ from connector.secretlink.service.news import News
 from connector.secretlink.service.options import WebhookOptions
 from connector.secretlink.service.pages.challenge import Challenges
 from connector.secretlink.service.store import tables
-from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.links import Refused, Revealed
 from connector.secretlink.service.store.peppers import Peppers
 from connector.secretlink.service.store.vault import Vault
@@ -50,7 +50,17 @@ from tests.secretlink.conftest import (
     pepper,
     vault,
 )
-from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, open_vault
+from tests.secretlink.support import (
+    Answer,
+    Browser,
+    FakeClock,
+    encode,
+    make_alarm,
+    make_link,
+    new_nonce,
+    open_page,
+    open_vault,
+)
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 from tests.store.conftest import postgres_server
 
@@ -320,7 +330,8 @@ def test_no_browser_has_a_name_that_postgresql_would_not_take(
     link = create(shared, clock)
     user_agent = f"{browser_name}{'1' * 270} Safari/ Windows"
     visitor = Visitor(user_agent=user_agent, agent=name_agent(user_agent))
-    assert shared.visit(link.lookup, EventKind.PAGE_OPENED, visitor=visitor) is not None
+    open_page(shared, link.lookup, visitor)
+    assert kinds(shared) == ["created", "page_opened"]
     shared.close()
 
 

@@ -22,7 +22,8 @@ from connector.secretlink.seal import Pepper, Terms, decode_token, lookup_of, ne
 from connector.secretlink.service.options import LinkServiceOptions
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.database import open_engine
-from connector.secretlink.service.store.links import NewAlarm, NewLink
+from connector.secretlink.service.store.events import EventKind, Visitor
+from connector.secretlink.service.store.links import LinkRecord, NewAlarm, NewLink
 from connector.secretlink.service.store.vault import Vault
 
 START = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
@@ -145,6 +146,13 @@ def empty_tables(database: str) -> None:
 
 def open_vault(database: str, clock: FakeClock, pepper: bytes) -> Vault:
     return Vault(database, Pepper(pepper), clock=clock)
+
+
+def open_page(vault: Vault, lookup: bytes, visitor: Visitor) -> LinkRecord:
+    """Somebody opens the page of a link that is there."""
+    found = vault.look(lookup)
+    assert found is not None
+    return vault.visit(found, EventKind.PAGE_OPENED, visitor=visitor)
 
 
 @dataclass(frozen=True)

@@ -172,13 +172,12 @@ def test_a_token_and_a_lookup_of_two_links_open_nothing(vault: Vault, clock: Fak
 
 def test_the_page_of_a_fragment_link_is_noted_by_its_id(vault: Vault, clock: FakeClock) -> None:
     link = create(vault, clock, mode="fragment", locale="de")
-    record = vault.visit_by_id(link.terms.link_id, EventKind.PAGE_OPENED, visitor=SOMEBODY)
-    assert record is not None
+    found = vault.find(link.terms.link_id)
+    assert found is not None
+    record = vault.visit(found, EventKind.PAGE_OPENED, visitor=SOMEBODY)
     assert (record.views, record.mode, record.locale) == (0, "fragment", "de")
-    assert vault.visit_by_id("lnk_never-made", EventKind.PAGE_OPENED, visitor=SOMEBODY) is None
-    clock.advance(hours=1)
-    record = vault.visit_by_id(link.terms.link_id, EventKind.PAGE_OPENED, visitor=SOMEBODY)
-    assert record is not None
+    clock.advance(hours=1)  # after it was found, before it is visited
+    record = vault.visit(found, EventKind.PAGE_OPENED, visitor=SOMEBODY)
     assert record.state == "expired"
     assert kinds(vault) == ["created", "page_opened", "expired", "refused"]
 

@@ -14,11 +14,10 @@ from connector.core.secret import Secret
 from connector.http import Http
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.seal import decode_token, lookup_of
-from connector.secretlink.service.store.chain import EventKind
 from connector.secretlink.service.store.links import ARMED, Revealed
 from tests.contracts.links import AlarmContract, AlarmPost, LinkPost, LinkServiceContract
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, new_nonce, open_vault, options_for
+from tests.secretlink.support import FakeClock, new_nonce, open_page, open_vault, options_for
 from tests.secretlink.test_vault import SOMEBODY
 
 
@@ -54,7 +53,7 @@ class BuiltinPost:
         return shown.password if isinstance(shown, Revealed) else None
 
     def look(self, url: Secret) -> None:
-        self._vault.visit(lookup_of(token_in(url)), EventKind.PAGE_OPENED, visitor=SOMEBODY)
+        open_page(self._vault, lookup_of(token_in(url)), SOMEBODY)
 
     def see_alarm(self, url: Secret) -> bool:
         alarm = self._vault.look_alarm(lookup_of(token_in(url)))

@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from connector.secretlink.seal import check_of
-from connector.secretlink.service.store.chain import EventKind
 from connector.secretlink.service.store.vault import Vault
-from tests.secretlink.support import FakeClock, make_alarm, make_link, new_nonce
+from tests.secretlink.support import FakeClock, make_alarm, make_link, new_nonce, open_page
 from tests.secretlink.test_vault import SOMEBODY
 
 FINE = ("ORDER BY event.seq", "ORDER BY link.id", "ORDER BY link.expires_at")
@@ -51,9 +50,7 @@ def test_every_statement_finds_what_it_wants_by_an_index(
 ) -> None:
     link = make_link(now=clock.now)
     vault.create(link.to_new_link(check=check_of(link.key, "4242")))
-    vault.look(link.lookup)
-    vault.visit(link.lookup, EventKind.PAGE_OPENED, visitor=SOMEBODY)
-    vault.visit_by_id(link.terms.link_id, EventKind.PAGE_OPENED, visitor=SOMEBODY)
+    open_page(vault, link.lookup, SOMEBODY)
     for answer in ("1", "4242", "4242"):
         vault.claim(link.lookup, token=link.key, check=check_of(link.key, answer), nonce=new_nonce(), visitor=SOMEBODY)
     vault.views_of(link.terms.link_id)

@@ -21,13 +21,13 @@ from connector.migrations import upgrade
 from connector.secretlink.place import Place
 from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import retention, tables
-from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.database import open_engine
 from connector.secretlink.service.store.events import mask
 from connector.secretlink.service.store.links import Revealed
 from connector.secretlink.service.store.peppers import Peppers
 from connector.secretlink.service.store.vault import Vault
-from tests.secretlink.support import FakeClock, make_alarm, make_link, open_vault
+from tests.secretlink.support import FakeClock, make_alarm, make_link, open_page, open_vault
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 from tests.store.conftest import database_in
 
@@ -134,7 +134,7 @@ def test_with_masking_no_whole_address_is_ever_written(database: str, clock: Fak
     vault = Vault(database, Pepper(pepper), clock=clock, mask_ip=True)
     link = create(vault, clock)
     claim(vault, link)
-    vault.visit(link.lookup, EventKind.PAGE_OPENED, visitor=SOMEBODY)
+    open_page(vault, link.lookup, SOMEBODY)
     vault.report_link(link.lookup, visitor=SOMEBODY)
     vault.record_burst(visitor=SOMEBODY)
     assert {event.ip for event in vault.events(after=0, limit=9).events} == {"203.0.113.0", None}

@@ -12,11 +12,11 @@ from sqlalchemy.exc import IntegrityError
 
 from connector.secretlink.place import Place
 from connector.secretlink.service.store import tables
-from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.links import Conflict, Refused, Revealed
 from connector.secretlink.service.store.retention import Slice
 from connector.secretlink.service.store.vault import Vault
-from tests.secretlink.support import FakeClock, Made, make_link, new_nonce, open_vault
+from tests.secretlink.support import FakeClock, Made, make_link, new_nonce, open_page, open_vault
 
 SOMEBODY = Visitor(ip="203.0.113.9", place=Place("GB", None, "test"), user_agent="x", agent="Edge 156 on Windows")
 
@@ -311,7 +311,7 @@ def test_a_reveal_event_says_who_and_roughly_where_but_no_secret(vault: Vault, c
 def test_opening_again_and_again_does_not_fill_the_disk(vault: Vault, clock: FakeClock) -> None:
     link = create(vault, clock)
     for _ in range(130):
-        vault.visit(link.lookup, EventKind.PAGE_OPENED, visitor=SOMEBODY)
+        open_page(vault, link.lookup, SOMEBODY)
     assert kinds(vault).count("page_opened") == 100
     assert isinstance(claim(vault, link), Revealed)
     assert kinds(vault)[-1] == "revealed"

@@ -15,12 +15,11 @@ from sqlalchemy import select
 
 from connector.secretlink.seal import Pepper, check_of
 from connector.secretlink.service.store import tables
-from connector.secretlink.service.store.chain import EventKind
 from connector.secretlink.service.store.claims import MOST_WRONG_ANSWERS
 from connector.secretlink.service.store.links import LinkRecord, NewAlarm, Refused, Revealed
 from connector.secretlink.service.store.peppers import Peppers
 from connector.secretlink.service.store.vault import Vault
-from tests.secretlink.support import FakeClock, Made, make_alarm, make_database, make_link, new_nonce
+from tests.secretlink.support import FakeClock, Made, make_alarm, make_database, make_link, new_nonce, open_page
 from tests.secretlink.test_vault import SOMEBODY
 
 FORGET = timedelta(days=60)
@@ -106,7 +105,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     @rule(link=links)
     def visit(self, link: Known) -> None:
-        self.vault.visit(link.made.lookup, EventKind.PAGE_OPENED, visitor=SOMEBODY)
+        open_page(self.vault, link.made.lookup, SOMEBODY)
 
     @rule(link=links)
     def revoke(self, link: Known) -> None:

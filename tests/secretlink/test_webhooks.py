@@ -31,12 +31,12 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.service.news import News
 from connector.secretlink.service.options import LinkServiceOptions, WebhookOptions
 from connector.secretlink.service.signature import read_secret, signed_headers
-from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.store.webhook_cursor import LEASE_MS, WebhookCursor
 from connector.secretlink.service.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, Webhooks, wait_after
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, Made, encode, make_link, new_nonce, options_for
+from tests.secretlink.support import FakeClock, Made, encode, make_link, new_nonce, open_page, options_for
 
 KINDS = frozenset({"revealed", "expired", "revoked", "reported"})
 PATIENCE = 20  # seconds until a test gives up
@@ -259,7 +259,7 @@ def test_between_two_parts_of_a_long_history_everybody_else_has_a_turn(bench: Be
     link = bench.made()
     run(bench, receiver, 1, lambda: bench.reveal(link))
     for _ in range(170):  # which are told to nobody, in more than three parts
-        bench.vault.visit(bench.made().lookup, EventKind.PAGE_OPENED, visitor=Visitor())
+        open_page(bench.vault, bench.made().lookup, Visitor())
     bench.reveal(link)
     turns = 0
     read_at: list[int] = []

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["LinkServiceOptions", "create_app", "open_listener", "serve"]
 
 _GRACE: Final = timedelta(seconds=10)
+_OPENINGS_WAIT: Final = timedelta(milliseconds=200)
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,15 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     trusted = parse_networks(options.trusted_proxies)
     news = News()
     places = Places(options.mmdb, options.network_mmdb)
-    vault = Vault(options.database, peppers, clock=clock, on_event=news.announce, mask_ip=options.mask_ip)
+    openings = News()
+    vault = Vault(
+        options.database,
+        peppers,
+        clock=clock,
+        on_event=news.announce,
+        on_opening=openings.announce,
+        mask_ip=options.mask_ip,
+    )
     files = StaticFiles(options.brand_logo)
     renderer = Renderer(options, files)
     proofs = Proofs(Challenges(*peppers.challenge_keys, clock=clock))
@@ -99,7 +108,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             ip_retention=options.ip_retention,
             announce=news.announce,
         ).work
-        tasks = [asyncio.create_task(_take_care(work, news))]
+        tasks = [asyncio.create_task(_take_care(work, news)), asyncio.create_task(_keep_writing(vault, openings))]
         if webhooks is not None:
             tasks.append(asyncio.create_task(webhooks.run()))
         try:
@@ -111,6 +120,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     log.error("link_service_bug", error=type(outcome).__name__, where=place_of(outcome))
+            _write_openings(vault)
             vault.checkpoint()
             vault.close()
             places.close()
@@ -242,6 +252,21 @@ def _plain_routes(vault: Vault, files: StaticFiles) -> list[Route]:
         return JSONResponse({"status": "ok"})
 
     return [Route("/static/{name}", static, methods=["GET"]), Route("/healthz", healthz, methods=["GET"])]
+
+
+async def _keep_writing(vault: Vault, openings: News) -> None:
+    """Write openings a moment after the first of them, so that many share a commit."""
+    while True:
+        await openings.wait(LONGEST_SLEEP)
+        await asyncio.sleep(_OPENINGS_WAIT.total_seconds())
+        _write_openings(vault)
+
+
+def _write_openings(vault: Vault) -> None:
+    try:
+        vault.write_openings()
+    except SQLAlchemyError as error:
+        log.error("link_database_away", error=type(error).__name__, where=place_of(error))
 
 
 async def _take_care(work: Callable[[], timedelta], news: News) -> None:

@@ -82,8 +82,8 @@ class Pages:
         if is_prefetch(request):
             return self._refuse_prefetch(request, found, visitor)
         reason = "token_in_path" if found.link.mode == FRAGMENT else None
-        link = self._vault.visit(found.lookup, EventKind.PAGE_OPENED, visitor=visitor, reason=reason)
-        if link is None or link.state != ACTIVE:
+        link = self._vault.visit(found.link, EventKind.PAGE_OPENED, visitor=visitor, reason=reason)
+        if link.state != ACTIVE:
             return self._gone(request, found, link, visitor)
         return HTMLResponse(self._render_link(request, found, link))
 
@@ -92,7 +92,7 @@ class Pages:
         ahead = is_prefetch(request)
         kind, reason = (EventKind.REFUSED, "prefetch") if ahead else (EventKind.PAGE_OPENED, None)
         if link is not None:
-            link = self._vault.visit_by_id(link.terms.link_id, kind, visitor=visitor, reason=reason)
+            link = self._vault.visit(link, kind, visitor=visitor, reason=reason)
         if ahead:
             return self._refuse_prefetch(request, None, visitor)
         return self._shell(request, link) if link else self._unknown(request, visitor)
@@ -108,8 +108,8 @@ class Pages:
             return self._strangers.json(visitor)
         fresh, problem = self._proofs.for_step(request, found.link.terms.link_id, fields)
         kind = EventKind.REFUSED if problem else EventKind.STEP_OPENED
-        link = self._vault.visit(found.lookup, kind, visitor=visitor, reason=problem)
-        if link is None or link.state != ACTIVE:
+        link = self._vault.visit(found.link, kind, visitor=visitor, reason=problem)
+        if link.state != ACTIVE:
             return _gone_in_json()
         if problem:
             return _refused_in_json(problem)
@@ -155,8 +155,8 @@ class Pages:
         found = self._finder.find(read_address(request), fields.get("lookup"))
         if found is None:
             return self._unknown(request, visitor)
-        link = self._vault.visit(found.lookup, EventKind.PAGE_OPENED, visitor=visitor)
-        if link is not None and link.state == ACTIVE:
+        link = self._vault.visit(found.link, EventKind.PAGE_OPENED, visitor=visitor)
+        if link.state == ACTIVE:
             return self._shell(request, link)
         return self._gone(request, found, link, visitor)
 
@@ -181,8 +181,8 @@ class Pages:
         return None if not typed or same_words(fields.get("word"), words) else "word"
 
     def _refuse(self, request: Request, found: Found, problem: str, visitor: Visitor, *, typed: bool) -> Response:
-        link = self._vault.visit(found.lookup, EventKind.REFUSED, visitor=visitor, reason=problem)
-        if link is None or link.state != ACTIVE:
+        link = self._vault.visit(found.link, EventKind.REFUSED, visitor=visitor, reason=problem)
+        if link.state != ACTIVE:
             return self._gone(request, found, link, visitor) if typed else _gone_in_json()
         if not typed or found.token is None:
             return _refused_in_json(problem)
@@ -267,7 +267,7 @@ class Pages:
     def _refuse_prefetch(self, request: Request, found: Found | None, visitor: Visitor) -> Response:
         """A browser that loads pages ahead of the person is sent away until the person really comes."""
         if found is not None:
-            self._vault.visit(found.lookup, EventKind.REFUSED, visitor=visitor, reason="prefetch")
+            self._vault.visit(found.link, EventKind.REFUSED, visitor=visitor, reason="prefetch")
         locale = found.link.locale if found else ""
         return HTMLResponse(self._renderer.message("prefetch", self._renderer.language(request, locale)), 503)
 

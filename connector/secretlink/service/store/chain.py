@@ -108,8 +108,28 @@ class Chain:
         nonce: str | None = None,
     ) -> None:
         """Write one event as the last of the chain: see `append_all`."""
+        event = self.event(
+            kind, at_ms=at_ms, link_id=link_id, ref=ref, visitor=visitor, view=view, views_left=views_left,
+            reason=reason, nonce=nonce,
+        )  # fmt: skip
+        self.append_all(connection, [event])
+
+    def event(
+        self,
+        kind: EventKind,
+        *,
+        at_ms: int,
+        link_id: str | None = None,
+        ref: str | None = None,
+        visitor: Visitor | None = None,
+        view: int | None = None,
+        views_left: int | None = None,
+        reason: str | None = None,
+        nonce: str | None = None,
+    ) -> Event:
+        """One event, ready to be written, with as much of the visitor as may be kept."""
         seen = visitor or Visitor()
-        event = Event(
+        return Event(
             seq=0,
             link_id=link_id,
             ref=ref,
@@ -127,7 +147,6 @@ class Chain:
             agent=seen.agent,
             suspect=seen.suspect if visitor else None,
         )
-        self.append_all(connection, [event])
 
     def append_all(self, connection: Connection, events: Sequence[Event]) -> None:
         """Write events as the last ones of the chain; it gives them their numbers.

@@ -96,7 +96,7 @@ class Claims:
                 return self._refuse(connection, row, now_ms, asked, reason="mode")
             if not self._is_right(row, asked.check):
                 return self._wrong_answer(connection, row, now_ms, asked)
-            answered_ms = self._answered_at(connection, row.id, asked.nonce)
+            answered_ms = self._answered_at(connection, row.id, asked.nonce) if row.views else None
             if answered_ms is not None:
                 return self._repeat(row, asked, answered_ms, now_ms)
             return self._count(connection, row, now_ms, asked)

@@ -15,7 +15,7 @@ from connector.errors import ConfigError
 
 _BUSY_WAIT: Final = timedelta(seconds=10)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_READ_ONLY: Final = "links_read_only"
+_BEGIN: Final = "links_begin"
 # "lnks"; any fixed number, the same in every process
 _TAKE_THE_WRITERS_LOCK: Final = text(f"SELECT pg_advisory_xact_lock({0x6C6E6B73})")
 
@@ -78,7 +78,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 def reading(engine: Engine) -> Connection:
     """A connection that only reads: on SQLite it does not wait for a writer."""
-    return engine.connect().execution_options(**{_READ_ONLY: True})
+    return engine.connect().execution_options(**{_BEGIN: "BEGIN"})
+
+
+def looking(engine: Engine) -> Connection:
+    """A connection for one statement that reads. SQLite needs no transaction around it."""
+    return engine.connect().execution_options(**{_BEGIN: ""})
 
 
 def require_tables(engine: Engine) -> None:
@@ -140,5 +145,6 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    begin = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
+    if begin:
+        connection.exec_driver_sql(begin)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import ChainReport, Check, Event, EventKind, Head, event_from
-from connector.secretlink.service.store.database import reading
+from connector.secretlink.service.store.database import looking, reading
 from connector.secretlink.service.store.links import EventPage
 from connector.secretlink.service.store.records import Records
 
@@ -40,7 +40,7 @@ class EventLog:
 
     def of_link(self, link_id: str, kind: EventKind) -> tuple[Event, ...]:
         """What happened to one link of one kind, oldest first."""
-        with reading(self._engine) as connection:
+        with looking(self._engine) as connection:
             rows = connection.execute(
                 select(tables.event)
                 .where(tables.event.c.link_id == link_id, tables.event.c.kind == kind.value)
@@ -50,7 +50,7 @@ class EventLog:
 
     def head(self) -> Head:
         """The newest event's place and mac."""
-        with reading(self._engine) as connection:
+        with looking(self._engine) as connection:
             return self._chain.head(connection)
 
     def check(self, so_far: Check | None) -> Check:

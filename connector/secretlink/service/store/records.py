@@ -29,6 +29,7 @@ from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import Chain, Event, EventKind, Visitor
 from connector.secretlink.service.store.database import reading, writing
 from connector.secretlink.service.store.links import ACTIVE, LinkRecord
+from connector.secretlink.service.store.openings import Openings
 from connector.secretlink.service.store.peppers import Peppers
 
 # Written out, not a parameter: only then does SQLite see that the index over active links is enough.
@@ -42,12 +43,15 @@ _UNCOUNTED: Final = (EventKind.PAGE_OPENED, EventKind.STEP_OPENED, EventKind.REF
 
 # Statements of requests are made once: making one costs SQLAlchemy three times what executing it does.
 _LINK_BY_ID: Final = select(tables.link).where(tables.link.c.id == bindparam("link_id"))
+_IS_UNCOUNTED: Final = or_(*(tables.event.c.kind == kind.value for kind in _UNCOUNTED))
 _COUNT_UNCOUNTED: Final = (
-    select(func.count())
-    .select_from(tables.event)
-    .where(
-        tables.event.c.link_id == bindparam("link_id"), or_(*(tables.event.c.kind == kind.value for kind in _UNCOUNTED))
-    )
+    select(func.count()).select_from(tables.event).where(tables.event.c.link_id == bindparam("link_id"), _IS_UNCOUNTED)
+)
+_COUNT_UNCOUNTED_OF_EACH: Final = (
+    select(tables.link.c.id, func.count(tables.event.c.seq))
+    .select_from(tables.link.outerjoin(tables.event, (tables.event.c.link_id == tables.link.c.id) & _IS_UNCOUNTED))
+    .where(tables.link.c.id.in_(bindparam("link_ids", expanding=True)))
+    .group_by(tables.link.c.id)
 )
 
 log = structlog.get_logger(__name__)
@@ -56,13 +60,30 @@ log = structlog.get_logger(__name__)
 class Records:
     """The tables and the chain, as one."""
 
-    def __init__(self, engine: Engine, peppers: Peppers, *, clock: Callable[[], datetime], mask_ip: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        peppers: Peppers,
+        *,
+        clock: Callable[[], datetime],
+        mask_ip: bool,
+        on_openings: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            on_openings: Called after the commit of openings that had waited.
+        """
         self.engine: Final = engine
+        self.openings: Final = Openings()
+        self._on_openings = on_openings
         self.peppers: Final = peppers
         self.chain: Final = Chain(peppers, mask_ip=mask_ip)
         self._clock = clock
         macs: list[BindParameter[bytes]] = [bindparam(f"mac{number}") for number, _ in enumerate(peppers.known)]
-        self._link_by_lookup = select(tables.link).where(or_(*(tables.link.c.lookup_mac == mac for mac in macs)))
+        has_lookup = or_(*(tables.link.c.lookup_mac == mac for mac in macs))
+        self._link_by_lookup = select(tables.link).where(has_lookup)
+        self._links_like = select(tables.link).where(or_(tables.link.c.id == bindparam("link_id"), has_lookup))
 
     def require_peppers(self) -> None:
         """Look whether everything that lives can be read.
@@ -95,13 +116,36 @@ class Records:
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Connection, int]]:
-        """A writing transaction, and the time now in milliseconds.
+        """A writing transaction, and the time now in milliseconds. It begins with the openings that wait.
 
         The clock is read after the transaction has begun: it may have waited for another one, and a link may have run
         out meanwhile.
         """
-        with writing(self.engine) as connection:
-            yield connection, self.now_ms()
+        waiting = self.openings.take()
+        try:
+            with writing(self.engine) as connection:
+                if waiting:
+                    self._write_openings(connection, waiting)
+                yield connection, self.now_ms()
+        except BaseException:
+            self.openings.put_back(waiting)
+            raise
+        if waiting:
+            self._on_openings()
+
+    def _write_openings(self, connection: Connection, waiting: Sequence[Event]) -> None:
+        """Write those that their links still have room for; of a link that was purged meanwhile, none."""
+        links = sorted({event.link_id for event in waiting if event.link_id is not None})
+        counts = connection.execute(_COUNT_UNCOUNTED_OF_EACH, {"link_ids": links})
+        room = {link_id: _MOST_UNCOUNTED_EVENTS - count for link_id, count in counts}
+        written = []
+        for event in waiting:
+            left = room.get(event.link_id, 0)
+            if left > 0:
+                room[event.link_id] = left - 1
+                written.append(event)
+        if written:
+            self.chain.append_all(connection, written)
 
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC."""
@@ -109,12 +153,19 @@ class Records:
 
     def row_by_lookup(self, connection: Connection, lookup: bytes) -> Row[Any] | None:
         """A link's row, under whichever pepper it was made."""
-        macs = {f"mac{number}": mac for number, mac in enumerate(self.peppers.lookup_macs(lookup))}
-        return connection.execute(self._link_by_lookup, macs).one_or_none()
+        return connection.execute(self._link_by_lookup, self._macs_of(lookup)).one_or_none()
+
+    def rows_like(self, connection: Connection, link_id: str, lookup: bytes) -> Sequence[Row[Any]]:
+        """The rows that have this id or this lookup, that with the id first: none, one or two."""
+        rows = connection.execute(self._links_like, {"link_id": link_id} | self._macs_of(lookup)).all()
+        return sorted(rows, key=lambda row: bool(row.id != link_id))
 
     def row_by_id(self, connection: Connection, link_id: str) -> Row[Any] | None:
         """A link's row."""
         return connection.execute(_LINK_BY_ID, {"link_id": link_id}).one_or_none()
+
+    def _macs_of(self, lookup: bytes) -> dict[str, Any]:
+        return {f"mac{number}": mac for number, mac in enumerate(self.peppers.lookup_macs(lookup))}
 
     def settled(self, connection: Connection, row: Row[Any] | None, now_ms: int) -> LinkRecord | None:
         """The link of a row, ended now if its time is over."""

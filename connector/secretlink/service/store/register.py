@@ -6,6 +6,7 @@ What writes also says whether it wrote an event.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import EventKind, Visitor
-from connector.secretlink.service.store.database import reading
+from connector.secretlink.service.store.database import looking
 from connector.secretlink.service.store.links import ACTIVE, LinkRecord
 from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
 
@@ -36,7 +37,7 @@ class Register:
 
     def look(self, find: Find) -> LinkRecord | None:
         """A link as it is written down, though its time may be over."""
-        with reading(self._records.engine) as connection:
+        with looking(self._records.engine) as connection:
             row = find(connection)
         return record_from(row) if row else None
 
@@ -56,19 +57,34 @@ class Register:
             wanted = wanted.where(IS_ACTIVE)
         elif state is not None:
             wanted = wanted.where(HAS_ENDED, link.state == state)
-        with reading(self._records.engine) as connection:
+        with looking(self._records.engine) as connection:
             return tuple(record_from(row) for row in connection.execute(wanted))
 
-    def visit(self, find: Find, kind: EventKind, *, visitor: Visitor, reason: str | None) -> LinkRecord | None:
-        """See `Vault.visit`."""
-        with self._records.writing() as (connection, now_ms):
-            link = self._records.settled(connection, find(connection), now_ms)
-            if link is None:
-                return None
-            if link.state != ACTIVE:
-                kind, reason = EventKind.REFUSED, link.state
-            self._records.note(connection, link, kind, now_ms=now_ms, visitor=visitor, reason=reason)
+    def visit(self, link: LinkRecord, kind: EventKind, *, visitor: Visitor, reason: str | None) -> LinkRecord:
+        """See `Vault.visit`; what happened waits to be written."""
+        records = self._records
+        now_ms = records.now_ms()
+        if is_due(link, now_ms):
+            with records.writing() as (connection, now_ms):
+                row = records.row_by_id(connection, link.terms.link_id)
+                link = records.settled(connection, row, now_ms) or replace(link, state="expired", ended_ms=now_ms)
+        if link.state != ACTIVE:
+            kind, reason = EventKind.REFUSED, link.state
+        if records.openings.is_full:
+            self.write_openings()
+        records.openings.add(
+            records.chain.event(
+                kind, at_ms=now_ms, link_id=link.terms.link_id, ref=link.ref, visitor=visitor,
+                views_left=link.views_left, reason=reason,
+            )
+        )  # fmt: skip
         return link
+
+    def write_openings(self) -> None:
+        """See `Vault.write_openings`."""
+        if self._records.openings:
+            with self._records.writing():
+                pass  # it begins with them
 
     def revoke(self, link_id: str) -> tuple[LinkRecord | None, bool]:
         """See `Vault.revoke`."""
@@ -85,6 +101,6 @@ class Register:
     def next_expiry(self) -> datetime | None:
         """See `Vault.next_expiry`."""
         soonest = due_first(tables.link.c.expires_at).limit(1)
-        with reading(self._records.engine) as connection:
+        with looking(self._records.engine) as connection:
             seconds = connection.execute(soonest).scalar_one_or_none()
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

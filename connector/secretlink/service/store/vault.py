@@ -18,7 +18,7 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store.alarms import Alarms
 from connector.secretlink.service.store.chain import ChainReport, Check, Event, EventKind, Visitor
 from connector.secretlink.service.store.claims import Asked, Claims
-from connector.secretlink.service.store.database import checkpoint, open_engine, reading, require_tables
+from connector.secretlink.service.store.database import checkpoint, looking, open_engine, require_tables
 from connector.secretlink.service.store.eventlog import EventLog
 from connector.secretlink.service.store.links import (
     AlarmRecord,
@@ -53,6 +53,7 @@ class Vault:
         *,
         clock: Callable[[], datetime],
         on_event: Callable[[], None] = lambda: None,
+        on_opening: Callable[[], None] | None = None,
         mask_ip: bool = False,
     ) -> None:
         """Open the database.
@@ -61,6 +62,8 @@ class Vault:
             database: SQLAlchemy address.
             peppers: One alone is the current one.
             clock: Returns the time now, with a zone.
+            on_opening: Called when an opening waits to be written: call `write_openings` soon after. `None`: openings
+                are written at once.
             mask_ip: Write no whole address of a visitor down.
 
         Raises:
@@ -69,7 +72,7 @@ class Vault:
         """
         self.engine = open_engine(database)
         peppers = peppers if isinstance(peppers, Peppers) else Peppers(peppers)
-        self._records = Records(self.engine, peppers, clock=clock, mask_ip=mask_ip)
+        self._records = Records(self.engine, peppers, clock=clock, mask_ip=mask_ip, on_openings=on_event)
         self._making = Making(self._records)
         self._register = Register(self._records)
         self._claims = Claims(self._records)
@@ -77,6 +80,7 @@ class Vault:
         self._retention = Retention(self._records)
         self._event_log = EventLog(self._records)
         self._on_event = on_event
+        self._on_opening = on_opening
         self._clock = clock
         self._bursts: list[datetime] = []
         try:
@@ -134,29 +138,28 @@ class Vault:
         """
         return self._register.page(state=state, after=after, limit=limit)
 
-    def visit(
-        self, lookup: bytes, kind: EventKind, *, visitor: Visitor, reason: str | None = None
-    ) -> LinkRecord | None:
+    def visit(self, link: LinkRecord, kind: EventKind, *, visitor: Visitor, reason: str | None = None) -> LinkRecord:
         """Note that somebody was at a link without revealing it; never uses a view.
 
-        A link that has ended in the meantime is noted as `refused`. An unknown lookup leaves no trace.
+        A link whose time is over is ended; one that has ended is noted as `refused`. Where `on_opening` was given, what
+        is noted waits: for `write_openings`, or for whatever is written or asked about events next.
+
+        Args:
+            link: As `look` or `find` has just given it.
 
         Returns:
-            The link as it is now; `None` for an unknown lookup.
+            The link as it is now.
         """
-        link = self._register.visit(self._register.by_lookup(lookup), kind, visitor=visitor, reason=reason)
-        if link is not None:
-            self._on_event()
+        link = self._register.visit(link, kind, visitor=visitor, reason=reason)
+        if self._on_opening is None:
+            self.write_openings()
+        else:
+            self._on_opening()
         return link
 
-    def visit_by_id(
-        self, link_id: str, kind: EventKind, *, visitor: Visitor, reason: str | None = None
-    ) -> LinkRecord | None:
-        """The same for a visitor who shows no more than the id, as the page of a link in fragment mode is opened."""
-        link = self._register.visit(self._register.by_id(link_id), kind, visitor=visitor, reason=reason)
-        if link is not None:
-            self._on_event()
-        return link
+    def write_openings(self) -> None:
+        """Write the openings that wait. When that fails they wait on."""
+        self._register.write_openings()
 
     def claim(
         self,
@@ -206,7 +209,7 @@ class Vault:
 
     def look_alarm(self, lookup: bytes) -> AlarmRecord | None:
         """An alarm by its lookup, without a trace; `None` for an unknown one."""
-        with reading(self.engine) as connection:
+        with looking(self.engine) as connection:
             return self._alarms.look(connection, lookup)
 
     def raise_alarm(self, lookup: bytes, *, visitor: Visitor) -> AlarmRecord | None:
@@ -251,7 +254,8 @@ class Vault:
         return self._register.next_expiry()
 
     def events(self, *, after: int, limit: int) -> EventPage:
-        """Up to `limit` events with a seq above `after`. Reading them changes nothing."""
+        """Up to `limit` events with a seq above `after`. Openings that wait are written first."""
+        self.write_openings()
         return self._event_log.page(after=after, limit=limit)
 
     def newest_event(self) -> int:
@@ -311,7 +315,7 @@ class Vault:
 
     def is_alive(self) -> bool:
         """Whether the database answers. Raises what the database raises when it does not."""
-        with reading(self.engine) as connection:
+        with looking(self.engine) as connection:
             return bool(connection.execute(select(1)).scalar_one() == 1)
 
     def check_chain(self, so_far: Check | None) -> Check:
