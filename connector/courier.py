@@ -159,7 +159,7 @@ class Courier:
             about=case.id,
             link_id=case.link_id,
             source=source,
-            display_name=case.subject_name or case.subject,
+            display_name=letter.facts["subject_name"],  # of whom this mail speaks, whoever the ticket names by now
             # A number that opens the link, where it has to be typed, stands nowhere at the link service.
             ticket="" if policy.human_check is HumanCheck.TICKET_NUMBER else case.number,
             lifetime=policy.alarm_lifetime,

@@ -17,7 +17,7 @@ import structlog
 
 from connector.core import alarm, link_story, pair, plan, refusals, steps
 from connector.core.case import Action, Approval, Case, State, fold, mailbox
-from connector.core.ports import Account, CaseStore, Directory, Psa, Ticket
+from connector.core.ports import Account, CaseStore, Directory, LinkEvent, LinkEventKind, Psa, Ticket
 from connector.core.subject import read_subject
 from connector.errors import (
     AmbiguousAccount,
@@ -104,16 +104,16 @@ class Lookout:
         needs = plan.needs(case, now=now)
         if needs.fresh_link_events:
             self._link_events()
-        events = self._store.link_events(case.id, after=case.link_seq)
-        if needs.proof and not any(event.kind in link_story.TELLING for event in events):
-            return steps.Seen(link_events=events, account=self._account_for_proof(case))
+        seen = self._seen_of_link(case, self._store.link_events(case.id, after=case.link_seq))
+        if needs.proof and not any(event.kind in link_story.TELLING for event in seen.link_events):
+            return replace(seen, account=self._account_for_proof(case))
         if not needs.ticket:
-            return steps.Seen(link_events=events)
+            return seen
         try:
             ticket = self.psa(case).read(case.ticket_id)
         except TicketGone as gone:
-            return steps.Seen(gone=str(gone), link_events=events)
-        seen = steps.Seen(ticket=ticket, link_events=events)
+            return replace(seen, gone=str(gone))
+        seen = replace(seen, ticket=ticket)
         if ticket.closed or not ticket.mapped or not (needs.account or needs.approval):
             return seen
         policy = self.policy(case, ticket)
@@ -142,17 +142,24 @@ class Lookout:
         events = self._store.link_events(case.id, after=case.link_seq)
         if not alarm.reports_in(events):
             return None
-        seen = steps.Seen(link_events=events)
-        return link_story.tell_link_story(self._as_written(case), seen, self.policy_of_alarm(case))
+        case = self._as_written(case)
+        return link_story.tell_link_story(case, self._seen_of_link(case, events), self.policy_of_alarm(case))
+
+    def _seen_of_link(self, case: Case, events: Sequence[LinkEvent]) -> steps.Seen:
+        """What happened to the links of a case, and to whose password."""
+        if not any(event.kind is LinkEventKind.REVEALED for event in events):
+            return steps.Seen(link_events=events)
+        entries = [line.entry for line in self._store.audit_of(case.id)]
+        return steps.Seen(link_events=events, made_for=link_story.made_for(case, entries))
 
     def _as_written(self, case: Case) -> Case:
-        """The case with the names of the accounts that it wrote to: its ticket may name another one by now."""
+        """The case with the names of the accounts that it wrote to, where its ticket names another one by now."""
         entries = [line.entry for line in self._store.audit_of(case.id) if line.entry.event in WRITES]
         written = {entry.facts["account"]: entry.facts["upn"] for entry in entries}
         if written.keys() <= {case.subject_id}:
             return case
         names = " and ".join(written.values())
-        return replace(case, subject=names, subject_name=names)
+        return replace(case, subject=names, subject_name=names, subject_id="")
 
     def earlier(self, case: Case, now: datetime) -> tuple[pair.Earlier, ...]:
         """What was written to the account of this case within a day.

@@ -411,7 +411,8 @@ class Reconciler:
         return self._secure(held)
 
     def _end_link(self, held: Held) -> None:
-        """End the newest link of a case with an alarm. Best effort: what it shows is useless once the account is secured.
+        """End the newest link of a case with an alarm, as well as can be: once the account is secured, it shows nothing
+        that anybody could use.
 
         Nobody is asked where its end was told, as it is when the alarm was about this very link: a link service that
         hangs must not keep the ticket waiting either.
@@ -782,7 +783,10 @@ class Reconciler:
             held.case = self._store.save(
                 replace(held.case, written_at=held.case.written_at or now),
                 now=now,
-                audit=[*yes.approved_anew, _about_to(held.case, "setting_password", yes.account, now)],
+                audit=[
+                    *yes.approved_anew,
+                    _about_to(held.case, "setting_password", yes.account, now, link_id=link_id),
+                ],
                 reset=yes.reset,
                 beside=yes.beside,
                 lease=self._lease,
@@ -860,10 +864,10 @@ def _new_link_id() -> str:
     return f"lnk_{secrets.token_hex(12)}"
 
 
-def _about_to(case: Case, event: str, account: Account, now: datetime) -> AuditEntry:
+def _about_to(case: Case, event: str, account: Account, now: datetime, **more: str) -> AuditEntry:
     return AuditEntry(
         at=now,
         case_id=case.id,
         event=event,
-        facts={"tenant": account.tenant, "account": account.id, "upn": account.upn},
+        facts={"tenant": account.tenant, "account": account.id, "upn": account.upn, **more},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from connector.core.case import Case, Outcome, Proof, State
 from connector.core.machine import Event
 from connector.core.messages import close_row, letter_to_requester, mail_rows, note_row, whole_minutes
 from connector.core.notice import NOBODY, Told, messages_for, who_is_told
-from connector.core.ports import Letter, Link, LinkEvent, LinkEventKind, MailKind, Message
+from connector.core.ports import AuditEntry, Letter, Link, LinkEvent, LinkEventKind, MailKind, Message
 from connector.core.records import hand_off
 from connector.core.steps import Policy, Record, Seen, Step, Wait
 
@@ -83,6 +83,19 @@ def look_for_proof(case: Case, open_one: Proof, seen: Seen, now: datetime) -> Re
     )
 
 
+def made_for(case: Case, entries: Sequence[AuditEntry]) -> Mapping[str, str]:
+    """For which account each link of a case was made, where its ticket names another one by now. See `Seen.made_for`.
+
+    Args:
+        entries: The audit of the case.
+    """
+    return {
+        entry.facts["link_id"]: entry.facts["upn"]
+        for entry in entries
+        if "link_id" in entry.facts and "upn" in entry.facts and entry.facts["account"] != case.subject_id
+    }
+
+
 def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
     """What new link events mean. Alarms and reveals come before everything else; at most one record per call."""
     events = [event for event in seen.link_events if event.seq > case.link_seq]
@@ -91,7 +104,7 @@ def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
     seq = max(event.seq for event in events)
     reveals = [event for event in events if event.kind is LinkEventKind.REVEALED]
     own = [event for event in reveals if event.link_id == case.link_id]
-    messages = tuple(message for event in reveals for message in _reveal_messages(case, event, policy))
+    messages = tuple(message for event in reveals for message in _reveal_messages(case, event, seen, policy))
     changes: dict[str, Any] = {"link_seq": seq, "views_used": max([case.views_used, *(event.view for event in own)])}
     facts = {"ip": reveals[-1].ip, "place": reveals[-1].place, "views": str(len(reveals))} if reveals else {}
     reports = alarm.reports_in(events)
@@ -185,9 +198,12 @@ def password_letter(case: Case, link_id: str, expires_at: datetime, policy: Poli
     )
 
 
-def _reveal_messages(case: Case, event: LinkEvent, policy: Policy) -> Sequence[Message]:
+def _reveal_messages(case: Case, event: LinkEvent, seen: Seen, policy: Policy) -> Sequence[Message]:
+    account = seen.made_for.get(event.link_id, "")
+    if account:
+        case = replace(case, subject=account, subject_name=account)
     return (
-        note_row(case, f"reveal:{event.seq}", notes.opened(event, policy.pen)),
+        note_row(case, f"reveal:{event.seq}", notes.opened(event, policy.pen, account=account)),
         *mail_rows(
             case,
             f"accessed:{event.seq}",

@@ -214,10 +214,11 @@ def _shown(shown: bool) -> str:
     return " Microsoft's directory shows it." if shown else ""
 
 
-def opened(event: LinkEvent, pen: Pen) -> str:
+def opened(event: LinkEvent, pen: Pen, *, account: str = "") -> str:
+    """A link showed its password. `account`: whose, where the ticket names somebody else by now."""
     where = " ".join(part for part in (event.ip, f"– {event.place}" if event.place else "") if part)
     return _lines(
-        f"The password was shown (view {event.view}) on {pen.time(event.at)}"
+        f"The password {f'of {account} ' if account else ''}was shown (view {event.view}) on {pen.time(event.at)}"
         + (f" from {where}" if where else "")
         + (f", {event.agent}" if event.agent else "")
         + f". Views left: {event.views_left}.",

@@ -74,6 +74,8 @@ class Seen:
         home: The tenant of ours that a foreign account belongs to, if any.
         helps_itself: Whether the account's owner can reset the password alone; `None` where that is not known.
         link_events: New ones of this case, oldest first.
+        made_for: By the id of a link: the user principal name of the account whose password it holds, where that is
+            not the one that the ticket names by now.
         earlier: Writes to the same account, of the last day.
         approver_ids: By the folded address of an approver: every identity of the account behind it; only where it
             matters how many people they are.
@@ -88,6 +90,7 @@ class Seen:
     home: str = ""
     helps_itself: bool | None = None
     link_events: Sequence[LinkEvent] = ()
+    made_for: Mapping[str, str] = field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()
     approver_ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
     related: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import Teller, number
 from connector.store.cases import open_store
 from tests.contracts.links import read_on
+from tests.fakes.directory import FakeAccount
 from tests.fakes.links import FakeLinks
 from tests.fakes.psa import FakeTicket
 from tests.fakes.world import REQUESTER, SUBJECT, World
@@ -47,6 +48,7 @@ from tests.test_cli import config, connector
 __all__ = ["api_key", "clock", "config", "database", "pepper"]
 
 CASE = "case-00112233445566ff"
+OTHER = "otto@contoso.example.com"
 
 
 @pytest.fixture
@@ -226,6 +228,75 @@ def test_the_alarm_is_about_the_account_that_was_reset_and_not_about_the_one_tha
     note = world.note_with(ticket, "ALARM:")
     assert SUBJECT in note
     assert "otto" not in note.lower()
+
+
+def changed_after_the_delivery(world: World) -> FakeTicket:
+    """A ticket that names another account by now, and a reveal of the link that was made for the first one."""
+    world.directory.accounts.append(FakeAccount(upn=OTHER, display_name="Otto Other"))
+    ticket = world.carried_out(action=Action.PASSWORD)
+    reveal = LinkEvent(
+        seq=1000, link_id=world.case_of(ticket).link_id, kind=LinkEventKind.REVEALED, at=world.clock(), view=1,
+        views_left=1,
+    )  # fmt: skip
+    world.links.revoke(world.case_of(ticket).link_id)
+    world.run()
+    world.psa.change_subject(ticket.id, OTHER)
+    world.psa.ask_retry(ticket.id)
+    world.run()
+    assert world.case_of(ticket).subject == OTHER
+    world.links.history.append(reveal)
+    return ticket
+
+
+def test_a_late_reveal_is_told_about_the_account_that_the_link_was_made_for() -> None:
+    world = World()
+    ticket = changed_after_the_delivery(world)
+    world.psa.close(ticket.id)
+    world.run()
+    (letter,) = world.letters_of(MailKind.LINK_ACCESSED)
+    assert (letter.facts["subject_name"], letter.facts["subject_upn"]) == (SUBJECT, SUBJECT)
+    assert "otto" not in str(letter.facts).lower()
+    assert [wish.display_name for wish in world.links.armed()] == [SUBJECT]
+    assert SUBJECT in world.note_with(ticket, "was shown (view 1)")
+
+
+def test_a_reveal_of_each_of_two_links_is_told_about_the_account_of_that_link() -> None:
+    world = World()
+    ticket = changed_after_the_delivery(world)
+    world.approve(ticket)
+    world.run()
+    assert world.state_of(ticket) is State.LINK_OUT
+    world.links.open(world.newest_link())
+    world.links.history[-1] = replace(world.links.history[-1], seq=1001)
+    world.run()
+    letters = world.letters_of(MailKind.LINK_ACCESSED)
+    names = {letter.facts["subject_upn"]: letter.facts["subject_name"] for letter in letters}
+    assert names == {SUBJECT: SUBJECT, OTHER: "Otto Other"}
+
+
+def test_a_reveal_that_is_heard_with_an_alarm_is_told_about_the_account_of_its_link() -> None:
+    world = World()
+    ticket = changed_after_the_delivery(world)
+    world.approve(ticket)
+    world.run()
+    world.press(ticket, AlarmSource.NOTICE)
+    world.links.history[-1] = replace(world.links.history[-1], seq=1001)
+    world.run()
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
+    assert SUBJECT in world.note_with(ticket, "was shown (view 1)")
+    assert [letter.facts["subject_upn"] for letter in world.letters_of(MailKind.LINK_ACCESSED)] == [SUBJECT]
+
+
+def test_a_reveal_for_an_account_that_the_ticket_calls_by_another_of_its_addresses_keeps_its_name() -> None:
+    world = World()
+    account = world.directory.account(SUBJECT)
+    account.also, account.display_name = ("lea.alias@contoso.example.com",), "Lea Example"
+    ticket = world.carried_out(action=Action.PASSWORD, subject_text="lea.alias@contoso.example.com")
+    world.open_newest_link()
+    world.run()
+    (letter,) = world.letters_of(MailKind.LINK_ACCESSED)
+    assert letter.facts["subject_name"] == "Lea Example"
+    assert world.note_with(ticket, "The password was shown (view 1)")
 
 
 # ---------------------------------------------------------------- told twice
