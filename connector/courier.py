@@ -5,7 +5,8 @@ is looked for by its marker before it is written again, a move is read back, a m
 What is refused for good is given up, with the reason on record.
 
 A mail with "this was not me" gets the address of an alarm at the moment it is sent: it stands in that mail and nowhere
-else, so every try makes another alarm, and those of tries that failed are known to nobody.
+else. Every try asks for it again and gets the same one (see `LinkService.arm`), so that a mail which a server puts off
+for days does not leave hundreds of alarms behind.
 """
 
 from __future__ import annotations
@@ -153,15 +154,17 @@ class Courier:
         if source is None or not self._links.capabilities.alarms:
             return None
         if row.attempts:
-            self._mailer.ready()  # an alarm for every try of a mail server that is away would be hundreds
+            self._mailer.ready()  # nothing is armed for a mail server that is away
         policy = self._lookout.policy(case)
         wish = AlarmWish(
+            mail=letter.id,
             about=case.id,
             link_id=case.link_id,
             source=source,
             display_name=letter.facts["subject_name"],  # of whom this mail speaks, whoever the ticket names by now
             # A number that opens the link, where it has to be typed, stands nowhere at the link service.
             ticket="" if policy.human_check is HumanCheck.TICKET_NUMBER else case.number,
+            since=row.created_at,
             lifetime=policy.alarm_lifetime,
             time_zone=self._zone_name(case.tenant),
             locale=policy.locale,

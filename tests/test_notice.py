@@ -16,8 +16,9 @@ from connector.config import ConnectorSettings, Place, validate
 from connector.core.case import Action, Outcome, Person, State
 from connector.core.notice import NotifySubject
 from connector.core.ports import AlarmSource, Capabilities, DryRun, Letter, LinkEventKind, MailKind, StatusTarget
+from connector.core.secret import Secret
 from connector.core.steps import Policy
-from connector.courier import WAIT_FOR_AN_ALARM
+from connector.courier import ALARMS, WAIT_FOR_AN_ALARM
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
 from connector.wiring import policies
 from tests.fakes.directory import FakeAccount
@@ -383,6 +384,51 @@ def test_a_mail_server_that_is_away_is_not_offered_alarm_after_alarm() -> None:
     world.run_for(minutes=20)
     assert world.mails.count(ACCESSED) == 1
     assert len(world.mailed_alarms()) == 2
+
+
+def armed_for(world: World, kind: MailKind) -> int:
+    return [wish.source for wish in world.links.armed()].count(ALARMS[kind])
+
+
+def alarms_in(world: World, kind: MailKind) -> set[Secret]:
+    """The addresses of alarms in the mails of this kind that were accepted."""
+    mails = [mail for mail in world.mailer.sent if world.letters.letters[mail.message_id].kind is kind]
+    return {world.letters.links[mail.message_id] for mail in mails}
+
+
+@pytest.mark.parametrize("kind", [NOTICE, ACCESSED])
+def test_a_mail_that_a_server_puts_off_for_days_has_one_alarm(kind: MailKind) -> None:
+    """It is there and takes no mail for this recipient: greylisting that never ends, or a full mailbox."""
+    world = world_with(HOME)
+    if kind is NOTICE:
+        world.mailer.busy.add(HOME)
+    ticket = reset(world)
+    if kind is ACCESSED:
+        world.open_newest_link()
+        world.mailer.busy.add(REQUESTER.email or "")
+    world.run_for(hours=48, every=timedelta(minutes=5))
+    assert world.store.outbox(world.case_of(ticket).id)[0].attempts > 100
+    assert armed_for(world, kind) == 1
+    world.mailer.busy.clear()
+    world.run_for(hours=1)
+    assert world.mails.count(kind) == 1
+    assert world.links.press(next(iter(alarms_in(world, kind))))
+    world.run()
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
+
+
+def test_a_mail_that_is_late_by_most_of_an_alarms_life_goes_out_with_one_that_can_still_be_pressed() -> None:
+    world = world_with(HOME)
+    reset(world)
+    world.open_newest_link()
+    world.mailer.busy.add(REQUESTER.email or "")
+    world.run_for(days=6.5, every=timedelta(minutes=30))
+    world.mailer.busy.clear()
+    world.run_for(hours=1)
+    (alarm,) = alarms_in(world, ACCESSED)
+    assert armed_for(world, ACCESSED) == 2
+    world.run_for(days=3, every=timedelta(hours=6))
+    assert world.links.is_armed(alarm)
 
 
 def test_a_lost_answer_of_the_mail_server_brings_the_same_mail_again_with_an_alarm_that_works() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hmac
+import json
 import math
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 from urllib.parse import urlencode
@@ -30,7 +33,16 @@ from connector.http import Answer, Http, read_retry_after
 from connector.secretlink.client_answers import ListedLink, read_event, read_link
 from connector.secretlink.client_check import Check
 from connector.secretlink.history import Page, Position, believe, read_page, shape_not_known
-from connector.secretlink.seal import Terms, check_of, decode_token, lookup_of, new_token, normalise_answer, seal
+from connector.secretlink.seal import (
+    TOKEN_BYTES,
+    Terms,
+    check_of,
+    decode_token,
+    lookup_of,
+    new_token,
+    normalise_answer,
+    seal,
+)
 
 EVENTS_PER_CALL: Final = 200
 LONGEST_WAIT_SECONDS: Final = 25
@@ -83,6 +95,7 @@ class BuiltinLinks:
         self._api_url = api_url
         self._api_key = api_key
         self._clock = clock
+        self._alarm_key = secrets.token_bytes(32)
 
     @classmethod
     def from_config(cls, name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self:
@@ -221,28 +234,35 @@ class BuiltinLinks:
         return bool(page.events) or page.head.seq != after.seq
 
     def arm(self, wish: AlarmWish) -> Secret:
-        """Store an alarm under a new token, and give its address. See `core.ports.LinkService`.
+        """Store an alarm, and give its address. See `core.ports.LinkService`.
 
-        The token is made here and only its lookup is sent: nobody at the service can press it either.
+        The token is made here and only its lookup is sent: nobody at the service can press it either. Id and token are
+        worked out from the mail and all that is sent, with a key that this process made for itself and takes with it:
+        so a mail that is tried for days has one alarm, and no token is kept anywhere. Each further process makes one
+        more. A key that all of them share would spare that, but there is none for it: the link service sees the API key
+        with each call, and could then work out every alarm and press it.
         """
-        lifetime = min(wish.lifetime, LONGEST_ALARM)
-        token = new_token()
+        wish = replace(wish, lifetime=min(wish.lifetime, LONGEST_ALARM))
+        content: dict[str, object] = {
+            "about": wish.about,
+            "link_id": wish.link_id or None,
+            "source": wish.source.value,
+            "display_name": _one_line(wish.display_name, LONGEST_NAME),
+            "ticket": _one_line(wish.ticket, LONGEST_TICKET),
+            "time_zone": wish.time_zone,
+            "locale": wish.locale,
+            "brand": None,
+            "expires_at": math.ceil(wish.ends_at(self._clock()).timestamp()),
+        }
+        token = self._worked_out("token", wish.mail, content)[:TOKEN_BYTES]
         answer = self._call(
             "POST",
             "/alarms",
             expect=(200, 201, 404, 409, 422),
             body={
-                "id": f"alm_{secrets.token_hex(12)}",
-                "lookup": _encode(lookup_of(decode_token(token.reveal()))),
-                "about": wish.about,
-                "link_id": wish.link_id or None,
-                "source": wish.source.value,
-                "display_name": _one_line(wish.display_name, LONGEST_NAME),
-                "ticket": _one_line(wish.ticket, LONGEST_TICKET),
-                "time_zone": wish.time_zone,
-                "locale": wish.locale,
-                "brand": None,
-                "expires_at": math.ceil((self._clock() + lifetime).timestamp()),
+                "id": f"alm_{self._worked_out('id', wish.mail, content)[:12].hex()}",
+                "lookup": _encode(lookup_of(token)),
+                **content,
             },
         )
         if answer.status not in (200, 201):
@@ -250,7 +270,7 @@ class BuiltinLinks:
                 f"The link service does not take the alarm about {wish.about} ({answer.status}). Compare the clocks of "
                 "both machines and the versions of connector and link service, then run: connector check"
             )
-        return Secret(f"{self._url}/n/{token.reveal()}")
+        return Secret(f"{self._url}/n/{_encode(token)}")
 
     def listed(self, state: str = "") -> Iterator[ListedLink]:
         """The service's links, in the order of their ids. See `client_answers.ListingLinks`.
@@ -285,6 +305,10 @@ class BuiltinLinks:
     def _page(self, after: Position) -> Page:
         answer = self._call("GET", f"/events?after={after.seq}&limit={EVENTS_PER_CALL}", expect=(200,))
         return read_page(after, answer.json())
+
+    def _worked_out(self, what: str, mail: str, content: Mapping[str, object]) -> bytes:
+        """32 bytes for one purpose and one alarm, that nobody else can work out."""
+        return hmac.digest(self._alarm_key, json.dumps([what, mail, content], sort_keys=True).encode(), "sha256")
 
     @property
     def _headers(self) -> Mapping[str, str]:

@@ -360,8 +360,8 @@ class LinkServiceContract:
 
     def test_an_alarm_is_armed_or_refused_as_declared(self, post: LinkPost) -> None:
         wish = AlarmWish(
-            about="case-0123456789abcdef", link_id="", source=AlarmSource.ACCESSED, display_name="Lea", ticket="4242",
-            lifetime=LIFETIME,
+            mail="case-0123456789abcdef/accessed:1", about="case-0123456789abcdef", link_id="",
+            source=AlarmSource.ACCESSED, display_name="Lea", ticket="4242", since=post.now(), lifetime=LIFETIME,
         )  # fmt: skip
         if post.links.capabilities.alarms:
             assert post.links.arm(wish)
@@ -434,10 +434,13 @@ class AlarmPost(LinkPost, Protocol):
         """A person goes on from the page and says "this was not me"."""
 
 
-def an_alarm(link_id: str, *, about: str = "case-0123456789abcdef", lifetime: timedelta = 2 * LIFETIME) -> AlarmWish:
+def an_alarm(
+    post: LinkPost, link_id: str, *, about: str = "case-0123456789abcdef", lifetime: timedelta = 2 * LIFETIME
+) -> AlarmWish:
     return AlarmWish(
-        about=about, link_id=link_id, source=AlarmSource.ACCESSED, display_name="Lea", ticket="4242", lifetime=lifetime
-    )
+        mail=f"{about}/accessed:1", about=about, link_id=link_id, source=AlarmSource.ACCESSED, display_name="Lea",
+        ticket="4242", since=post.now(), lifetime=lifetime,
+    )  # fmt: skip
 
 
 def reports_of(events: Sequence[LinkEvent]) -> list[tuple[str, str]]:
@@ -451,7 +454,7 @@ class AlarmContract:
     def test_an_armed_alarm_shows_a_page_and_raises_nothing_by_being_opened(self, post: AlarmPost) -> None:
         password = a_password()
         link = post.links.create(a_wish(), password)
-        url = post.links.arm(an_alarm(link.id))
+        url = post.links.arm(an_alarm(post, link.id))
         before = all_events(post.links)
         for _ in range(5):
             assert post.see_alarm(url)
@@ -461,7 +464,7 @@ class AlarmContract:
     def test_a_pressed_alarm_is_reported_once_with_what_it_is_about_and_its_link_is_dead(self, post: AlarmPost) -> None:
         link = post.links.create(a_wish(), a_password())
         post.open(link.url)
-        url = post.links.arm(an_alarm(link.id))
+        url = post.links.arm(an_alarm(post, link.id))
         _, cursor = read_on(post.links)
         post.press(url)
         events = all_events(post.links, cursor=cursor)
@@ -474,7 +477,7 @@ class AlarmContract:
 
     def test_an_alarm_that_is_pressed_again_tells_nothing_new(self, post: AlarmPost) -> None:
         link = post.links.create(a_wish(), a_password())
-        url = post.links.arm(an_alarm(link.id))
+        url = post.links.arm(an_alarm(post, link.id))
         post.press(url)
         _, cursor = read_on(post.links)
         for _ in range(3):
@@ -486,7 +489,7 @@ class AlarmContract:
 
     def test_an_alarm_whose_time_is_over_does_nothing(self, post: AlarmPost) -> None:
         password = a_password()
-        url = post.links.arm(an_alarm("", lifetime=LIFETIME))
+        url = post.links.arm(an_alarm(post, "", lifetime=LIFETIME))
         post.pass_time(LIFETIME - SECOND)
         assert post.see_alarm(url)
         post.pass_time(2 * SECOND)
@@ -498,7 +501,7 @@ class AlarmContract:
 
     def test_an_alarm_can_be_pressed_in_its_last_second_and_after_the_end_of_its_link(self, post: AlarmPost) -> None:
         link = post.links.create(a_wish(lifetime=LIFETIME), a_password())
-        url = post.links.arm(an_alarm(link.id, lifetime=2 * LIFETIME))
+        url = post.links.arm(an_alarm(post, link.id, lifetime=2 * LIFETIME))
         post.pass_time(2 * LIFETIME - SECOND)
         post.press(url)
         events = all_events(post.links)
@@ -507,14 +510,14 @@ class AlarmContract:
 
     def test_an_alarm_about_a_case_without_a_link_is_heard_too(self, post: AlarmPost) -> None:
         other = post.links.create(a_wish(), a_password())
-        post.press(post.links.arm(an_alarm("", about="case-fedcba9876543210")))
+        post.press(post.links.arm(an_alarm(post, "", about="case-fedcba9876543210")))
         events = all_events(post.links)
         assert reports_of(events) == [("case-fedcba9876543210", "accessed")]
         assert LinkEventKind.REVOKED not in kinds_of(events, other.id)
 
     def test_alarms_of_one_case_are_told_apart_and_each_is_heard(self, post: AlarmPost) -> None:
         link = post.links.create(a_wish(), a_password())
-        wishes = (an_alarm(link.id), replace(an_alarm(link.id), source=AlarmSource.NOTICE))
+        wishes = (an_alarm(post, link.id), replace(an_alarm(post, link.id), source=AlarmSource.NOTICE))
         urls = [post.links.arm(wish) for wish in wishes]
         assert urls[0] != urls[1]
         for url in urls:
@@ -525,18 +528,51 @@ class AlarmContract:
 
     def test_an_alarms_address_is_shown_by_no_event_and_opens_no_link(self, post: AlarmPost) -> None:
         link = post.links.create(a_wish(), a_password())
-        url = post.links.arm(an_alarm(link.id))
+        url = post.links.arm(an_alarm(post, link.id))
         post.press(url)
         assert token_of(url) not in f"{url!r} {all_events(post.links)!r}"
         assert post.open(Secret(url.reveal().replace("/n/", "/s/"))) is None
 
+    def test_a_mail_that_is_tried_again_gets_the_same_alarm(self, post: AlarmPost) -> None:
+        links = post.links  # of one process
+        link = links.create(a_wish(), a_password())
+        wish = an_alarm(post, link.id, lifetime=4 * LIFETIME)
+        url = links.arm(wish)
+        post.pass_time(2 * LIFETIME - SECOND)
+        assert links.arm(wish) == url
+        post.press(url)
+        assert links.arm(wish) == url, "a lost answer of the mail server: whoever has the mail may have pressed it"
+        post.press(url)
+        assert len(reports_of(all_events(post.links))) == 1
+
+    def test_a_mail_that_is_very_late_gets_an_alarm_with_half_of_its_life_left(self, post: AlarmPost) -> None:
+        wish = an_alarm(post, "", lifetime=4 * LIFETIME)
+        early = post.links.arm(wish)
+        post.pass_time(2 * LIFETIME)
+        late = post.links.arm(wish)
+        assert late != early
+        post.pass_time(2 * LIFETIME)
+        assert not post.see_alarm(early)
+        assert post.see_alarm(late)
+        post.pass_time(2 * LIFETIME)
+        assert not post.see_alarm(late)
+
+    def test_mails_of_the_same_content_have_alarms_of_their_own(self, post: AlarmPost) -> None:
+        wish = an_alarm(post, "")
+        other = replace(wish, mail=f"{wish.about}/accessed:2")
+        urls = [post.links.arm(one) for one in (wish, other)]
+        assert urls[0] != urls[1]
+        for url in urls:
+            post.press(url)
+        assert len(reports_of(all_events(post.links))) == 2
+
     def test_an_alarm_cannot_be_armed_while_nobody_answers(self, post: AlarmPost) -> None:
         post.go_down()
         with pytest.raises(TemporaryError):
-            post.links.arm(an_alarm(""))
+            post.links.arm(an_alarm(post, ""))
 
     def test_an_alarm_is_not_armed_with_a_refused_key(self, post: AlarmPost) -> None:
         post.refuse_key()
         with pytest.raises(AuthenticationError) as refusal:
-            post.links.arm(an_alarm(""))
+            post.links.arm(an_alarm(post, ""))
         assert refusal.value.scope == "links"

@@ -6,10 +6,11 @@ the daemon does between two ticks. `World.restart` is a new process on the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 
 from connector.core.brake import Limit, Limits
 from connector.core.case import Approval, Case, Person, State
@@ -111,6 +112,7 @@ class World:
         passwords: Every candidate that was made.
         at_work_on: The id of the case of the present pass.
         changed_at: When somebody last changed what a ticket asks for; kept by the tests that do so.
+        mail_numbers: Tell the mails of the tests' own alarms apart.
     """
 
     writer: LetterWriter = field(default_factory=real_letters)
@@ -129,6 +131,7 @@ class World:
     passwords: list[Secret] = field(default_factory=list)
     at_work_on: str = ""
     changed_at: dict[str, datetime] = field(default_factory=dict)
+    mail_numbers: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         self.psa = FakePsa(clock=self.clock)
@@ -238,7 +241,7 @@ class World:
     def alarm_for(
         self, ticket: FakeTicket, source: AlarmSource = AlarmSource.ACCESSED, *, ends_link: bool = True
     ) -> Secret:
-        """The address of an alarm about this ticket's case, as such a mail would carry it.
+        """The address of an alarm about this ticket's case, as such a mail would carry it. Each time another.
 
         Args:
             ends_link: `False`: it was armed before the newest link was made, and does not end that one.
@@ -246,8 +249,9 @@ class World:
         case = self.case_of(ticket)
         return self.links.arm(
             AlarmWish(
-                about=case.id, link_id=case.link_id if ends_link else "", source=source,
-                display_name=case.subject_name, ticket=case.number, lifetime=timedelta(days=7),
+                mail=f"{case.id}/{next(self.mail_numbers)}", about=case.id, link_id=case.link_id if ends_link else "",
+                source=source, display_name=case.subject_name, ticket=case.number, since=self.clock(),
+                lifetime=timedelta(days=7),
             )
         )  # fmt: skip
 

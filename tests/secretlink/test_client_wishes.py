@@ -122,7 +122,7 @@ def test_a_typed_check_takes_the_tickets_number_and_nothing_else(links: LinkServ
 
 @pytest.mark.parametrize("mode", list(LinkMode))
 def test_the_number_that_has_to_be_typed_is_nowhere_in_what_the_service_gets(
-    recorded: BuiltinLinks, recorder: Recorder, mode: LinkMode
+    recorded: BuiltinLinks, recorder: Recorder, clock: FakeClock, mode: LinkMode
 ) -> None:
     """A stolen database would else hold the answers beside the checks."""
     wanted = wish(ticket="9081726354", ref="halo/9081726354", mode=mode, id="lnk_abcdefgh")
@@ -150,11 +150,11 @@ def test_a_check_without_anything_to_type_is_refused_before_a_link_is_made(
 
 @pytest.mark.parametrize("mode", list(LinkMode))
 def test_the_service_never_gets_a_token_or_a_password(
-    recorded: BuiltinLinks, recorder: Recorder, mode: LinkMode
+    recorded: BuiltinLinks, recorder: Recorder, clock: FakeClock, mode: LinkMode
 ) -> None:
     password = Secret(secrets.token_urlsafe())
     link = recorded.create(wish(mode=mode), password)
-    alarm = recorded.arm(alarm_wish(link.id))
+    alarm = recorded.arm(alarm_wish(clock, link.id))
     sent = str(recorder.sent)
     for secret in (password.reveal(), link.url.reveal()[-32:], alarm.reveal()[-32:]):
         assert secret not in sent
@@ -164,17 +164,18 @@ def test_the_service_never_gets_a_token_or_a_password(
 # ---------------------------------------------------------------- alarms
 
 
-def alarm_wish(link_id: str, **changes: object) -> AlarmWish:
+def alarm_wish(clock: FakeClock, link_id: str, **changes: object) -> AlarmWish:
     values: dict[str, object] = {
-        "about": "case-0123456789abcdef", "link_id": link_id, "source": AlarmSource.NOTICE,
-        "display_name": "Anna Example", "ticket": "4242", "lifetime": timedelta(days=7), "locale": "de",
+        "mail": "case-0123456789abcdef/notice:1:1", "about": "case-0123456789abcdef", "link_id": link_id,
+        "source": AlarmSource.NOTICE, "display_name": "Anna Example", "ticket": "4242", "since": clock.now,
+        "lifetime": timedelta(days=7), "locale": "de",
     }  # fmt: skip
     return AlarmWish(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_an_alarm_is_found_by_the_token_of_its_address(links: LinkService, vault: Vault, clock: FakeClock) -> None:
     link = links.create(wish(), Secret(secrets.token_urlsafe()))
-    url = links.arm(alarm_wish(link.id))
+    url = links.arm(alarm_wish(clock, link.id))
     assert url.reveal().startswith("https://links.example.com/n/")
     alarm = vault.look_alarm(lookup_of(token_of(url)))
     assert alarm is not None
@@ -183,9 +184,49 @@ def test_an_alarm_is_found_by_the_token_of_its_address(links: LinkService, vault
 
 
 def test_the_longest_life_of_an_alarm_is_within_what_the_service_takes(links: LinkService, clock: FakeClock) -> None:
-    assert links.arm(alarm_wish("", lifetime=timedelta(days=31)))
+    assert links.arm(alarm_wish(clock, "", lifetime=timedelta(days=31)))
     clock.advance(seconds=0.5)  # rounding up must not carry it over
-    assert links.arm(alarm_wish("", lifetime=timedelta(days=31)))
+    assert links.arm(alarm_wish(clock, "", lifetime=timedelta(days=31)))
+
+
+def test_every_try_of_a_mail_sends_the_very_same_alarm(
+    recorded: BuiltinLinks, recorder: Recorder, clock: FakeClock
+) -> None:
+    for lifetime in (timedelta(days=7), timedelta(days=31)):
+        wish = alarm_wish(clock, "", lifetime=lifetime)
+        before = len(recorder.sent)
+        urls = set()
+        for _ in range(100):
+            urls.add(recorded.arm(wish))
+            clock.advance(minutes=15)
+        assert len(urls) == 1
+        assert len({str(sent) for sent in recorder.sent[before:]}) == 1
+
+
+def test_whatever_is_told_otherwise_makes_another_alarm(
+    recorded: BuiltinLinks, recorder: Recorder, clock: FakeClock
+) -> None:
+    wish = alarm_wish(clock, "")
+    others = [
+        replace(wish, mail="case-0123456789abcdef/notice:1:2"),
+        replace(wish, about="case-fedcba9876543210"),
+        replace(wish, link_id="lnk_001122334455"),
+        replace(wish, source=AlarmSource.ACCESSED),
+        replace(wish, display_name="Otto"),
+        replace(wish, locale="en"),
+        replace(wish, lifetime=timedelta(days=8)),
+    ]
+    assert len({recorded.arm(one) for one in (wish, *others)}) == 1 + len(others)
+    sent = [body for _, body in recorder.sent]
+    assert len({body["id"] for body in sent}) == len({body["lookup"] for body in sent}) == 1 + len(others)
+
+
+def test_nobody_else_can_work_out_an_alarm_though_they_know_the_key_and_the_mail(
+    address: str, api_key: str, clock: FakeClock
+) -> None:
+    """Nor can another process of ours: what it is worked out from does not outlive the process."""
+    wish = alarm_wish(clock, "")
+    assert client(address, api_key, clock).arm(wish) != client(address, api_key, clock).arm(wish)
 
 
 def test_a_link_that_is_reported_on_its_own_page_is_told_with_its_own_id(links: LinkService, vault: Vault) -> None:

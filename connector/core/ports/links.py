@@ -100,21 +100,35 @@ class AlarmWish:
     """What "this was not me" in one mail is to stand for.
 
     Attributes:
+        mail: The id of the letter that it goes into.
         about: The id of the case; it comes back as `LinkEvent.link_id`.
         link_id: The link that the press ends at once, before anybody here hears of it; empty: none.
         source: Which mail it goes into.
         display_name, ticket, time_zone, locale: As in `LinkWish`.
-        lifetime: Counted from now.
+        since: When the mail was due.
+        lifetime: Counted from then; see `ends_at`.
     """
 
+    mail: str
     about: str
     link_id: str
     source: AlarmSource
     display_name: str
     ticket: str
+    since: datetime
     lifetime: timedelta
     time_zone: str = "UTC"
     locale: str = "en"
+
+    def ends_at(self, now: datetime) -> datetime:
+        """Until when it can be pressed, if its mail goes out now: a lifetime after the mail was due.
+
+        For a mail that is late it is moved on by half a lifetime at a time. So the tries of one mail agree on it for
+        long, and whichever of them is accepted, at least half of the lifetime is left.
+        """
+        half = self.lifetime / 2
+        late = max(now - self.since, timedelta(0))
+        return min(self.since, now) + self.lifetime + (late // half) * half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +270,10 @@ class LinkService(Protocol):
         """
 
     def arm(self, wish: AlarmWish) -> Secret:
-        """Make an alarm, and give the address to be mailed. Every call makes another; none of them opens anything.
+        """Make an alarm, and give the address to be mailed. It opens nothing.
+
+        A repeat of the same wish gives the same address and makes no other alarm, as long as the process lives and the
+        wish ends at the same time (`AlarmWish.ends_at`).
 
         Raises:
             PermanentError: This service has no alarms.
