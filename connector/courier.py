@@ -158,7 +158,7 @@ class Courier:
         policy = self._lookout.policy(case)
         wish = AlarmWish(
             mail=letter.id,
-            about=case.id,
+            about=self._store.alarm_reference(case.id),  # kept before it is sent: what is armed will be heard
             link_id=case.link_id,
             source=source,
             display_name=letter.facts["subject_name"],  # of whom this mail speaks, whoever the ticket names by now

@@ -155,7 +155,7 @@ def check_there_is_an_alarm(world: World, case: Case, half: str) -> None:
     assert half == "password"
     assert case.written_at is not None
     reported = [event for event in world.links.history if event.kind is LinkEventKind.REPORTED]
-    assert case.id in [event.link_id for event in reported]
+    assert world.store.alarm_reference(case.id) in [event.link_id for event in reported]
     account = world.directory.account(case.subject_id)
     assert account.enabled
     assert not account.admin_roles

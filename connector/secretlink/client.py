@@ -267,8 +267,8 @@ class BuiltinLinks:
         )
         if answer.status not in (200, 201):
             raise PermanentError(
-                f"The link service does not take the alarm about {wish.about} ({answer.status}). Compare the clocks of "
-                "both machines and the versions of connector and link service, then run: connector check"
+                f"The link service does not take the alarm of the mail {wish.mail} ({answer.status}). Compare the "
+                "clocks of both machines and the versions of connector and link service, then run: connector check"
             )
         return Secret(f"{self._url}/n/{_encode(token)}")
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol, runtime_checkable
 
-from connector.core.ports import AlarmSource, LinkEvent, LinkEventKind
+from connector.core.ports import ALARM_REFERENCE, AlarmSource, LinkEvent, LinkEventKind
 
-_CASE_ID: Final = re.compile(r"case-[A-Za-z0-9]+", re.ASCII)  # the `ref` of a link has a slash in it
+_CASE_ID: Final = re.compile(r"case-[A-Za-z0-9]+", re.ASCII)
+"""What alarms were about once; databases of then have events under it."""
 _KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
 _BY_ALARM: Final = frozenset(source.value for source in AlarmSource)
 
@@ -66,8 +67,9 @@ class KeepsHistory(Protocol):
 def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None:
     """An event in our words; `None` for a kind that we do not know or that belongs to no link.
 
-    Only an alarm speaks about a case. What a link is called or refers to was written by whoever made it, with a key
-    that need not be ours, and its page can be pressed by them too: it never stands for one of our cases.
+    What a link is called or refers to, and what an alarm is about or ends, was written by whoever made it, with a key
+    that need not be ours, and they can press it too. So an alarm speaks for its `about` alone, which has to be one of
+    our references, and nothing else does: an alarm that ends a link of ours is no alarm about that link.
 
     Args:
         base: What is added to its number; see `history.Position`.
@@ -76,9 +78,11 @@ def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None
         KeyError, TypeError, ValueError: It has another shape.
     """
     kind, link_id, about = str(item["kind"]), item["link_id"], str(item.get("ref") or "")
-    if kind == LinkEventKind.REPORTED and item.get("reason") in _BY_ALARM and _CASE_ID.fullmatch(about):
-        link_id = about  # an alarm says itself which case it is about; there may be no link behind it
-    elif link_id is None or _CASE_ID.fullmatch(str(link_id)):
+    if kind == LinkEventKind.REPORTED and item.get("reason") in _BY_ALARM:
+        if not ALARM_REFERENCE.fullmatch(about):
+            return None
+        link_id = about
+    elif link_id is None or any(form.fullmatch(str(link_id)) for form in (ALARM_REFERENCE, _CASE_ID)):
         return None
     if kind not in _KNOWN_KINDS:
         return None

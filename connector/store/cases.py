@@ -81,7 +81,7 @@ class SqlCaseStore:
         if not events:
             return
         with self.database.writing() as connection:
-            intake.record_link_events(self.database, connection, events, now=now)
+            intake.record_link_events(connection, events, now=now)
 
     # -- working on a case
 
@@ -180,6 +180,10 @@ class SqlCaseStore:
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
         with self.database.reading() as connection:
             return intake.link_events(connection, case_id, after=after)
+
+    def alarm_reference(self, case_id: str) -> str:
+        with self.database.writing() as connection:
+            return intake.alarm_reference(connection, case_id)
 
     def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
         if not events:

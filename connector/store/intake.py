@@ -6,7 +6,7 @@ Many rows cost few statements: a poll of 100 tickets is a look-up, one insert an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -24,6 +24,8 @@ WATCHED_AFTER_ITS_END: Final = timedelta(days=2)
 """How long the end of a link is waited for: a connector that was away for a night still learns what happened."""
 
 LINK_ENDS: Final = frozenset({LinkEventKind.EXPIRED, LinkEventKind.REVOKED})
+
+_ALARM: Final = "alarm-"
 
 _Item = TypeVar("_Item")
 _CHUNK: Final = 80  # a case has 12 values, and SQLite before 3.32 takes no more than 999 in one statement
@@ -86,16 +88,13 @@ def _first_row(case: Case) -> dict[str, object]:
     }
 
 
-def record_link_events(
-    database: Database, connection: Connection, events: Sequence[LinkEvent], *, now: datetime
-) -> None:
-    """See `CaseStore.record_link_events`. Events of links that no case has are left aside."""
+def record_link_events(connection: Connection, events: Sequence[LinkEvent], *, now: datetime) -> None:
+    """See `CaseStore.record_link_events`."""
     links, kept = tables.case_link.c, tables.case_link_event.c
     for chunk in _chunks(events):
         ids = {event.link_id for event in chunk}
         query = select(links.link_id, links.case_id).where(links.link_id.in_(ids))
         owners = {row.link_id: row.case_id for row in connection.execute(query)}
-        owners |= _alarmed_cases(database, connection, chunk, known=owners)
         if not owners:
             continue
         stored = select(kept.link_id, kept.seq).where(
@@ -109,18 +108,21 @@ def record_link_events(
             poke(connection, tables.cases.c.id.in_({owners[str(row["link_id"])] for row in rows}), now=now)
 
 
-def _alarmed_cases(
-    database: Database, connection: Connection, events: Sequence[LinkEvent], *, known: Mapping[str, str]
-) -> dict[str, str]:
-    """The cases that an alarm names itself, which need not have had a link; each owns its alarms like a link."""
-    named = {event.link_id for event in events if event.kind is LinkEventKind.REPORTED} - set(known)
-    if not named:
-        return {}
-    found = list(connection.execute(select(tables.cases.c.id).where(tables.cases.c.id.in_(named))).scalars())
-    if found:
-        own = database.insert_or_ignore(tables.case_link)
-        connection.execute(own.values([{"link_id": case_id, "case_id": case_id} for case_id in found]))
-    return {case_id: case_id for case_id in found}
+def new_alarm_reference() -> str:
+    """Nobody guesses it; see `CaseStore.alarm_reference`."""
+    return f"{_ALARM}{secrets.token_hex(16)}"
+
+
+def alarm_reference(connection: Connection, case_id: str) -> str:
+    """See `CaseStore.alarm_reference`. A case owns it as it owns its links, and events find their case by either."""
+    link = tables.case_link.c
+    own = select(link.link_id).where(link.case_id == case_id, link.link_id.startswith(_ALARM)).order_by(link.link_id)
+    known: str | None = connection.execute(own.limit(1)).scalar()
+    if known is not None:
+        return known
+    reference = new_alarm_reference()
+    connection.execute(insert(tables.case_link).values(link_id=reference, case_id=case_id))
+    return reference
 
 
 def watch_link(connection: Connection, case: Case) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from connector.core.case import Action, Outcome, Person, State
+from connector.core.case import Action, Case, Outcome, Person, State
 from connector.core.notice import NotifySubject, whom_to_tell
 from connector.core.ports import (
     AlarmSource,
@@ -24,7 +25,7 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.courier import WAIT_FOR_AN_ALARM
-from connector.errors import TemporaryError
+from connector.errors import PermanentError, TemporaryError
 from connector.graph.facts import manager_in
 from connector.intake import LINKS, Polls
 from connector.migrations import upgrade
@@ -32,7 +33,7 @@ from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.seal import lookup_of
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import Teller, number
-from connector.store.cases import open_store
+from connector.store.cases import SqlCaseStore, open_store
 from tests.contracts.links import read_on
 from tests.fakes.directory import FakeAccount
 from tests.fakes.links import FakeLinks
@@ -42,6 +43,7 @@ from tests.secretlink.conftest import api_key, clock, database, pepper
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, open_vault, options_for
 from tests.secretlink.test_client import client, token_of, wish
+from tests.secretlink.test_client_wishes import alarm_wish
 from tests.secretlink.test_vault import SOMEBODY
 from tests.test_cli import config, connector
 
@@ -80,6 +82,139 @@ def test_a_link_that_is_called_like_a_case_tells_nothing_about_that_case(links: 
     vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
     links.revoke(CASE)
     assert read_on(links)[0] == []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlCaseStore]:
+    address = f"sqlite:///{tmp_path / 'connector.db'}"
+    upgrade(address, "connector")
+    opened = open_store(address)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def case(store: SqlCaseStore, links: BuiltinLinks, clock: FakeClock) -> Case:
+    """One whose link is out, and nothing of which is due."""
+    store.note_tickets("halo", [ChangedTicket("4242", "4242")], now=clock.now)
+    case = store.claim_due(now=clock.now, lease=timedelta(minutes=5))
+    assert case is not None
+    link = links.create(wish(), Secret(secrets.token_urlsafe()))
+    case = store.save(replace(case, state=State.LINK_OUT, link_id=link.id, due_at=None), now=clock.now)
+    Polls(store=store, links=links, clock=clock, every=timedelta(seconds=15)).poll_links()
+    store.save(claimed(store, clock), now=clock.now)
+    assert store.claim_due(now=clock.now, lease=timedelta(minutes=5)) is None
+    return case
+
+
+def claimed(store: SqlCaseStore, clock: FakeClock) -> Case:
+    case = store.claim_due(now=clock.now, lease=timedelta(minutes=5))
+    assert case is not None
+    return case
+
+
+@dataclass
+class Stranger:
+    """Somebody else at the same link service, with a key that may do all that the connector's may."""
+
+    links: BuiltinLinks
+    vault: Vault
+    clock: FakeClock
+
+    def presses(self, *, about: str, link_id: str = "") -> None:
+        """Arms an alarm and presses it."""
+        url = self.links.arm(alarm_wish(self.clock, link_id, about=about))
+        assert self.vault.raise_alarm(lookup_of(token_of(url)), visitor=SOMEBODY)
+
+
+@pytest.fixture
+def stranger(links: BuiltinLinks, vault: Vault, clock: FakeClock) -> Stranger:
+    return Stranger(links, vault, clock)
+
+
+def heard(store: SqlCaseStore, links: BuiltinLinks, clock: FakeClock, case: Case) -> list[LinkEventKind]:
+    """What the connector takes in about a case, beside that its link was made."""
+    Polls(store=store, links=links, clock=clock, every=timedelta(seconds=15)).poll_links(early=True)
+    return [event.kind for event in store.link_events(case.id, after=0)][1:]
+
+
+def test_an_alarm_that_the_connector_armed_is_heard(
+    store: SqlCaseStore, links: BuiltinLinks, clock: FakeClock, case: Case, stranger: Stranger
+) -> None:
+    stranger.presses(about=store.alarm_reference(case.id), link_id=case.link_id)
+    assert heard(store, links, clock, case) == [LinkEventKind.REPORTED, LinkEventKind.REVOKED]
+    assert claimed(store, clock).id == case.id
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "{case.id}",
+        "{case.link_id}",
+        "halo/4242",
+        "alarm-00000000000000000000000000000000",
+        "alarm-%",
+        "x{reference}",
+        "{reference}0",
+    ],
+)
+def test_a_strangers_alarm_about_a_case_is_not_heard(
+    store: SqlCaseStore, links: BuiltinLinks, clock: FakeClock, case: Case, stranger: Stranger, about: str
+) -> None:
+    """Whatever they have read of it: its id in a log, its link in the service's list, its ticket in a mail."""
+    reference = store.alarm_reference(case.id)
+    stranger.presses(about=about.format(case=case, reference=reference))
+    assert heard(store, links, clock, case) == []
+    assert store.claim_due(now=clock.now, lease=timedelta(minutes=5)) is None
+
+
+@pytest.mark.parametrize("about", ["{case.id}", "{case.link_id}", "whatever", "alarm-00000000000000000000000000000000"])
+def test_a_strangers_alarm_that_ends_a_link_of_ours_is_the_end_of_that_link_and_no_alarm(
+    store: SqlCaseStore, links: BuiltinLinks, clock: FakeClock, case: Case, stranger: Stranger, about: str
+) -> None:
+    """To end it is what their key may do. To have an account locked is not."""
+    stranger.presses(about=about.format(case=case), link_id=case.link_id)
+    assert heard(store, links, clock, case) == [LinkEventKind.REVOKED]
+
+
+def test_a_link_that_is_called_like_an_alarm_of_a_case_tells_nothing_about_that_case(
+    store: SqlCaseStore, links: BuiltinLinks, clock: FakeClock, case: Case, stranger: Stranger, vault: Vault
+) -> None:
+    """Who reads events learns the word when the alarm was pressed, and may make a link of that name."""
+    reference = store.alarm_reference(case.id)
+    link = links.create(wish(id=reference), Secret(secrets.token_urlsafe()))
+    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    assert heard(store, links, clock, case) == []
+
+
+def test_the_account_is_left_alone_where_an_alarm_only_names_its_case() -> None:
+    world = World()
+    ticket = world.carried_out()
+    case, before, moves = world.case_of(ticket), list(world.writes), list(world.moves)
+    report = LinkEvent(
+        seq=1000, link_id=case.id, kind=LinkEventKind.REPORTED, at=world.clock(), reason=AlarmSource.NOTICE.value
+    )
+    world.links.history.append(report)
+    world.run()
+    assert (world.writes, world.moves) == (before, moves)
+    assert (world.state_of(ticket), world.case_of(ticket).outcome) == (State.LINK_OUT, None)
+
+
+def test_what_proves_an_alarm_is_ours_stands_in_no_log_note_mail_or_audit() -> None:
+    world = World()
+    with capture_logs() as logs:
+        ticket = world.carried_out()
+        world.open_newest_link()
+        world.links.raise_before("arm", PermanentError("The link service refused it (422)."))
+        world.run()
+        world.press(ticket, AlarmSource.NOTICE)
+        world.run()
+    reference = world.store.alarm_reference(world.case_of(ticket).id)
+    assert reference in {wish.about for wish in world.links.armed()}
+    shown = [logs, world.notes_of(ticket), world.audit_of(ticket), world.case_of(ticket), world.mailer.sent]
+    shown += [mail.text + mail.html for mail in world.mailer.sent]
+    shown += [sent.row for sent in world.store.messages]
+    assert reference not in repr(shown)
 
 
 # ---------------------------------------------------------------- numbers
@@ -347,7 +482,8 @@ def test_a_command_that_is_refused_does_not_make_the_connector_forget_an_alarm(c
     assert case is not None
     store.save(replace(case, state=State.CLOSED, due_at=None), now=now)
     assert store.claim_due(now=now, lease=timedelta(minutes=5)) is None
-    report = LinkEvent(seq=7, link_id=case.id, kind=LinkEventKind.REPORTED, at=now, reason="notice")
+    reference = store.alarm_reference(case.id)
+    report = LinkEvent(seq=7, link_id=reference, kind=LinkEventKind.REPORTED, at=now, reason="notice")
     store.record_link_events([report], now=now)
 
     refused = connector(config, command, "4242")

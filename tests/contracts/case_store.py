@@ -18,6 +18,7 @@ import pytest
 from connector.core.case import Action, Approval, Case, Outcome, Person, State
 from connector.core.pair import Earlier
 from connector.core.ports import (
+    ALARM_REFERENCE,
     AuditEntry,
     AuditLine,
     CaseStore,
@@ -677,6 +678,34 @@ class CaseStoreContract:
         store.record_link_events([], now=NOW)
         assert store.link_events(case.id, after=0) == []
         assert due(store, NOW + HOUR) is None
+
+    def test_an_alarm_finds_its_case_by_the_reference_that_was_given_out_for_it(self, store: Store) -> None:
+        case, other = settle(store, 1, state=State.CLOSED), settle(store, 2, state=State.CLOSED)
+        reference = store.alarm_reference(case.id)
+        assert ALARM_REFERENCE.fullmatch(reference)
+        assert store.alarm_reference(case.id) == reference
+        assert store.alarm_reference(other.id) != reference
+        report = replace(revealed(4, reference), kind=LinkEventKind.REPORTED, view=0, reason="notice")
+        store.record_link_events([report], now=NOW)
+        assert store.link_events(case.id, after=0) == [report]
+        assert store.link_events(other.id, after=0) == []
+        assert [due(store, NOW), due(store, NOW)] == [case.id, None]
+
+    def test_an_alarm_that_names_a_case_by_anything_else_is_left_aside(self, store: Store) -> None:
+        case = hold(store, settle(store).id)
+        store.save(replace(case, link_id="link-1"), now=NOW)
+        for name in (case.id, case.ticket_id, "alarm-", "alarm-%", f"alarm-{'0' * 32}"):
+            report = replace(revealed(4, name), kind=LinkEventKind.REPORTED, view=0, reason="notice")
+            store.record_link_events([report], now=NOW)
+        assert store.link_events(case.id, after=0) == []
+        assert due(store, NOW + HOUR) is None
+
+    def test_an_alarm_reference_outlives_the_links_of_its_case_and_is_watched_by_nobody(self, store: Store) -> None:
+        reference = store.alarm_reference(open_case(store).id)
+        mail_link(store, 1, "link-1", ends_at=NOW + HOUR)
+        (case,) = store.find("T-1")
+        assert store.alarm_reference(case.id) == reference
+        assert [link.id for link in store.watched_links(now=NOW)] == ["link-1"]
 
     def test_events_go_to_the_case_of_their_link_only(self, store: Store) -> None:
         ids = []

@@ -36,6 +36,8 @@ from connector.errors import AuthenticationError, PermanentError, TemporaryError
 
 LIFETIME = timedelta(minutes=60)
 SECOND = timedelta(seconds=1)
+A_CASE, ANOTHER_CASE = f"alarm-{'0123456789abcdef' * 2}", f"alarm-{'fedcba9876543210' * 2}"
+"""What alarms are about."""
 
 
 class LinkPost(Protocol):
@@ -360,8 +362,8 @@ class LinkServiceContract:
 
     def test_an_alarm_is_armed_or_refused_as_declared(self, post: LinkPost) -> None:
         wish = AlarmWish(
-            mail="case-0123456789abcdef/accessed:1", about="case-0123456789abcdef", link_id="",
-            source=AlarmSource.ACCESSED, display_name="Lea", ticket="4242", since=post.now(), lifetime=LIFETIME,
+            mail="case-0123456789abcdef/accessed:1", about=A_CASE, link_id="", source=AlarmSource.ACCESSED,
+            display_name="Lea", ticket="4242", since=post.now(), lifetime=LIFETIME,
         )  # fmt: skip
         if post.links.capabilities.alarms:
             assert post.links.arm(wish)
@@ -434,9 +436,7 @@ class AlarmPost(LinkPost, Protocol):
         """A person goes on from the page and says "this was not me"."""
 
 
-def an_alarm(
-    post: LinkPost, link_id: str, *, about: str = "case-0123456789abcdef", lifetime: timedelta = 2 * LIFETIME
-) -> AlarmWish:
+def an_alarm(post: LinkPost, link_id: str, *, about: str = A_CASE, lifetime: timedelta = 2 * LIFETIME) -> AlarmWish:
     return AlarmWish(
         mail=f"{about}/accessed:1", about=about, link_id=link_id, source=AlarmSource.ACCESSED, display_name="Lea",
         ticket="4242", since=post.now(), lifetime=lifetime,
@@ -468,7 +468,7 @@ class AlarmContract:
         _, cursor = read_on(post.links)
         post.press(url)
         events = all_events(post.links, cursor=cursor)
-        assert reports_of(events) == [("case-0123456789abcdef", "accessed")]
+        assert reports_of(events) == [(A_CASE, "accessed")]
         [report] = [event for event in events if event.kind is LinkEventKind.REPORTED]
         assert abs(report.at - post.now()) <= SECOND
         assert bool(report.ip) == post.links.capabilities.tells_ip
@@ -510,9 +510,9 @@ class AlarmContract:
 
     def test_an_alarm_about_a_case_without_a_link_is_heard_too(self, post: AlarmPost) -> None:
         other = post.links.create(a_wish(), a_password())
-        post.press(post.links.arm(an_alarm(post, "", about="case-fedcba9876543210")))
+        post.press(post.links.arm(an_alarm(post, "", about=ANOTHER_CASE)))
         events = all_events(post.links)
-        assert reports_of(events) == [("case-fedcba9876543210", "accessed")]
+        assert reports_of(events) == [(ANOTHER_CASE, "accessed")]
         assert LinkEventKind.REVOKED not in kinds_of(events, other.id)
 
     def test_alarms_of_one_case_are_told_apart_and_each_is_heard(self, post: AlarmPost) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from connector.core.case import Action, Case, State
 from connector.core.pair import Earlier, is_overtaken
 from connector.core.ports import (
+    ALARM_REFERENCE,
     AuditEntry,
     AuditLine,
     ChangedTicket,
@@ -30,7 +31,7 @@ from connector.core.ports import (
 from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head, chain, verify
 from connector.store.due import FINISHED, next_look
-from connector.store.intake import LINK_ENDS, WATCHED_AFTER_ITS_END, new_case
+from connector.store.intake import LINK_ENDS, WATCHED_AFTER_ITS_END, new_alarm_reference, new_case
 
 Moment = Literal["before", "after"]
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,12 +136,17 @@ class MemoryCaseStore:
     def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
         with self._call("record_link_events"):
             for event in events:
-                if event.kind is LinkEventKind.REPORTED and event.link_id in self._kept:
-                    self._links.setdefault(event.link_id, event.link_id)
                 place = (event.link_id, event.seq)
                 if event.link_id in self._links and place not in self._events:
                     self._events[place] = event
                     self._kept[self._links[event.link_id]].poke(now)
+
+    def alarm_reference(self, case_id: str) -> str:
+        with self._call("alarm_reference"):
+            own = (link for link, owner in self._links.items() if owner == case_id and ALARM_REFERENCE.fullmatch(link))
+            reference = next(own, new_alarm_reference())
+            self._links[reference] = self._kept[case_id].case.id
+            return reference
 
     def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
         with self._call("untold"):

@@ -249,9 +249,9 @@ class World:
         case = self.case_of(ticket)
         return self.links.arm(
             AlarmWish(
-                mail=f"{case.id}/{next(self.mail_numbers)}", about=case.id, link_id=case.link_id if ends_link else "",
-                source=source, display_name=case.subject_name, ticket=case.number, since=self.clock(),
-                lifetime=timedelta(days=7),
+                mail=f"{case.id}/{next(self.mail_numbers)}", about=self.store.alarm_reference(case.id),
+                link_id=case.link_id if ends_link else "", source=source, display_name=case.subject_name,
+                ticket=case.number, since=self.clock(), lifetime=timedelta(days=7),
             )
         )  # fmt: skip
 

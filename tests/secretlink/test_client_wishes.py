@@ -28,7 +28,7 @@ from connector.secretlink.seal import Terms, check_of, decode_token, lookup_of, 
 from connector.secretlink.service.pages.languages import Languages
 from connector.secretlink.service.store.links import Refused, Revealed
 from connector.secretlink.service.store.vault import Vault
-from tests.contracts.links import all_events
+from tests.contracts.links import A_CASE, ANOTHER_CASE, all_events
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, new_nonce, options_for
 from tests.secretlink.test_client import client, token_of, wish
@@ -166,7 +166,7 @@ def test_the_service_never_gets_a_token_or_a_password(
 
 def alarm_wish(clock: FakeClock, link_id: str, **changes: object) -> AlarmWish:
     values: dict[str, object] = {
-        "mail": "case-0123456789abcdef/notice:1:1", "about": "case-0123456789abcdef", "link_id": link_id,
+        "mail": "case-0123456789abcdef/notice:1:1", "about": A_CASE, "link_id": link_id,
         "source": AlarmSource.NOTICE, "display_name": "Anna Example", "ticket": "4242", "since": clock.now,
         "lifetime": timedelta(days=7), "locale": "de",
     }  # fmt: skip
@@ -209,7 +209,7 @@ def test_whatever_is_told_otherwise_makes_another_alarm(
     wish = alarm_wish(clock, "")
     others = [
         replace(wish, mail="case-0123456789abcdef/notice:1:2"),
-        replace(wish, about="case-fedcba9876543210"),
+        replace(wish, about=ANOTHER_CASE),
         replace(wish, link_id="lnk_001122334455"),
         replace(wish, source=AlarmSource.ACCESSED),
         replace(wish, display_name="Otto"),
@@ -219,6 +219,12 @@ def test_whatever_is_told_otherwise_makes_another_alarm(
     assert len({recorded.arm(one) for one in (wish, *others)}) == 1 + len(others)
     sent = [body for _, body in recorder.sent]
     assert len({body["id"] for body in sent}) == len({body["lookup"] for body in sent}) == 1 + len(others)
+
+
+def test_a_refused_alarm_does_not_tell_what_it_is_about(links: LinkService, clock: FakeClock) -> None:
+    with pytest.raises(PermanentError, match="notice:1:1") as refusal:
+        links.arm(alarm_wish(clock, "", time_zone="Nowhere/At-all"))
+    assert A_CASE not in str(refusal.value)
 
 
 def test_nobody_else_can_work_out_an_alarm_though_they_know_the_key_and_the_mail(

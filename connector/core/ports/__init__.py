@@ -14,6 +14,7 @@ from datetime import datetime
 from connector.core.ports.directory import Account, Directory, MethodLeft, MethodsReport, Receipt, SessionsReport
 from connector.core.ports.findings import Finding, Level
 from connector.core.ports.links import (
+    ALARM_REFERENCE,
     AlarmSource,
     AlarmWish,
     Capabilities,
@@ -48,6 +49,7 @@ Clock = Callable[[], datetime]
 """Gives the present as an aware UTC datetime."""
 
 __all__ = [
+    "ALARM_REFERENCE",
     "Account",
     "AlarmSource",
     "AlarmWish",

@@ -6,11 +6,12 @@ Whoever acts on its page ends the link and tells us; see `core.alarm` for what f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from connector.core.ports.findings import Finding
 from connector.core.secret import Secret
@@ -95,13 +96,17 @@ class Watched:
     views: int
 
 
+ALARM_REFERENCE: Final = re.compile(r"alarm-[0-9a-f]{32}", re.ASCII)
+"""The form of what `CaseStore.alarm_reference` gives; no link of ours is called like that."""
+
+
 @dataclass(frozen=True)
 class AlarmWish:
     """What "this was not me" in one mail is to stand for.
 
     Attributes:
         mail: The id of the letter that it goes into.
-        about: The id of the case; it comes back as `LinkEvent.link_id`.
+        about: The case's alarm reference; it comes back as `LinkEvent.link_id`.
         link_id: The link that the press ends at once, before anybody here hears of it; empty: none.
         source: Which mail it goes into.
         display_name, ticket, time_zone, locale: As in `LinkWish`.

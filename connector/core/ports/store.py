@@ -132,7 +132,10 @@ class CaseStore(Protocol):
         """
 
     def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
-        """Keep the events and make their cases due, whatever their state. A repeat changes nothing."""
+        """Keep the events and make their cases due, whatever their state. A repeat changes nothing.
+
+        A case is known by its links and its alarm reference. Events of anything else are left aside.
+        """
 
     def untold(self, events: Sequence[LinkEvent]) -> Sequence[LinkEvent]:
         """Those that were never recorded under any number: none of the same link, kind, view, moment and reason was.
@@ -195,6 +198,13 @@ class CaseStore(Protocol):
 
     def link_events(self, case_id: str, *, after: int) -> Sequence[LinkEvent]:
         """Events of every link ever made for this case with `seq` greater than `after`, oldest first."""
+
+    def alarm_reference(self, case_id: str) -> str:
+        """What alarms about this case say that they are about: made and kept at the first call, the same ever after.
+
+        It proves that the connector armed an alarm: 128 random bits that nobody else hears of but the link service,
+        and who reads its events once such an alarm was pressed. It presses none.
+        """
 
     # -- reading
     def get(self, case_id: str) -> Case | None: ...
