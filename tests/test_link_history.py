@@ -11,6 +11,7 @@ from connector.core.case import Outcome, State
 from connector.core.link_story import LONGEST_SILENCE
 from connector.core.ports import MailKind
 from connector.errors import PermanentError
+from tests.fakes.links import LinkGone
 from tests.fakes.psa import FakeTicket
 from tests.fakes.world import World
 
@@ -79,3 +80,19 @@ def test_a_history_that_was_accepted_in_time_closes_the_case_as_ever() -> None:
     world.links.on_call = None
     world.run_for(minutes=10, every=timedelta(seconds=30))
     assert world.case_of(ticket).outcome is Outcome.OPENED
+
+
+def test_an_alarm_that_is_raised_meanwhile_ends_its_link_and_is_answered_once_the_history_is_accepted() -> None:
+    world, ticket = a_world_with_a_link_out()
+    url, before = world.newest_link(), list(world.writes)
+    distrust(world)
+    world.press(ticket)
+    world.run_for(hours=2)
+    with pytest.raises(LinkGone):
+        world.links.open(url)
+    assert world.writes == before
+    assert world.case_of(ticket).outcome is None
+    world.links.on_call = None
+    world.run_for(minutes=10, every=timedelta(seconds=30))
+    assert world.case_of(ticket).outcome is Outcome.NOT_ME
+    assert world.note_with(ticket, "Secured:")
