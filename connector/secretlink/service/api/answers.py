@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from connector.secretlink.service.api.shapes import Rule, Shape
 from connector.secretlink.service.store.chain import Event, EventKind
 from connector.secretlink.service.store.links import AlarmRecord, EventPage, LinkRecord
 
-State = Literal["active", "consumed", "expired", "revoked"]
-_Seconds = Annotated[int, Field(description="Seconds since 1970-01-01 UTC.")]
+_State = Literal["active", "consumed", "expired", "revoked"]
+_Mode = Literal["path", "fragment"]
+_AlarmState = Literal["armed", "raised", "expired"]
+_Seconds = Annotated[int, Rule(description="Seconds since 1970-01-01 UTC.")]
+_Instant = Annotated[str, Rule(description="UTC to the millisecond: `2026-11-22T10:02:07.113Z`.")]
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def content(self) -> Mapping[str, object]:
-        """What is sent."""
-        return self.model_dump(mode="json")
-
-
-_Instant = Annotated[str, Field(description="UTC to the millisecond: `2026-11-22T10:02:07.113Z`.")]
-
-
-class LinkAnswer(_Answer):
+@dataclass(frozen=True)
+class LinkAnswer(Shape):
     """A link as it is now: states and counts, never content."""
 
     id: str
-    state: State
-    views: Annotated[int, Field(description="How many have been used.")]
+    state: _State
+    views: Annotated[int, Rule(description="How many have been used.")]
     max_views: int
     expires_at: _Seconds
     created_at: _Instant
@@ -39,82 +31,84 @@ class LinkAnswer(_Answer):
     last_view_at: _Instant | None
     ended_at: _Instant | None
     ref: str
-    mode: Literal["path", "fragment"]
-    checked: Annotated[bool, Field(description="Whether something has to be typed before the password is shown.")]
+    mode: _Mode
+    checked: Annotated[bool, Rule(description="Whether something has to be typed before the password is shown.")]
 
     @classmethod
     def of(cls, record: LinkRecord) -> LinkAnswer:
         """A record of the vault in the words of the API."""
-        return cls.model_validate(
-            {
-                "id": record.terms.link_id,
-                "state": record.state,
-                "views": record.views,
-                "max_views": record.terms.max_views,
-                "expires_at": record.terms.expires_at,
-                "created_at": instant(record.created_ms),
-                "first_view_at": _instant_or_none(record.first_view_ms),
-                "last_view_at": _instant_or_none(record.last_view_ms),
-                "ended_at": _instant_or_none(record.ended_ms),
-                "ref": record.ref,
-                "mode": record.mode,
-                "checked": record.checked,
-            }
+        return cls(
+            id=record.terms.link_id,
+            state=cast("_State", record.state),
+            views=record.views,
+            max_views=record.terms.max_views,
+            expires_at=record.terms.expires_at,
+            created_at=instant(record.created_ms),
+            first_view_at=_instant_or_none(record.first_view_ms),
+            last_view_at=_instant_or_none(record.last_view_ms),
+            ended_at=_instant_or_none(record.ended_ms),
+            ref=record.ref,
+            mode=cast("_Mode", record.mode),
+            checked=record.checked,
         )
 
 
-class LinkListAnswer(_Answer):
+@dataclass(frozen=True)
+class LinkListAnswer(Shape):
     """Links in the order of their ids."""
 
     links: list[LinkAnswer]
-    next: Annotated[str, Field(description="Give it back as `after` for the next part; unchanged when there is none.")]
+    next: Annotated[str, Rule(description="Give it back as `after` for the next part; unchanged when there is none.")]
     more: bool
 
 
-class AlarmAnswer(_Answer):
+@dataclass(frozen=True)
+class AlarmAnswer(Shape):
     """An alarm as it is now."""
 
     id: str
-    state: Literal["armed", "raised", "expired"]
+    state: _AlarmState
     expires_at: _Seconds
 
     @classmethod
     def of(cls, record: AlarmRecord) -> AlarmAnswer:
         """A record of the vault in the words of the API."""
-        return cls.model_validate({"id": record.id, "state": record.state, "expires_at": record.expires_at})
+        return cls(record.id, cast("_AlarmState", record.state), record.expires_at)
 
 
-class LocationAnswer(_Answer):
+@dataclass(frozen=True)
+class LocationAnswer(Shape):
     """Roughly where an address is. Never finer than its source."""
 
-    country: Annotated[str, Field(description="ISO 3166-1, two letters.")]
+    country: Annotated[str, Rule(description="ISO 3166-1, two letters.")]
     city: str | None
     source: str
-    words: Annotated[str, Field(description="For people: `United Kingdom (approx.)`.")]
+    words: Annotated[str, Rule(description="For people: `United Kingdom (approx.)`.")]
 
 
-class EventAnswer(_Answer):
+@dataclass(frozen=True)
+class EventAnswer(Shape):
     """One thing that happened. Kinds may be added: skip what you do not know."""
 
-    seq: Annotated[int, Field(description="Its place in the history, from 1, without gaps.")]
+    seq: Annotated[int, Rule(description="Its place in the history, from 1, without gaps.")]
     link_id: str | None
-    ref: Annotated[str | None, Field(description="What the caller wrote on the link, or what an alarm is about.")]
-    kind: Annotated[str, Field(examples=[kind.value for kind in EventKind])]
+    ref: Annotated[str | None, Rule(description="What the caller wrote on the link, or what an alarm is about.")]
+    kind: Annotated[str, Rule(examples=tuple(EventKind))]
     at: _Instant
-    view: Annotated[int | None, Field(description="For `revealed`: which one, from 1; for an end: how many were used.")]
+    view: Annotated[int | None, Rule(description="For `revealed`: which one, from 1; for an end: how many were used.")]
     views_left: int | None
-    reason: Annotated[str | None, Field(description="Why something was refused or revoked; how it was reported.")]
+    reason: Annotated[str | None, Rule(description="Why something was refused or revoked; how it was reported.")]
     ip: str | None
     location: LocationAnswer | None
     user_agent: str | None
-    agent: Annotated[str | None, Field(description="Browser and system for people: `Edge 156 on Windows`.")]
-    suspect: Annotated[str | None, Field(description="Why the visitor looks like a machine, or `none`: only a label.")]
+    agent: Annotated[str | None, Rule(description="Browser and system for people: `Edge 156 on Windows`.")]
+    suspect: Annotated[str | None, Rule(description="Why the visitor looks like a machine, or `none`: only a label.")]
 
     @classmethod
     def of(cls, event: Event) -> EventAnswer:
         """An event of the vault in the words of the API; the nonce of a reveal stays where it is."""
         place = event.place
-        return cls.model_construct(
+        return cls(
             seq=event.seq,
             link_id=event.link_id,
             ref=event.ref,
@@ -133,32 +127,34 @@ class EventAnswer(_Answer):
         )
 
 
-_Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Mac = Annotated[str, Rule(pattern=r"^[0-9a-f]{64}$")]
 
 
-class HeadAnswer(_Answer):
+@dataclass(frozen=True)
+class HeadAnswer(Shape):
     """The newest event of the whole history, and its place in the chain."""
 
     seq: int
     mac: _Mac
 
 
-class EventListAnswer(_Answer):
+@dataclass(frozen=True)
+class EventListAnswer(Shape):
     """Events after a cursor, oldest first, with what proves that the history before it is the one read before."""
 
     events: list[EventAnswer]
     head: HeadAnswer
-    anchor: Annotated[_Mac | None, Field(description="Of the event at the cursor; `null` where it was purged.")]
-    next: Annotated[int, Field(description="The next cursor: give it back as `after`.")]
+    anchor: Annotated[_Mac | None, Rule(description="Of the event at the cursor; `null` where it was purged.")]
+    next: Annotated[int, Rule(description="The next cursor: give it back as `after`.")]
     next_mac: Annotated[
-        _Mac | None, Field(description="Keep it beside `next`: it has to come back as `anchor` when you read on.")
+        _Mac | None, Rule(description="Keep it beside `next`: it has to come back as `anchor` when you read on.")
     ]
-    more: Annotated[bool, Field(description="There are events beyond these: ask again at once.")]
+    more: Annotated[bool, Rule(description="There are events beyond these: ask again at once.")]
 
     @classmethod
     def of(cls, page: EventPage, *, after: int) -> EventListAnswer:
         """A page of the vault in the words of the API."""
-        return cls.model_construct(
+        return cls(
             events=[EventAnswer.of(event) for event in page.events],
             head=HeadAnswer(seq=page.head.seq, mac=page.head.mac.hex()),
             anchor=_hex_or_none(page.anchor),
@@ -168,7 +164,8 @@ class EventListAnswer(_Answer):
         )
 
 
-class ErrorAnswer(_Answer):
+@dataclass(frozen=True)
+class ErrorAnswer(Shape):
     """Why not: a code to decide by and a sentence for people."""
 
     error: str

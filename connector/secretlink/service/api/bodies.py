@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
 from connector.secretlink.seal import LOOKUP_BYTES, MOST_VIEWS, Terms, is_link_id
 from connector.secretlink.service.answers import BadBody
+from connector.secretlink.service.api.shapes import Rule, Shape
 from connector.secretlink.service.store.links import NewAlarm, NewLink
 
 CHECK_BYTES: Final = 32
@@ -41,30 +42,30 @@ def _link_id(text: str) -> str:
 
 
 _Id = Annotated[
-    str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="Made by the caller."),
-    AfterValidator(_link_id),
+    str, Rule(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="Made by the caller."),
+    Rule(check=_link_id),
 ]  # fmt: skip
-_Line = Annotated[str, Field(max_length=200, description=_ONE_LINE), AfterValidator(_line)]
+_LINE: Final = Rule(max_length=200, check=_line)
 _Lookup = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9_-]{43}=?$", description="HKDF-SHA256 of the token, 32 bytes in base64url; see `seal`."),
+    Rule(pattern=r"^[A-Za-z0-9_-]{43}=?$", description="HKDF-SHA256 of the token, 32 bytes in base64url; see `seal`."),
 ]
 _ExpiresAt = Annotated[
     int,
-    Field(gt=0, le=LAST_SECOND, description="Seconds since 1970-01-01 UTC; to make something, at most 31 days ahead."),
+    Rule(
+        above=0, most=LAST_SECOND, description="Seconds since 1970-01-01 UTC; to make something, at most 31 days ahead."
+    ),
 ]
-_DisplayName = Annotated[_Line, Field(description="Whose account, as the page shows it.")]
+_DisplayName = Annotated[str, _LINE, Rule(description="Whose account, as the page shows it.")]
 _Ticket = Annotated[
-    str,
-    Field(max_length=64, description="The ticket's number for the page; empty: not shown."),
-    AfterValidator(_line),
+    str, Rule(max_length=64, description="The ticket's number for the page; empty: not shown.", check=_line)
 ]
 _TimeZone = Annotated[
-    str, Field(max_length=64, description="IANA name in which the page shows times."), AfterValidator(_known_zone)
+    str, Rule(max_length=64, description="IANA name in which the page shows times.", check=_known_zone)
 ]
 _Locale = Annotated[
     str,
-    Field(
+    Rule(
         max_length=16,
         pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         description="Language of the page, such as `en` or `de`; one that the service does not know becomes English.",
@@ -72,49 +73,48 @@ _Locale = Annotated[
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class BrandBody(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class BrandBody(Shape):
     """Who helps, for one link. What is left out comes from the service's own settings."""
 
-    name: Annotated[str, Field(max_length=80, description=_ONE_LINE), AfterValidator(_line)] | None = None
-    phone: Annotated[str, Field(max_length=40, description=_ONE_LINE), AfterValidator(_line)] | None = None
-    url: Annotated[
-        str,
-        Field(max_length=200, pattern=r"^https?://[^\s/?#]+([/?#]\S*)?$", description=_ONE_LINE),
-        AfterValidator(_line),
-    ] | None = None  # fmt: skip
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
+    name: Annotated[str, Rule(max_length=80, description=_ONE_LINE, check=_line)] | None = None
+    phone: Annotated[str, Rule(max_length=40, description=_ONE_LINE, check=_line)] | None = None
+    url: (
+        Annotated[
+            str,
+            Rule(max_length=200, pattern=r"^https?://[^\s/?#]+([/?#]\S*)?$", description=_ONE_LINE, check=_line),
+        ]
+        | None
+    ) = None
+    colour: Annotated[str, Rule(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
 
 
-class CreateBody(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class CreateBody(Shape):
     """A link to be made. The caller seals; the service sees neither the password nor the token."""
 
     id: _Id
     lookup: _Lookup
     sealed: Annotated[
         str,
-        Field(
+        Rule(
             max_length=2732,
             pattern=r"^[A-Za-z0-9_-]+={0,2}$",
             description=f"The sealed password, at most {MOST_SEALED_BYTES} bytes in base64url.",
         ),
     ]
-    max_views: Annotated[int, Field(ge=1, le=MOST_VIEWS, description="How often the password can be shown.")]
+    max_views: Annotated[int, Rule(least=1, most=MOST_VIEWS, description="How often the password can be shown.")]
     expires_at: _ExpiresAt
-    ref: Annotated[_Line, Field(description="The caller's own word for it; given back in every event.")]
+    ref: Annotated[str, _LINE, Rule(description="The caller's own word for it; given back in every event.")]
     mode: Annotated[
         Literal["path", "fragment"],
-        Field(description="Who opens the sealed password: the service (`path`) or the browser alone (`fragment`)."),
+        Rule(description="Who opens the sealed password: the service (`path`) or the browser alone (`fragment`)."),
     ] = "path"
     locale: _Locale = "en"
     check: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9_-]{43}=?$",
-            description="HMAC of what has to be typed before the password is shown, 32 bytes in base64url; see `seal`.",
+        Annotated[str, Rule(pattern=r"^[A-Za-z0-9_-]{43}=?$")] | None,
+        Rule(
+            description="HMAC of what has to be typed before the password is shown, 32 bytes in base64url; see `seal`."
         ),
     ] = None
     display_name: _DisplayName
@@ -146,14 +146,15 @@ class CreateBody(_Strict):
         )
 
 
-class AlarmBody(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class AlarmBody(Shape):
     """What "this was not me" in one mail is to stand for. Its page shows nothing secret and opens nothing."""
 
     id: _Id
     lookup: _Lookup
-    about: Annotated[_Line, Field(description="What it is about; comes back as `ref` of the event `reported`.")]
-    link_id: Annotated[_Id | None, Field(description="The link that ends at once when somebody presses it.")] = None
-    source: Annotated[Literal["accessed", "notice"], Field(description="Which mail it goes out with.")]
+    about: Annotated[str, _LINE, Rule(description="What it is about; comes back as `ref` of the event `reported`.")]
+    link_id: Annotated[_Id | None, Rule(description="The link that ends at once when somebody presses it.")] = None
+    source: Annotated[Literal["accessed", "notice"], Rule(description="Which mail it goes out with.")]
     display_name: _DisplayName
     ticket: _Ticket
     time_zone: _TimeZone = "UTC"
@@ -183,7 +184,10 @@ class AlarmBody(_Strict):
 
 
 def _brand_text(brand: BrandBody | None) -> str | None:
-    return brand.model_dump_json(exclude_none=True) if brand else None
+    if brand is None:
+        return None
+    named = {name: value for name, value in brand.content().items() if value is not None}
+    return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
 
 
 def _decode(text: str, name: str, *, length: int | None = None) -> bytes:

@@ -1,7 +1,7 @@
 """Every operation of the API, once: what routes requests is also what the OpenAPI document is made from.
 
 The document follows OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1, read 2026-11-22). Its schemas come from the
-models that read requests and write answers, so it cannot say something else than the service does.
+shapes that read requests and write answers, so it cannot say something else than the service does.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-
-from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from connector.core.secret import Secret
 from connector.secretlink.seal import Terms, decode_token, lookup_of, new_link_id, new_token, seal
@@ -27,6 +24,7 @@ from connector.secretlink.service.api.answers import (
 )
 from connector.secretlink.service.api.bodies import AlarmBody, CreateBody
 from connector.secretlink.service.api.keys import Scope
+from connector.secretlink.service.api.shapes import Shape, reference, schemas
 
 VERSION: Final = "1.1.0"
 PREFIX: Final = "/api/v1"
@@ -76,7 +74,7 @@ class Operation:
         id: Its name in the document, and by which the endpoint is found.
         scope: What a key needs; `None`: no key is asked for.
         body: What has to be sent; `None`: whatever is sent is not read.
-        answers: Model and meaning for each good status; `None` for the document itself.
+        answers: Shape and meaning for each good status; `None` for the document itself.
         errors: What else can come, beside what comes everywhere.
     """
 
@@ -85,10 +83,10 @@ class Operation:
     path: str
     scope: Scope | None
     summary: str
-    answers: Mapping[int, tuple[type[BaseModel] | None, str]]
+    answers: Mapping[int, tuple[type[Shape] | None, str]]
     errors: Mapping[int, str]
     query: tuple[Number | Word, ...] = ()
-    body: type[BaseModel] | None = None
+    body: type[Shape] | None = None
 
 
 _MADE: Final = "Made now."
@@ -195,13 +193,6 @@ def document(*, now: datetime) -> dict[str, Any]:
     Args:
         now: For the example, which holds a freshly sealed text.
     """
-    sent: list[type[BaseModel]] = [CreateBody, AlarmBody]
-    given: list[type[BaseModel]] = [
-        LinkAnswer, LinkListAnswer, AlarmAnswer, EventListAnswer, ErrorAnswer
-    ]  # fmt: skip
-    read: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in sent]
-    written: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in given]
-    _, schemas = models_json_schema(read + written, ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, now=now)
@@ -218,7 +209,9 @@ def document(*, now: datetime) -> dict[str, Any]:
         "tags": [{"name": "links"}, {"name": "events"}, {"name": "about"}],
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": schemas(
+                CreateBody, AlarmBody, LinkAnswer, LinkListAnswer, AlarmAnswer, EventListAnswer, ErrorAnswer
+            ),
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -294,11 +287,11 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _ref(model: type[BaseModel] | None) -> dict[str, str]:
-    return {"type": "object"} if model is None else {"$ref": f"#/components/schemas/{model.__name__}"}
+def _ref(model: type[Shape] | None) -> dict[str, object]:
+    return {"type": "object"} if model is None else reference(model)
 
 
-def _example(body: type[BaseModel], *, now: datetime) -> dict[str, Any]:
+def _example(body: type[Shape], *, now: datetime) -> dict[str, Any]:
     """A body that would be taken now. Nobody keeps the token that it was sealed with."""
     expires_at = int((now + timedelta(hours=1)).timestamp())
     token = decode_token(new_token().reveal())
