@@ -6,8 +6,9 @@ Many rows cost few statements: a poll of 100 tickets is a look-up, one insert an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, or_, select, update
@@ -26,6 +27,7 @@ WATCHED_AFTER_ITS_END: Final = timedelta(days=2)
 LINK_ENDS: Final = frozenset({LinkEventKind.EXPIRED, LinkEventKind.REVOKED})
 
 _ALARM: Final = "alarm-"
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 _Item = TypeVar("_Item")
 _CHUNK: Final = 80  # a case has 12 values, and SQLite before 3.32 takes no more than 999 in one statement
@@ -101,11 +103,34 @@ def record_link_events(connection: Connection, events: Sequence[LinkEvent], *, n
             kept.link_id.in_(owners), kept.seq.in_([event.seq for event in chunk])
         )
         known = {(row.link_id, row.seq) for row in connection.execute(stored)}
-        fresh = {(event.link_id, event.seq): event for event in chunk if event.link_id in owners}
+        ours = [event for event in chunk if event.link_id in owners]
+        born = select(kept.link_id, kept.at).where(kept.link_id.in_(owners), kept.kind == LinkEventKind.CREATED.value)
+        births = [(str(row.link_id), row.at) for row in connection.execute(born)]
+        fresh = {(event.link_id, event.seq): event for event in believed(ours, births)}
         rows = [_event_row(event) for place, event in fresh.items() if place not in known]
         if rows:
             connection.execute(insert(tables.case_link_event).values(rows))
             poke(connection, tables.cases.c.id.in_({owners[str(row["link_id"])] for row in rows}), now=now)
+
+
+def believed(events: Sequence[LinkEvent], births: Iterable[tuple[str, datetime]]) -> list[LinkEvent]:
+    """Those of events that belong to the links that we made.
+
+    Our link service forgets a link some time after its end, and then whoever has a key for it may make another of the
+    same name, open it and report it. That it was made again is kept; what happened to it since is not ours.
+
+    Args:
+        births: Which links were made when, as far as that was recorded before.
+    """
+    made: dict[str, set[datetime]] = defaultdict(set)
+    for link_id, at in (*births, *((event.link_id, event.at) for event in events if _is_birth(event))):
+        made[link_id].add(at)
+    again = {link_id: sorted(moments)[1] for link_id, moments in made.items() if len(moments) > 1}
+    return [event for event in events if _is_birth(event) or event.at < again.get(event.link_id, _NEVER)]
+
+
+def _is_birth(event: LinkEvent) -> bool:
+    return event.kind is LinkEventKind.CREATED
 
 
 def new_alarm_reference() -> str:

@@ -679,6 +679,40 @@ class CaseStoreContract:
         assert store.link_events(case.id, after=0) == []
         assert due(store, NOW + HOUR) is None
 
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_nothing_is_believed_of_a_link_whose_name_somebody_has_used_again(
+        self, store: Store, at_once: bool
+    ) -> None:
+        """The link service forgets a link some time after its end; who can make links may then take its name."""
+        case = hold(store, settle(store, state=State.CLOSED).id)
+        store.save(replace(case, link_id="link-1"), now=NOW)
+        made = replace(revealed(4), kind=LinkEventKind.CREATED, view=0)
+        own = [
+            made,
+            replace(revealed(5), at=NOW + MINUTE),
+            replace(made, seq=6, kind=LinkEventKind.EXPIRED, at=NOW + HOUR),
+        ]
+        store.record_link_events(own, now=NOW)
+        later = NOW + 100 * timedelta(days=1)
+        again = replace(made, seq=1004, at=later)
+        forged = [
+            replace(revealed(1005), at=later),
+            replace(revealed(1006), at=later + MINUTE, kind=LinkEventKind.REPORTED, view=0, reason="page"),
+            replace(revealed(1007), at=later + MINUTE, kind=LinkEventKind.REVOKED, view=0, reason="reported"),
+        ]
+        for events in [[again, *forged]] if at_once else [[again], *([event] for event in forged)]:
+            store.record_link_events(events, now=later)
+        store.record_link_events(forged, now=later)
+        assert store.link_events(case.id, after=0) == [*own, again]
+
+    def test_a_creation_that_is_told_again_under_another_number_takes_nothing_from_its_link(self, store: Store) -> None:
+        case = hold(store, settle(store).id)
+        store.save(replace(case, link_id="link-1"), now=NOW)
+        made = replace(revealed(4), kind=LinkEventKind.CREATED, view=0)
+        events = [made, replace(made, seq=1004), replace(revealed(1005), at=NOW + MINUTE)]
+        store.record_link_events(events, now=NOW)
+        assert store.link_events(case.id, after=0) == events
+
     def test_an_alarm_finds_its_case_by_the_reference_that_was_given_out_for_it(self, store: Store) -> None:
         case, other = settle(store, 1, state=State.CLOSED), settle(store, 2, state=State.CLOSED)
         reference = store.alarm_reference(case.id)

@@ -31,7 +31,7 @@ from connector.core.ports import (
 from connector.errors import LostClaim, Overtaken
 from connector.store.audit import START, AuditReport, Head, chain, verify
 from connector.store.due import FINISHED, next_look
-from connector.store.intake import LINK_ENDS, WATCHED_AFTER_ITS_END, new_alarm_reference, new_case
+from connector.store.intake import LINK_ENDS, WATCHED_AFTER_ITS_END, believed, new_alarm_reference, new_case
 
 Moment = Literal["before", "after"]
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,9 +135,10 @@ class MemoryCaseStore:
 
     def record_link_events(self, events: Sequence[LinkEvent], *, now: datetime) -> None:
         with self._call("record_link_events"):
-            for event in events:
+            births = [(kept.link_id, kept.at) for kept in self._events.values() if kept.kind is LinkEventKind.CREATED]
+            for event in believed([event for event in events if event.link_id in self._links], births):
                 place = (event.link_id, event.seq)
-                if event.link_id in self._links and place not in self._events:
+                if place not in self._events:
                     self._events[place] = event
                     self._kept[self._links[event.link_id]].poke(now)
 
