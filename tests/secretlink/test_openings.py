@@ -133,6 +133,21 @@ def test_openings_outlive_a_database_that_is_away(patient: Vault, database: str,
     assert written(database) == ["created", "page_opened", "revealed"]
 
 
+@pytest.mark.parametrize("letters", ["\ud800", "\0"])
+def test_an_opening_that_the_database_does_not_take_holds_up_nobody(
+    links_postgres: str, clock: FakeClock, pepper: bytes, letters: str
+) -> None:
+    """No visitor can send such letters as it is (see `Visitors`); should one find a way, it must stop no reveal."""
+    shared = Vault(links_postgres, Pepper(pepper), clock=clock, on_opening=lambda: None)
+    link = create(shared, clock)
+    open_page(shared, link.lookup, Visitor(user_agent=letters))
+    assert isinstance(claim(shared, link), Revealed)
+    open_page(shared, link.lookup, SOMEBODY)
+    assert kinds(shared) == ["created", "revealed", "page_opened"]
+    assert shared.verify_chain().broken_at is None
+    shared.close()
+
+
 def test_of_a_link_that_was_forgotten_meanwhile_nothing_is_written(patient: Vault, clock: FakeClock) -> None:
     gone = create(patient, clock, views=1)
     claim(patient, gone)

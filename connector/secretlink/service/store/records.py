@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from connector.errors import ConfigError
 from connector.secretlink.seal import Terms
@@ -125,13 +126,23 @@ class Records:
         try:
             with writing(self.engine) as connection:
                 if waiting:
-                    self._write_openings(connection, waiting)
+                    self._write_or_drop(connection, waiting)
                 yield connection, self.now_ms()
         except BaseException:
             self.openings.put_back(waiting)
             raise
         if waiting:
             self._on_openings()
+
+    def _write_or_drop(self, connection: Connection, waiting: Sequence[Event]) -> None:
+        """Write openings. Any that the database will never take are dropped: nobody's view may wait behind them."""
+        try:
+            with connection.begin_nested():
+                self._write_openings(connection, waiting)
+        except (OperationalError, InterfaceError):  # it is away, for all of us
+            raise
+        except (SQLAlchemyError, ValueError) as error:
+            log.error("link_openings_dropped", events=len(waiting), error=type(error).__name__)
 
     def _write_openings(self, connection: Connection, waiting: Sequence[Event]) -> None:
         """Write those that their links still have room for; of a link that was purged meanwhile, none."""
