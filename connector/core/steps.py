@@ -145,7 +145,7 @@ class Deliver:
 
 @dataclass(frozen=True)
 class Secure:
-    """End the link, make the password useless, end the sessions: somebody said "this was not me"."""
+    """Make the password useless, end the sessions, end the link: somebody said "this was not me"."""
 
 
 Step = Wait | Record | RemoveMethods | Deliver | Secure
