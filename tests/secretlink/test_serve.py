@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from connector.errors import ConfigError
+from connector.secretlink.service.answers import UNIFORM_HEADERS
 from connector.secretlink.service.web import open_listener
 from tests.secretlink.support import Made, encode, make_database, make_link, new_nonce
 
@@ -54,7 +55,8 @@ class Process:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{database} {pepper.hex()} {api_key}\n")
         self.process.stdin.flush()
-        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+        self.address = ("127.0.0.1", int(self.process.stdout.readline()))
+        self.url = f"http://127.0.0.1:{self.address[1]}"
         self.api = {"Authorization": f"Bearer {api_key}"}
 
     def create(self, link: Made) -> None:
@@ -150,6 +152,39 @@ def test_a_link_that_runs_out_while_nobody_asks_is_expired_by_the_timer(
         (event,) = requests.get(url, headers=service.api, timeout=30).json()["events"]
         assert (event["kind"], event["link_id"]) == ("expired", link.terms.link_id)
         assert json.dumps(event).count(link.token.reveal()) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one process of ours alone")
+def test_half_a_request_does_not_hold_up_the_end(tmp_path: Path, pepper: bytes, api_key: str) -> None:
+    with (
+        process(make_database(tmp_path), pepper, api_key) as service,
+        socket.create_connection(service.address, timeout=10) as line,
+    ):
+        line.sendall(b"GET /s/half HTTP/1.1\r\nHos")
+        # Asked later on another connection: by its answer the half has come, too.
+        assert requests.get(f"{service.url}/healthz", timeout=10).ok
+        began = time.monotonic()
+        code, out, _ = service.stop(signal.SIGTERM)
+        assert line.recv(100) == b""
+    assert (code, out.strip()) == (0, "ended")
+    assert time.monotonic() - began < 5
+
+
+def test_a_request_without_end_is_refused_by_the_service_itself_and_not_logged(
+    tmp_path: Path, pepper: bytes, api_key: str
+) -> None:
+    with process(make_database(tmp_path), pepper, api_key) as service:
+        with socket.create_connection(service.address, timeout=10) as line:
+            line.sendall(b"GET /s/" + b"endless" * 2**11 + b"endless" * 2**9)
+            answer = line.recv(65536)
+        service.process.kill()
+        _, log = service.process.communicate()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    for name, value in UNIFORM_HEADERS.items():
+        assert f"\r\n{name.lower()}: {value}\r\n".encode() in answer
+    assert b"endless" not in answer
+    assert "DEBUG" in log
+    assert "endless" not in log
 
 
 def test_a_port_that_is_taken_is_a_configuration_error() -> None:

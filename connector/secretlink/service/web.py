@@ -44,6 +44,7 @@ from connector.secretlink.service.pages.strangers import Strangers
 from connector.secretlink.service.pages.visitors import UnknownTokenBrake, Visitors
 from connector.secretlink.service.store.peppers import Peppers
 from connector.secretlink.service.store.vault import Vault
+from connector.secretlink.service.wire import bounded_http
 
 if TYPE_CHECKING:
     from connector.secretlink.service.webhooks import Webhooks
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["LinkServiceOptions", "create_app", "open_listener", "serve"]
 
 _GRACE: Final = timedelta(seconds=10)
+_BACKLOG: Final = 128
+"""Connections that are let in before any of them is looked at: as many may be above the bound for a moment."""
 _OPENINGS_WAIT: Final = timedelta(milliseconds=200)
 
 log = structlog.get_logger(__name__)
@@ -165,7 +168,8 @@ def serve(
         raise
     config = uvicorn.Config(
         app,
-        http="h11",  # bounds the head of a request; httptools, taken where it is installed, reads on for ever
+        http=bounded_http(),
+        backlog=_BACKLOG,
         proxy_headers=False,  # we read X-Forwarded-For ourselves, believing only named proxies
         access_log=False,  # paths hold tokens
         server_header=False,
@@ -299,7 +303,7 @@ def open_listener(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":  # there it would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(128)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(
