@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from connector.migrations import upgrade
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.web import create_app
+from tests.secretlink.other_services import MORNING, Sandbox, sandbox
 from tests.secretlink.support import (
     Browser,
     FakeClock,
@@ -58,6 +59,20 @@ def app(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Iterato
 @pytest.fixture
 def browser(app: Starlette, clock: FakeClock, api_key: str) -> Browser:
     return Browser(app, clock, api_key)
+
+
+@pytest.fixture(scope="module")
+def _sandbox() -> Iterator[Sandbox]:
+    with sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(_sandbox: Sandbox) -> Sandbox:
+    """Others' link services, imitated, as they are in the morning; one for all tests of a module."""
+    _sandbox.clock.moment = MORNING
+    _sandbox.world.reset()
+    return _sandbox
 
 
 @pytest.fixture(scope="session")

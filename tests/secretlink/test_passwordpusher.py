@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -29,20 +28,7 @@ from tests.contracts.links import (
     kinds_of,
     token_of,
 )
-from tests.secretlink.other_services import BRITISH, EDGE, MORNING, OtherPost, Sandbox, sandbox
-
-
-@pytest.fixture(scope="module")
-def _sandbox() -> Iterator[Sandbox]:
-    with sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def desk(_sandbox: Sandbox) -> Sandbox:
-    _sandbox.clock.moment = MORNING
-    _sandbox.world.reset()
-    return _sandbox
+from tests.secretlink.other_services import BRITISH, EDGE, OtherPost, Sandbox
 
 
 def adapter_for(desk: Sandbox, *, token: Secret | None = None) -> PasswordPusher:
