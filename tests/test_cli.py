@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,13 @@ from connector.cli.checking import mail_tenant
 from connector.cli.printing import print_wrapped
 from connector.config import load_connector
 from sandbox.stage import free_port
+from tests import forked
 
 ROOT = Path(__file__).parent.parent
 
 
 def connector(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "connector", "--config", str(config), *words],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return forked.run("connector", "--config", str(config), *words)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.service.store import tables
 from connector.store import SqlCaseStore, open_store
 from sandbox.stage import free_port
+from tests import forked
 from tests.secretlink.running import running
 from tests.secretlink.support import make_database, options_for
 
@@ -62,10 +62,8 @@ class Desk:
         self.links = BuiltinLinks(http=http, url=address, api_url=address, api_key=Secret(api_key), clock=now)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "connector", "--config", str(self.folder / "connector.yaml"), *words],
-            capture_output=True, text=True, timeout=60, check=False, env={"COLUMNS": "200", "PATH": ""},
-        )  # fmt: skip
+        config = str(self.folder / "connector.yaml")
+        return forked.run("connector", "--config", config, *words, env={"COLUMNS": "200", "PATH": ""})
 
     def make(self, number: str, **changes: Any) -> str:
         wish = LinkWish(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from connector.graph.permissions import ANY_METHOD, BY_NAME, GRAPH_APP_ID
+from tests import forked
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "deploy" / "entra" / "print_manifest.py"
@@ -19,9 +19,7 @@ CLIENT = "1b000000-0000-0000-0000-000000000000"
 
 
 def script(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=60, check=False, cwd=folder
-    )
+    return forked.run(str(SCRIPT), *words, cwd=folder)
 
 
 def names_in(manifest: str) -> set[str]:
