@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import secrets
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ import connector.migrations
 from connector.migrations import upgrade
 from connector.secretlink.place import Place
 from connector.secretlink.seal import Pepper
+from connector.secretlink.service.api.routes import LONGEST_LIFETIME
 from connector.secretlink.service.store import retention, tables
+from connector.secretlink.service.store.ages import CLOCK_IS_RIGHT_AGAIN, NOTHING_LIVES_SO_LONG
 from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.database import open_engine
 from connector.secretlink.service.store.events import mask
@@ -158,22 +161,183 @@ def test_many_links_run_out_a_part_at_a_time_and_a_late_one_does_not_open(vault:
 
 
 def test_much_is_forgotten_a_part_at_a_time_and_the_chain_holds_after_each(vault: Vault, clock: FakeClock) -> None:
-    for _ in range(retention.EVENTS_AT_ONCE // 2 + 30):
+    for _ in range(retention.STRETCH // 2 + 30):
         claim(vault, create(vault, clock, views=1))
     vault.arm(make_alarm(clock.now)[0])
     clock.advance(days=100)
     young = create(vault, clock)
-    left = []
+    forgotten, slices, seqs = 0, 0, [0]
     while (purged := vault.purge(older_than=MONTH)).more:
-        left.append(purged.done)
+        forgotten, slices = forgotten + purged.done, slices + 1
         assert vault.verify_chain().broken_at is None
-    assert left == [retention.EVENTS_AT_ONCE // 2]
-    assert purged.done == 30
-    assert kinds(vault) == ["created", "purged", "purged"]
+        seqs.append(vault.events(after=0, limit=1).events[0].seq)
+    assert seqs == sorted(seqs), "it goes from the front"
+    assert max(after - before for before, after in itertools.pairwise(seqs)) <= retention.MOST_EVENTS_AT_ONCE
+    assert slices >= retention.STRETCH // retention.MOST_EVENTS_AT_ONCE
+    assert forgotten + purged.done == retention.STRETCH // 2 + 30
+    assert kinds(vault) == ["created", "purged", "purged"], "one for each stretch"
     assert isinstance(claim(vault, young), Revealed)
     with vault.engine.connect() as connection:
         assert connection.execute(select(tables.alarm.c.id)).all() == []
         assert len(connection.execute(select(tables.link.c.id)).all()) == 1
+
+
+def test_who_is_killed_while_forgetting_goes_on_where_it_was(database: str, clock: FakeClock, pepper: bytes) -> None:
+    vault = open_vault(database, clock, pepper)
+    links = [create(vault, clock, views=1) for _ in range(40)]
+    for link in links:
+        claim(vault, link)
+    clock.advance(days=100)
+    more = True
+    while more:
+        # Each time by another process, of which nothing is left but what it has committed.
+        vault.close()
+        vault = open_vault(database, clock, pepper)
+        more = vault.purge(older_than=MONTH).more
+        assert vault.verify_chain().broken_at is None
+        events = vault.events(after=0, limit=500).events
+        assert [event.seq for event in events] == list(range(events[0].seq, 82))
+        has_events = {event.link_id for event in events}
+        assert {record.terms.link_id for record in vault.list_links(state=None, after="", limit=500)} == {
+            link.terms.link_id for link in links if link.terms.link_id in has_events
+        }
+    assert kinds(vault) == ["purged"]
+    vault.close()
+
+
+def test_what_was_announced_is_removed_though_nothing_more_is_old_by_now(vault: Vault, clock: FakeClock) -> None:
+    for _ in range(retention.MOST_EVENTS_AT_ONCE):
+        claim(vault, create(vault, clock, views=1))
+    clock.advance(days=100)
+    assert vault.purge(older_than=MONTH).more
+    while vault.purge(older_than=timedelta(days=1000)).more:
+        pass
+    assert kinds(vault) == ["purged"]
+    assert vault.verify_chain().broken_at is None
+
+
+@pytest.mark.parametrize(
+    ("worked", "written", "events"),
+    [(0.001, 0.010, (32, 64, 64)), (0.001, 0.003, (16, 32, 64)), (0.001, 0.001, (16, 16, 32))],
+)
+def test_where_the_disk_is_slow_a_slice_takes_more(worked: float, written: float, events: tuple[int, ...]) -> None:
+    assert tuple(retention.fitting(before, worked=worked, written=written) for before in (16, 32, 64)) == events
+
+
+# ---------------------------------------------------------------- a clock that was wrong
+
+YEARS = timedelta(days=4 * 365)
+
+
+def pass_days(vault: Vault, clock: FakeClock, days: int) -> None:
+    """Each day a person reveals a link."""
+    for _ in range(days):
+        link = create(vault, clock, views=1)
+        vault.claim(link.lookup, token=link.key, nonce=secrets.token_urlsafe(18), visitor=IN_LEEDS)
+        clock.advance(days=1)
+
+
+def work_off(vault: Vault, *, older_than: timedelta = MONTH) -> None:
+    """Blank and forget all that is old."""
+    while vault.blank(older_than=older_than).more:
+        pass
+    while vault.purge(older_than=older_than).more:
+        pass
+    assert vault.verify_chain().broken_at is None
+
+
+def oldest(vault: Vault) -> int:
+    return vault.events(after=0, limit=1).events[0].seq
+
+
+def personal(vault: Vault) -> list[int]:
+    return [event.seq for event in vault.events(after=0, limit=500).events if event.ip or event.user_agent]
+
+
+@pytest.mark.parametrize("ahead", [YEARS, timedelta(days=50)], ids=["years", "days that are over by now"])
+def test_what_a_clock_wrote_that_was_ahead_is_forgotten_when_what_follows_is_old(
+    vault: Vault, clock: FakeClock, ahead: timedelta
+) -> None:
+    pass_days(vault, clock, 3)
+    open_then = create(vault, clock)
+    before = vault.newest_event()
+    clock.now += ahead
+    vault.expire_due()  # what was open ends at once, in the future
+    claim(vault, create(vault, clock, views=1))
+    clock.now -= ahead
+    after = vault.newest_event()
+    pass_days(vault, clock, 20)
+    work_off(vault)
+    assert oldest(vault) == 1, "nothing is old yet"
+    pass_days(vault, clock, 9)
+    work_off(vault)
+    assert 1 < oldest(vault) <= before, "what was before is old, and what came then is not"
+    assert vault.find(open_then.terms.link_id) is not None
+    assert set(range(before + 1, after + 1)) & set(personal(vault))
+    pass_days(vault, clock, 8)
+    work_off(vault)
+    assert oldest(vault) > after
+    assert personal(vault)[0] > after
+    assert vault.find(open_then.terms.link_id) is None
+    work_off(vault)
+    young = [event.at_ms for event in vault.events(after=0, limit=500).events]
+    assert min(young) > (clock.now - MONTH - timedelta(days=2)).timestamp() * 1000
+    assert max(young) <= clock.now.timestamp() * 1000
+
+
+def test_nothing_young_is_forgotten_because_a_clock_was_behind(vault: Vault, clock: FakeClock) -> None:
+    pass_days(vault, clock, 10)
+    clock.now -= YEARS
+    for _ in range(40):
+        claim(vault, create(vault, clock, views=1))
+        clock.advance(minutes=15)
+    clock.now += YEARS
+    pass_days(vault, clock, 10)
+    events, addresses = vault.events(after=0, limit=500).events, personal(vault)
+    work_off(vault)
+    assert vault.events(after=0, limit=500).events == events
+    assert personal(vault) == addresses
+    assert len(vault.list_links(state="consumed", after="", limit=500)) == 60
+
+
+def test_a_link_that_a_clock_made_that_was_ahead_holds_up_nothing_for_years(vault: Vault, clock: FakeClock) -> None:
+    clock.now += YEARS
+    link = create(vault, clock)
+    clock.now -= YEARS
+    pass_days(vault, clock, 69)
+    work_off(vault)
+    record = vault.find(link.terms.link_id)
+    assert record is not None
+    assert record.state == "active", "it is not sure yet that its time is over"
+    pass_days(vault, clock, 15)
+    work_off(vault)
+    record = vault.find(link.terms.link_id)
+    assert record is not None
+    assert record.state == "expired"
+    assert not isinstance(claim(vault, link), Revealed)
+    pass_days(vault, clock, 40)
+    work_off(vault)
+    assert vault.find(link.terms.link_id) is None
+    assert oldest(vault) > 80
+
+
+def test_an_alarm_that_a_clock_armed_that_was_ahead_is_forgotten_too(vault: Vault, clock: FakeClock) -> None:
+    alarm, _ = make_alarm(clock.now + YEARS)
+    clock.now += YEARS
+    vault.arm(alarm)
+    clock.now -= YEARS
+    young, _ = make_alarm(clock.now + timedelta(days=69))
+    for days, left in ((0, {alarm.id}), (69, {alarm.id, young.id}), (2, {young.id}), (40, set())):
+        clock.advance(days=days)
+        if days == 69:
+            vault.arm(young)
+        vault.purge(older_than=MONTH)
+        with vault.engine.connect() as connection:
+            assert set(connection.execute(select(tables.alarm.c.id)).scalars()) == left
+
+
+def test_no_alarm_and_no_link_lives_as_long_as_what_counts_as_made_by_a_wrong_clock() -> None:
+    assert NOTHING_LIVES_SO_LONG > LONGEST_LIFETIME + CLOCK_IS_RIGHT_AGAIN
 
 
 def test_links_that_never_had_events_are_forgotten_too(vault: Vault, clock: FakeClock) -> None:
