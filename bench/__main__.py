@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "memory": memory.measure,
     "psa": psa.measure,
     "links": links.measure,
+    "past": links.measure_past,
     "reveals": reveals.measure,
     "startup": startup.measure,
     "idle": idle.measure,
@@ -72,6 +73,8 @@ def _results(names: Sequence[str], *, full: bool, short: bool) -> Iterator[Resul
             measurements["psa"] = partial(psa.measure, short=short)
         if "links" in measurements:
             measurements["links"] = partial(links.measure, short=short)
+        if "past" in measurements:
+            measurements["past"] = partial(links.measure_past, short=short)
         if "idle" in names and len(names) > 1:
             # Its crowd must be left alone for five minutes: the rest is measured meanwhile.
             crowd = idle.Crowd(place / "idle")
