@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -16,8 +17,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from connector.errors import ConfigError
+from connector.secretlink.service.answers import UniformAnswers
 from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, options_for
 
@@ -158,7 +161,23 @@ def test_a_bug_answers_500_with_the_strict_headers_and_logs_no_token(app: Starle
     assert strict_part(answer) == STRICT
     assert [(entry["event"], entry["error"]) for entry in logged] == [("link_service_bug", "RuntimeError")]
     assert token not in json.dumps(logged)
-    assert token not in answer.text
+    assert answer.text == "Something went wrong here. Try again in a moment."
+
+
+def test_no_answer_sets_a_strict_header_of_its_own() -> None:
+    own = {"X-Frame-Options": "ALLOWALL", "Cache-Control": "max-age=1", "X-Else": "kept"}
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(UniformAnswers(Response("", headers=own))({"type": "http"}, receive, send))
+    headers = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
+    wanted = STRICT | {"cache-control": "max-age=1", "x-else": "kept", "content-length": "0"}
+    assert sorted(headers) == sorted(wanted.items())
 
 
 def test_a_database_that_is_away_answers_503_and_logs_no_token(app: Starlette, browser: Browser) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -38,6 +37,11 @@ UNIFORM_HEADERS: Final[Mapping[str, str]] = {
     "X-Robots-Tag": "noindex, nofollow, noarchive, nosnippet",
 }
 """On every answer. An answer may set its own `Cache-Control` (static files do); nothing else is ever replaced."""
+_RAW_HEADERS: Final = tuple(
+    (name.lower().encode("ascii"), text.encode("ascii")) for name, text in UNIFORM_HEADERS.items()
+)
+_NAMES: Final = frozenset(name for name, _ in _RAW_HEADERS)
+_CACHE_CONTROL: Final = b"cache-control"
 
 log = structlog.get_logger(__name__)
 
@@ -74,10 +78,7 @@ class UniformAnswers:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(raw=message.setdefault("headers", []))
-                for name, value in UNIFORM_HEADERS.items():
-                    if name != "Cache-Control" or "cache-control" not in headers:
-                        headers[name] = value
+                message["headers"] = _with_uniform(message.get("headers", ()))
             await send(message)
 
         try:
@@ -90,6 +91,13 @@ class UniformAnswers:
                 await PlainTextResponse("Something went wrong here. Try again in a moment.", 500)(
                     scope, receive, send_with_headers
                 )
+
+
+def _with_uniform(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    own = [header for header in given if header[0] not in _NAMES or header[0] == _CACHE_CONTROL]
+    if any(name == _CACHE_CONTROL for name, _ in own):
+        return [*own, *(header for header in _RAW_HEADERS if header[0] != _CACHE_CONTROL)]
+    return [*own, *_RAW_HEADERS]
 
 
 def place_of(error: BaseException) -> str:

@@ -21,6 +21,7 @@ import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -130,7 +131,8 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
 
     refusals = _Refusals(renderer)
     app = _Application(
-        routes=[*pages.routes(), *alarm_pages.routes(), *api.routes(), *_plain_routes(vault, files)],
+        # They are tried in this order: what is asked for most comes first.
+        routes=[*pages.routes(), *api.routes(), *alarm_pages.routes(), *_plain_routes(vault, files)],
         exception_handlers={
             HTTPException: refusals.refuse,
             SQLAlchemyError: refusals.database_away,
@@ -184,10 +186,11 @@ def serve(
 
 
 class _Application(Starlette):
-    """Starlette with the uniform headers outside of everything, its own error page included."""
+    """Starlette with the uniform headers, and with the answer to a bug, outside of everything."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return UniformAnswers(super().build_middleware_stack())
+        # Without Starlette's own last resort, which would answer a bug in words of its own.
+        return UniformAnswers(ExceptionMiddleware(self.router, handlers=self.exception_handlers))
 
 
 class _Server(uvicorn.Server):
