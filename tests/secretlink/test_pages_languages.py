@@ -128,7 +128,9 @@ def test_the_kinds_of_networks_all_have_words() -> None:
 
 def used_keys() -> Iterator[str]:
     """Every key that a template, a script or a module says."""
-    said = re.compile(r"""say\(\s*["']([a-z_.]+)["']""")
+    said = re.compile(r"""(?:say\(\s*)["']([a-z_.]+)["']""")
+    for content in TEMPLATES.values():
+        yield from re.findall(r"""["']([a-z_.]+)["'] \| say""", content)
     for content in (*TEMPLATES.values(), *SCRIPTS.values(), *SOURCES.values()):
         yield from said.findall(content)
         # Handed on by name: `refusal: "script.refused"`, `("duration.days", ...)`.

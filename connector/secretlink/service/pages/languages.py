@@ -11,6 +11,7 @@ themselves (`Intl.PluralRules`), and a test compares the two. Source: UTS #35 pa
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,9 @@ class Language:
             if not isinstance(count, int):
                 raise KeyError(f"{key} needs a whole number n")
             text = text[self.plural(count)]
-        return text.format(**values) if values else text
+        if not values:
+            return text
+        return Markup(str.format(text, **{name: escape(value) for name, value in values.items()}))  # noqa: S704
 
     def plural(self, count: int) -> str:
         """The form that a number wants: `one`, `other`, in other languages more."""
@@ -180,6 +183,7 @@ def _escape(text: str | Mapping[str, str]) -> Markup | Mapping[str, Markup]:
     return escape(text) if isinstance(text, str) else {form: escape(words) for form, words in text.items()}
 
 
+@functools.lru_cache(maxsize=256)
 def _holds(rule: str, count: int) -> bool:
     return any(all(_relation_holds(part, count) for part in side.split(" and ")) for side in rule.split(" or "))
 

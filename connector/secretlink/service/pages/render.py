@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 
@@ -39,17 +39,13 @@ class Renderer:
             colour=options.brand_colour or "",
             logo=files.logo,
         )
-        self._templates = Environment(
-            loader=PackageLoader("connector.secretlink.service.pages"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,  # the templates are part of the program
-        )
-        self._templates.globals["static"] = files.path
         for language in self.languages:
             files.add_script(f"texts-{language.tag}.js", f'"use strict";const language={language.for_scripts};')
+        loader = PackageLoader("connector.secretlink.service.pages")
+        self._templates = {language.tag: _environment(language, files, loader) for language in self.languages}
+        self._others = {
+            language.tag: [other for other in self.languages if other is not language] for language in self.languages
+        }
 
     def language(self, request: Request, locale: str = "") -> Language:
         """The language for a request; see `Languages.choose`.
@@ -172,7 +168,7 @@ class Renderer:
             self._own_brand.of_link(link.brand),
             path=path,
             # What a form has shown cannot be loaded again in another language.
-            others=() if lookup else self._others(language),
+            others=() if lookup else self._others[language.tag],
             link=link,
             closed_by_check=link.check_failures >= MOST_WRONG_ANSWERS,
             ended=language.moment(link.ended_ms // 1000, link.time_zone) if link.ended_ms is not None else "",
@@ -210,7 +206,7 @@ class Renderer:
             language,
             self._own_brand.of_link(alarm.brand),
             path=path,
-            others=() if lookup else self._others(language),
+            others=() if lookup else self._others[language.tag],
             action=action,
             lookup=lookup,
             alarm=alarm,
@@ -250,20 +246,35 @@ class Renderer:
     def _render(self, name: str, language: Language, brand: Brand, **values: object) -> str:
         always = {
             "language": language,
-            "say": language.say,
             "path": "",
-            "others": self._others(language),
+            "others": self._others[language.tag],
             "brand": brand,
             "desk": brand.name or language.say("desk.name"),
         }
-        return self._templates.get_template(name).render(always | values)
+        return self._templates[language.tag].get_template(name).render(always | values)
 
-    def _others(self, language: Language) -> Sequence[Language]:
-        return [other for other in self.languages if other is not language]
+
+def _environment(language: Language, files: StaticFiles, loader: BaseLoader) -> Environment:
+    """The templates in one language.
+
+    What a template says without values, and where it finds files, is worked out when it is compiled: as filters of
+    constants both are constants themselves.
+    """
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,  # the templates are part of the program
+    )
+    environment.filters["say"] = language.say
+    environment.filters["static"] = lambda name: files.path(name.format(tag=language.tag))
+    return environment
 
 
 def _whose(name: str) -> Markup:
-    return Markup('<span class="whose">{}</span>').format(name)
+    return Markup('<span class="whose">') + name + Markup("</span>")
 
 
 def _openings(language: Language, link: LinkRecord, views: Sequence[Event]) -> list[dict[str, str]]:
