@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
 LONGEST_USER_AGENT: Final = 300
+_MOST_REMEMBERED: Final = 256
 
 # The first that matches wins: Edge and Opera also call themselves Chrome, Chrome also calls itself Safari.
 # Anybody may call themselves what they like, with a version as long as a line; of it five digits are believed.
@@ -32,6 +34,7 @@ _ROBOT = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
 def name_agent(user_agent: str | None) -> str | None:
     """The browser and system in a few words, such as `Edge 156 on Windows`; `None` when nothing is recognised."""
     if not user_agent:
@@ -49,4 +52,9 @@ def suspect_of(user_agent: str | None, *, method: str) -> str:
         return "head_request"
     if not user_agent:
         return "no_name"
-    return "robot_name" if _ROBOT.search(user_agent) else "none"
+    return "robot_name" if _is_robot(user_agent) else "none"
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _is_robot(user_agent: str) -> bool:
+    return _ROBOT.search(user_agent) is not None

@@ -32,6 +32,9 @@ _ADDRESS_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<v4>[0-9.]+))(?::[0
 _LONGEST_CITY: Final = 120
 _LONGEST_SOURCE: Final = 64
 _MOST_HOPS: Final = 32
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_ADDRESS: Final = 100
+"""Letters of an IPv6 address with brackets, a port and the name of an interface, and some more."""
 _WIDEST_CITY_KILOMETRES: Final = 100
 """How unsure a file may be of a city that is still named; MaxMind's name some that they are hundreds unsure of."""
 
@@ -105,6 +108,8 @@ class Places:
             ConfigError: A file is missing or not such a file.
         """
         self._readers: list[maxminddb.Reader] = []
+        # A visitor asks several times within a minute, and what is said of an address stays the same until the end.
+        self._remembered = functools.lru_cache(maxsize=_MOST_REMEMBERED)(self._look_up)
         try:
             self._places = self._open(mmdb, "geo.mmdb")
             self._networks = self._open(network_mmdb, "geo.network")
@@ -115,15 +120,18 @@ class Places:
 
     def find(self, ip: str | None) -> Place | None:
         """The place of an address; `None` for private, unknown or unreadable ones."""
-        if ip is None:
-            return None
+        return None if ip is None else self._remembered(ip)
+
+    def _look_up(self, ip: str) -> Place | None:
         record = _record(self._places, ip)
         country, city = _where(record) if self._places else (iptocc.country_code(ip), None)
         return Place(country, city, self._source, self._network(ip, record)) if country else None
 
     def network_of(self, ip: str | None) -> str | None:
         """What kind of network an address belongs to, a key of `NETWORKS`; `None` where no file claims anything."""
-        return None if ip is None else self._network(ip, _record(self._places, ip))
+        if ip is None or not self._readers:
+            return None
+        return self._network(ip, _record(self._places, ip))
 
     def close(self) -> None:
         """Close the files, if there are any. May be called twice."""
@@ -131,8 +139,11 @@ class Places:
             reader.close()
         self._readers.clear()
         self._places = self._networks = None
+        self._remembered.cache_clear()
 
     def _network(self, ip: str, place: object) -> str | None:
+        if not self._readers:
+            return None
         claimed = _claims(place) | _claims(_record(self._networks, ip))
         return next((network for network in NETWORKS if network in claimed), None)
 
@@ -283,6 +294,11 @@ def client_ip(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[
 def _parse(text: str) -> IpAddress | None:
     """An address without its port, zone or IPv4-in-IPv6 dress; `None` for anything else."""
     bare = text.strip()
+    return _parse_bare(bare) if len(bare) <= _LONGEST_ADDRESS else None
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _parse_bare(bare: str) -> IpAddress | None:
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         bare = bare[1:-1]
     if dressed := _ADDRESS_WITH_PORT.fullmatch(bare):

@@ -44,6 +44,11 @@ def test_without_trusted_proxies_no_header_counts() -> None:
     assert client_ip("127.0.0.1", ["198.51.100.1"], ()) == "127.0.0.1"
 
 
+def test_what_is_longer_than_any_address_is_not_read() -> None:
+    for letters, ip in ((80, "fe80::1"), (200, "10.0.0.1")):
+        assert client_ip("10.0.0.1", [f"fe80::1%{'a' * letters}"], PROXIES) == ip
+
+
 def test_wrong_networks_are_all_named_at_once() -> None:
     with pytest.raises(ConfigError) as refusal:
         parse_networks(["10.0.0.1/8", "10.0.0.0/8", "proxy.example.com"])

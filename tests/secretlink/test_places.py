@@ -75,6 +75,17 @@ def test_a_city_file_names_the_city_and_its_own_day(make_file: MakeFile, open_pl
     assert found(open_places(make_file({"2001:db8::/32": LEEDS})), "2001:db8::7").city == "Leeds"
 
 
+def test_what_is_said_of_an_address_is_remembered_until_the_files_are_closed(
+    make_file: MakeFile, open_places: OpenPlaces
+) -> None:
+    places = open_places(make_file({"198.51.100.0/24": LEEDS}))
+    assert found(places) is found(places)
+    assert found(places, "198.51.100.8") == found(places)
+    assert places.find("192.0.2.1") is None
+    places.close()
+    assert places.find(HOME) is None
+
+
 def test_a_country_file_never_names_a_city(make_file: MakeFile, open_places: OpenPlaces) -> None:
     said = {"198.51.100.0/24": {"country": {"iso_code": "GB"}}}
     place = found(open_places(make_file(said, kind="GeoLite2-Country")))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 import struct
@@ -106,7 +105,7 @@ class Challenges:
 
 
 def _mac(key: bytes, link_id: str, content: bytes) -> bytes:
-    return hmac.new(key, link_id.encode("ascii") + b"|" + content, hashlib.sha256).digest()
+    return hmac.digest(key, link_id.encode("ascii") + b"|" + content, "sha256")
 
 
 def _milliseconds(duration: timedelta) -> int:
