@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,7 +35,7 @@ from connector.secretlink.service.signature import read_secret, signed_headers
 from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.store.webhook_cursor import LEASE_MS, WebhookCursor
-from connector.secretlink.service.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, Webhooks, wait_after
+from connector.secretlink.service.webhooks import FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT, TIMEOUT, Webhooks, wait_after
 from tests.secretlink.running import running
 from tests.secretlink.support import FakeClock, Made, encode, make_link, new_nonce, open_page, options_for
 
@@ -67,6 +68,9 @@ class Receiver:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.deliveries: list[Delivery] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
+        self.drips: list[bytes] = []
+        """How answers begin that go on, bit by bit, until nobody listens."""
+        self.let_go: list[float] = []
         self.hang = threading.Event()
         self.hang.set()
         receiver = self
@@ -76,12 +80,25 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 receiver.deliveries.append(Delivery(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 receiver.hang.wait(PATIENCE)
+                if receiver.drips:
+                    self._drip(receiver.drips.pop(0))
+                    return
                 status, headers = receiver.answers.pop(0) if receiver.answers else (204, {})
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def _drip(self, beginning: bytes) -> None:
+                began = time.monotonic()
+                self.close_connection = True
+                with suppress(OSError):
+                    self.wfile.write(beginning)
+                    while time.monotonic() - began < PATIENCE:
+                        self.wfile.write(b"X-Drip: x\r\n" if beginning.endswith(b"\n") else b"x")
+                        time.sleep(0.01)
+                receiver.let_go.append(time.monotonic() - began)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -93,6 +110,14 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}/hooks/path-of-the-receiver"
+
+    def seconds_until_let_go(self, count: int) -> list[float]:
+        """How long so many dripping answers were listened to."""
+        ends = time.monotonic() + PATIENCE
+        while len(self.let_go) < count and time.monotonic() < ends:
+            time.sleep(0.005)
+        assert len(self.let_go) == count
+        return self.let_go
 
     def close(self) -> None:
         self.hang.set()
@@ -118,12 +143,14 @@ class Bench:
     secrets: tuple[str, ...]
     news: News = field(default_factory=News)
     ca_bundle: str | None = None
+    proxy: str | None = None
+    timeout: timedelta = TIMEOUT
 
     def __post_init__(self) -> None:
         self.vault = Vault(self.database, Pepper(self.pepper), clock=self.clock, on_event=self.news.announce)
 
     def options(self, url: str) -> WebhookOptions:
-        return WebhookOptions(url, tuple(read_secret(one) for one in self.secrets), KINDS, self.ca_bundle)
+        return WebhookOptions(url, tuple(read_secret(one) for one in self.secrets), KINDS, self.ca_bundle, self.proxy)
 
     def made(self) -> Made:
         link = make_link(now=self.clock())
@@ -138,8 +165,9 @@ class Bench:
         self.news = self.news if not self.news.closed else News()
         self.vault._on_event = self.news.announce
         webhooks = Webhooks(
-            self.options(url), self.vault, self.news, clock=self.clock, first_wait=timedelta(milliseconds=20)
-        )
+            self.options(url), self.vault, self.news, clock=self.clock, first_wait=timedelta(milliseconds=20),
+            timeout=self.timeout,
+        )  # fmt: skip
         task = asyncio.create_task(webhooks.run())
         await asyncio.sleep(0)
         for act in acts:
@@ -361,6 +389,62 @@ def test_a_receiver_is_believed_only_with_a_certificate_of_a_known_authority(ben
     receiver.close()
 
 
+@pytest.mark.parametrize("way", ["plain", "tls", "proxy"])
+@pytest.mark.parametrize(
+    "beginning", [b"HTTP/1.1 204 No Content\r\n", b"HTTP/1.1 2", b""], ids=["headers", "status", "-"]
+)
+def test_a_receiver_that_drips_is_cut_off_and_gets_the_same_again(
+    database: str, pepper: bytes, tmp_path: Path, way: str, beginning: bytes
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    receiver = Receiver(tls if way == "tls" else None)
+    url, bench = receiver.url, Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),))
+    bench.timeout, bench.ca_bundle = timedelta(seconds=0.3), str(tmp_path / "ca.pem")
+    if way == "proxy":
+        url, bench.proxy = "http://receiver.example.com/hooks", receiver.url.removesuffix("/hooks/path-of-the-receiver")
+    receiver.drips = [beginning] * 2
+    first, second = bench.made(), bench.made()
+    with structlog.testing.capture_logs() as logged:
+        acts = (lambda: bench.reveal(first), lambda: bench.reveal(second))
+        asyncio.run(bench.tell(url, until=lambda: len(receiver.deliveries) >= 4, acts=acts))
+    assert [one.content["data"]["link_id"] for one in receiver.deliveries] == [first.terms.link_id] * 3 + [
+        second.terms.link_id
+    ]
+    assert len({one.id for one in receiver.deliveries}) == 2
+    said = [(entry["event"], entry.get("why")) for entry in logged if entry["event"].startswith("webhook")]
+    assert said == [("webhook_away", "too_slow"), ("webhook_back", None)]
+    with bench.vault.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT seq FROM webhook").scalar_one() == bench.vault.newest_event()
+    assert max(receiver.seconds_until_let_go(2)) < 5, "its connection was closed, too"
+    receiver.close()
+    bench.vault.close()
+
+
+def test_a_receiver_that_drips_does_not_hold_up_the_end(database: str, pepper: bytes, receiver: Receiver) -> None:
+    bench = Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),))
+    receiver.drips = [b"HTTP/1.1 2"]
+    link = bench.made()
+
+    async def story() -> None:
+        webhooks = Webhooks(bench.options(receiver.url), bench.vault, bench.news, clock=bench.clock)
+        task = asyncio.create_task(webhooks.run())
+        await asyncio.sleep(0)
+        bench.reveal(link)
+        while not receiver.deliveries:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE))
+    assert receiver.seconds_until_let_go(1)[0] < 5
+    again = run(bench, receiver, 2)
+    assert again[0].id == again[1].id
+    bench.vault.close()
+
+
 def test_nobody_listening_at_the_url_is_a_failure_like_others(bench: Bench) -> None:
     receiver = Receiver()
     receiver.close()
@@ -443,6 +527,15 @@ def test_a_process_that_went_silent_is_replaced_and_says_nothing_more(
     assert next_one.save(10, now_ms=LEASE_MS)
     next_one.give_back()
     assert silent.take(now_ms=LEASE_MS, head=20, done=9) == 10, "what it thought was done is not what counts"
+
+
+def test_who_held_the_cursor_by_a_clock_that_was_ahead_is_replaced_by_one_that_is_right(bench: Bench) -> None:
+    killed, next_one = (WebhookCursor(bench.vault.engine, holder=name) for name in ("killed", "next"))
+    year_ms = 365 * 86_400_000
+    assert killed.take(now_ms=year_ms + 100_000, head=7, done=None) == 7
+    assert next_one.take(now_ms=year_ms, head=7, done=None) is None, "clocks of machines may differ by some minutes"
+    assert next_one.take(now_ms=0, head=7, done=None) == 7
+    assert not killed.save(9, now_ms=year_ms)
 
 
 def test_a_restored_backup_does_not_silence_the_webhook(bench: Bench, receiver: Receiver) -> None:

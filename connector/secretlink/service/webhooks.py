@@ -25,9 +25,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector.errors import ConnectorError, TemporaryError
-from connector.http import Http, read_retry_after
+from connector.http import read_retry_after
 from connector.secretlink.service.answers import place_of
 from connector.secretlink.service.api.answers import EventAnswer, instant
+from connector.secretlink.service.cuttable import CuttableHttp
 from connector.secretlink.service.news import News
 from connector.secretlink.service.options import WebhookOptions
 from connector.secretlink.service.signature import signed_headers
@@ -36,6 +37,7 @@ from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.store.webhook_cursor import LEASE_MS, WebhookCursor
 
 TIMEOUT: Final = timedelta(seconds=15)
+"""For a whole delivery, from the first packet to the end of the answer's head."""
 FIRST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(hours=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
@@ -53,7 +55,7 @@ class Outcome:
     """What came of one delivery.
 
     Attributes:
-        why: In a word, for the log: `delivered`, `gone`, `no_answer`, the status, or what else failed.
+        why: In a word, for the log: `delivered`, `gone`, `no_answer`, `too_slow`, the status, or what else failed.
         retry_after: What the receiver asked for.
     """
 
@@ -63,6 +65,7 @@ class Outcome:
 
 DELIVERED: Final = Outcome("delivered")
 GONE: Final = Outcome("gone")
+TOO_SLOW: Final = Outcome("too_slow")
 
 
 class Webhooks:
@@ -76,11 +79,13 @@ class Webhooks:
         *,
         clock: Callable[[], datetime],
         first_wait: timedelta = FIRST_WAIT,
+        timeout: timedelta = TIMEOUT,
     ) -> None:
         """Nothing is sent yet.
 
         Args:
             first_wait: After the first failure; it doubles with each further one.
+            timeout: How long a whole delivery may take.
         """
         self._options = options
         self._vault = vault
@@ -90,9 +95,10 @@ class Webhooks:
         self._first_wait = first_wait
         # What other processes write is not announced here.
         self._idle = _IDLE if vault.engine.dialect.name == "sqlite" else _IDLE_AMONG_OTHERS
-        self._http = Http(
-            system="The webhook's receiver", scope="webhook", timeout=TIMEOUT, ca_bundle=options.ca_bundle,
-            proxy=options.proxy, refuse_sandbox=False,
+        self._timeout = timeout
+        self._http = CuttableHttp(
+            system="The webhook's receiver", scope="webhook", timeout=timeout, ca_bundle=options.ca_bundle,
+            proxy=options.proxy,
         )  # fmt: skip
         parts = urlsplit(options.url)
         self._shown = f"{parts.scheme}://{parts.netloc}"
@@ -118,6 +124,7 @@ class Webhooks:
                 await self._pause(pause)
         finally:
             thread.close()
+            self._http.cut()
             with suppress(SQLAlchemyError):
                 self._cursor.give_back()
 
@@ -150,7 +157,7 @@ class Webhooks:
             if event.kind in self._options.kinds:
                 if self._is_too_old(event):
                     dropped += 1
-                elif (outcome := await thread.run(partial(self._deliver, event))) is DELIVERED:
+                elif (outcome := await self._send(thread, event)) is DELIVERED:
                     self._after_success(event)
                     if not self._cursor.save(event.seq, now_ms=self._now_ms()):
                         self._done = None
@@ -176,8 +183,22 @@ class Webhooks:
         if count:
             log.error("webhook_dropped", events=count, older_than=str(GIVE_UP_AFTER), to=self._shown)
 
+    async def _send(self, thread: _OwnThread, event: Event) -> Outcome:
+        """One try, ended when its time is over, whatever the receiver is at by then."""
+        ending = asyncio.get_running_loop().call_later(self._timeout.total_seconds(), self._http.cut)
+        try:
+            return await thread.run(partial(self._deliver, event))
+        finally:
+            ending.cancel()
+
     def _deliver(self, event: Event) -> Outcome:
         """One try. In the other thread: touches nothing but the network."""
+        with self._http.cuttable() as was_cut:
+            outcome = self._ask(event)
+            # Of an answer that was cut off, the part that came may well look like a whole one.
+            return TOO_SLOW if was_cut() else outcome
+
+    def _ask(self, event: Event) -> Outcome:
         body = _body_of(event)
         headers = signed_headers(
             body, message_id=message_id(event), now=self._clock(), secrets=self._options.secrets

@@ -12,6 +12,7 @@ from connector.secretlink.service.store.database import writing
 
 LEASE_MS: Final = 120_000
 """How long a process that has gone silent keeps the others waiting. Longer than one delivery takes."""
+_CLOCKS_DIFFER_BY_MS: Final = 300_000
 _THE_ROW: Final = 1
 
 
@@ -40,13 +41,15 @@ class WebhookCursor:
         """
         row = self._row.c
         ours = row.holder == self._holder
+        # Nobody holds it longer from now on: whoever wrote that had a clock that was ahead, perhaps by years.
+        longest = now_ms + LEASE_MS + _CLOCKS_DIFFER_BY_MS
         try:
             with writing(self._engine) as connection:
                 if connection.execute(select(row.id)).first() is None:
                     connection.execute(insert(self._row).values(id=_THE_ROW, seq=head))
                 return connection.execute(
                     update(self._row)
-                    .where(or_(ours, row.holder.is_(None), row.held_until_ms <= now_ms))
+                    .where(or_(ours, row.holder.is_(None), row.held_until_ms <= now_ms, longest < row.held_until_ms))
                     .values(
                         seq=row.seq if done is None else case((ours, done), else_=row.seq),
                         holder=self._holder,
