@@ -11,6 +11,7 @@ import uvicorn
 
 from connector.secretlink.service.options import LinkServiceOptions
 from connector.secretlink.service.web import create_app
+from connector.secretlink.service.wire import bounded_http
 
 
 @contextmanager
@@ -25,7 +26,14 @@ def running(options: LinkServiceOptions, *, clock: Callable[[], datetime]) -> It
 
     app = create_app(options, clock=clock)
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, proxy_headers=False, access_log=False, log_config=None, ws="none"
+        app,
+        http=bounded_http(),
+        host="127.0.0.1",
+        port=0,
+        proxy_headers=False,
+        access_log=False,
+        log_config=None,
+        ws="none",
     )
     server = Server(config)
     thread = threading.Thread(target=server.run)

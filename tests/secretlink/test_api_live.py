@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from connector.secretlink.service.news import MOST_WAITING_PER_KEY
 from connector.secretlink.service.web import create_app, open_listener
+from connector.secretlink.service.wire import bounded_http
 from tests.secretlink.support import FakeClock, make_link, options_for
 
 PATIENCE = 20  # seconds until a test gives up
@@ -24,7 +25,8 @@ PATIENCE = 20  # seconds until a test gives up
 def serving(app: Starlette) -> Iterator[int]:
     """Serve an application on a port of its own until the block ends."""
     listener = open_listener("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, proxy_headers=False, access_log=False, log_config=None, ws="none"))
+    config = uvicorn.Config(app, http=bounded_http(), proxy_headers=False, access_log=False, log_config=None, ws="none")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
