@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -24,11 +25,18 @@ class TestSqliteCaseStore(SqlStoreContract):
     def file(self, tmp_path: Path) -> Path:
         return tmp_path / "connector.db"
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def empty(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """What the migrations make of nothing; each test gets a copy."""
+        file = tmp_path_factory.mktemp("empty") / "connector.db"
+        upgrade(f"sqlite:///{file}", "connector")
+        return file
+
     @pytest.fixture
-    def url(self, file: Path) -> str:
-        url = f"sqlite:///{file}"
-        upgrade(url, "connector")
-        return url
+    def url(self, file: Path, empty: Path) -> str:
+        shutil.copyfile(empty, file)
+        return f"sqlite:///{file}"
 
     @pytest.fixture
     def lock(self, file: Path) -> Callable[[], AbstractContextManager[None]]:
