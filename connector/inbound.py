@@ -28,7 +28,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from connector.core.ports import Push
 from connector.errors import ConfigError, ConnectorError, PushRefused
-from connector.telemetry import PUSHES, report
+from connector.telemetry import report
+from connector.telemetry.metrics import PUSHES
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ import structlog
 
 from connector.core.ports import CaseStore, Clock, LinkService, Psa, Watched
 from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
-from connector.telemetry import POLL_SECONDS, POLLS
+from connector.telemetry.metrics import POLL_SECONDS, POLLS
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ from connector.core.ports import CaseStore, Clock
 from connector.errors import DatabaseError
 from connector.intake import PUSH_GAP
 from connector.store.due import FINISHED
-from connector.telemetry import PUSH_TO_PASS_SECONDS
+from connector.telemetry.metrics import PUSH_TO_PASS_SECONDS
 
 MOST_TICKETS: Final = 100
 """Tickets of one push that are looked at one by one; the rest is left to one poll."""

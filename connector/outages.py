@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from connector.telemetry import DOWN
+from connector.telemetry.metrics import DOWN
 
 log = structlog.get_logger(__name__)
 

@@ -76,7 +76,7 @@ from connector.errors import (
     TicketGone,
 )
 from connector.lookout import Lookout, PolicyFor
-from connector.telemetry import ALARMS
+from connector.telemetry.metrics import ALARMS
 
 log = structlog.get_logger(__name__)
 

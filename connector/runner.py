@@ -29,7 +29,8 @@ from connector.intake import LINKS, LONGEST_REST, LinkListener, Polls
 from connector.nudges import Nudges
 from connector.outages import Outages
 from connector.reconciler import LEASE, Pass, Reconciler, Result
-from connector.telemetry import CASES, PASS_SECONDS, PASSES, PAUSED, report
+from connector.telemetry import report
+from connector.telemetry.metrics import CASES, PASS_SECONDS, PASSES, PAUSED
 
 log = structlog.get_logger(__name__)
 

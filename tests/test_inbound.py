@@ -22,7 +22,7 @@ from starlette.types import Message
 from connector.core.ports import Push
 from connector.errors import AuthenticationError, ConfigError, PushRefused, TemporaryError
 from connector.inbound import LOG_EVERY_SECONDS, LONGEST_PUSH, MOST_IN_HAND, Door, Health, Heard, Inbound, create_app
-from connector.telemetry import PASSES
+from connector.telemetry.metrics import PASSES
 from sandbox.stage import call, free_port, wait_for
 
 

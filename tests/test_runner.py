@@ -20,7 +20,7 @@ from connector.outages import Outages
 from connector.passwords import new_password
 from connector.reconciler import Reconciler
 from connector.runner import Runner, stopped_by_signals
-from connector.telemetry import DOWN
+from connector.telemetry.metrics import DOWN
 from sandbox.stage import wait_for
 from tests.fakes.directory import FakeAccount, FakeDirectory
 from tests.fakes.links import FakeLinks

@@ -17,7 +17,8 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from connector.core.secret import Secret
-from connector.telemetry import BUGS, LOUD_LIBRARIES, report, scrub, start_logging, start_sentry
+from connector.telemetry import LOUD_LIBRARIES, report, scrub, start_logging, start_sentry
+from connector.telemetry.metrics import BUGS
 
 MASK = Secret.MASK
 

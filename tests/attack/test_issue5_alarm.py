@@ -18,7 +18,7 @@ from connector.errors import (
     PermanentError,
     TemporaryError,
 )
-from connector.telemetry import ALARMS
+from connector.telemetry.metrics import ALARMS
 from tests.fakes.directory import FakeAccount
 from tests.fakes.links import LinkGone
 from tests.fakes.psa import FakeTicket

@@ -1,4 +1,4 @@
-"""Logs, metrics and error reports, and the one place where they are kept free of secrets.
+"""Logs and error reports, and the one place where they are kept free of secrets. Beside it: `metrics`.
 
 Logs are structlog events: for people on a terminal, JSON lines for machines. The standard library's loggers (uvicorn,
 alembic, urllib3) go through the same processors. Tracebacks never show local variables: a password is one.
@@ -14,25 +14,12 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
 from connector.core.secret import Secret
 
 if TYPE_CHECKING:
     from sentry_sdk.transport import Transport
     from sentry_sdk.types import Event, Hint
-
-PASSES = Counter("connector_passes_total", "Passes over cases", ["result"])
-PASS_SECONDS = Histogram("connector_pass_seconds", "Duration of a pass over one case")
-POLLS = Counter("connector_polls_total", "Polls", ["poll", "result"])
-POLL_SECONDS = Histogram("connector_poll_seconds", "Duration of a poll", ["poll"])
-CASES = Gauge("connector_cases", "Cases by state", ["state"])
-DOWN = Gauge("connector_system_down", "1 while a system refuses us or cannot be reached", ["system"])
-PAUSED = Gauge("connector_paused", "1 while writing to accounts is paused")
-PUSHES = Counter("connector_pushes_total", "Pushes of PSAs", ["psa", "result"])
-PUSH_TO_PASS_SECONDS = Histogram("connector_push_to_pass_seconds", "From a push until the pass that it called for")
-ALARMS = Counter("connector_alarms_total", "Somebody said: this was not me")
-BUGS = Counter("connector_bugs_total", "Unexpected exceptions")
 
 SUSPICIOUS_KEYS = re.compile(
     r"pass(word|phrase|wd)?$|secret|token|authori[sz]ation|cookie|api[_-]?key|private[_-]?key|pepper|sealed|credential|url$",
@@ -160,6 +147,8 @@ def start_sentry(
 def report(error: BaseException, **tags: str) -> None:
     """Tell Sentry, if it was started, and count the bug."""
     import sentry_sdk
+
+    from connector.telemetry.metrics import BUGS
 
     BUGS.inc()
     with sentry_sdk.new_scope() as scope:
