@@ -22,7 +22,6 @@ from threading import Lock
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event, exc, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 
 from connector.errors import ConfigError, DatabaseError
 
@@ -144,10 +143,15 @@ class Database:
 
     def insert_or_ignore(self, table: Table) -> Insert:
         """An insert that skips rows whose key exists already; `rowcount` tells how many were new."""
+        # Imported here: with both, whoever only opens a database would load 2 MB for the one that it has not.
         query: Insert
         if self.embedded:
+            from sqlalchemy.dialects import sqlite
+
             query = sqlite.insert(table).on_conflict_do_nothing()
         else:
+            from sqlalchemy.dialects import postgresql
+
             query = postgresql.insert(table).on_conflict_do_nothing()
         return query.execution_options(preserve_rowcount=True)  # SQLAlchemy drops it for inserts otherwise
 
