@@ -8,7 +8,7 @@ read 2026-11-22.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -32,36 +32,49 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (unpack_npm(tmp_path_factory.mktemp("axe"), AXE, "axe.min.js") / "axe.min.js").read_text("utf-8")
 
 
-@pytest.fixture(scope="module", params=["en", "de"])
-def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with open_stage(tmp_path_factory.mktemp("stage"), locale=request.param) as opened:
-        yield opened
+class EveryState:
+    """One test a state; two classes, so that two workers can share them."""
+
+    locale: str
+    browser: Mapping[str, Any] = {}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+        with open_stage(tmp_path_factory.mktemp("stage"), locale=cls.locale) as opened:
+            yield opened
+
+    @pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
+    def test_axe_finds_nothing_and_it_fits_at_four_hundred_per_cent(
+        self, chromium: Any, stage: Stage, axe: str, state: State
+    ) -> None:
+        context = chromium.new_context(**settings_for(state, **self.browser))
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        state.reach(stage, page)
+        assert page.locator("html").get_attribute("lang") == self.locale
+        width = page.viewport_size["width"]
+        page.set_viewport_size({"width": 320, "height": 256})  # 1280 px at 400 %
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, "nothing needs sideways scrolling"
+        page.set_viewport_size({"width": width, "height": 800})
+        if not state.scripts:
+            page = seen_with_scripts(chromium, page, self.browser)
+        page.evaluate(axe)
+        assert page.evaluate(RUN) == []
+        page.context.close()
+        context.close()
 
 
-@pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
-def test_axe_finds_nothing_and_every_state_fits_at_four_hundred_per_cent(
-    chromium: Any, stage: Stage, axe: str, state: State
-) -> None:
-    """English on a desktop, German on a phone in the dark."""
-    dark = {"color_scheme": "dark", "locale": "de-DE", **PHONE} if stage.locale == "de" else {}
-    context = chromium.new_context(**settings_for(state, **dark))
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    state.reach(stage, page)
-    assert page.locator("html").get_attribute("lang") == stage.locale
-    width = page.viewport_size["width"]
-    page.set_viewport_size({"width": 320, "height": 256})  # 1280 px at 400 %
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320, "nothing needs sideways scrolling"
-    page.set_viewport_size({"width": width, "height": 800})
-    if not state.scripts:
-        page = seen_with_scripts(chromium, page, dark)
-    page.evaluate(axe)
-    assert page.evaluate(RUN) == []
-    page.context.close()
-    context.close()
+class TestInEnglishOnADesktop(EveryState):
+    locale = "en"
 
 
-def seen_with_scripts(chromium: Any, page: Any, settings: dict[str, Any]) -> Any:
+class TestInGermanOnAPhoneInTheDark(EveryState):
+    locale = "de"
+    browser: Mapping[str, Any] = {"color_scheme": "dark", "locale": "de-DE", **PHONE}
+
+
+def seen_with_scripts(chromium: Any, page: Any, settings: Mapping[str, Any]) -> Any:
     """The same page where axe can run: its own scripts left out, and what `noscript` holds taken out of it."""
     content = re.sub(r"</?noscript>|<script.*?</script>", "", page.content())
     copy = chromium.new_context(**settings).new_page()

@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from tests.e2e.link_desk import PHONE, TICKET, Armed, Desk, Sent, fresh_page
+from tests.e2e.link_desk import LEAST_AGE_MS, LEAST_PAUSE_MS, PHONE, TICKET, Armed, Desk, Sent, fresh_page
 
 pytestmark = pytest.mark.e2e
 
@@ -149,9 +149,11 @@ SCRIPTS = {
 
 
 def runs(script: str) -> Callable[[Any], None]:
+    """In no more hurry than a person: each time late enough for what it presses."""
+
     def run(page: Any) -> None:
-        for _ in range(3):
-            page.wait_for_timeout(900)
+        for pause in (LEAST_AGE_MS, LEAST_PAUSE_MS, LEAST_PAUSE_MS):
+            page.wait_for_timeout(pause)
             page.evaluate(script)
         page.wait_for_timeout(300)
 
