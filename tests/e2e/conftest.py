@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.stage import Stage
 from tests.contract_check import check_all, contracts_are_here, specs_or_skip
+from tests.e2e.forking_stage import ForkingStage
 from tests.e2e.link_desk import chromium, desk, page
 
 __all__ = ["chromium", "desk", "page"]
@@ -21,7 +22,7 @@ SetUp = Callable[..., Stage]
 @pytest.fixture(scope="module")
 def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One stage for the tests of a module that can share it: each takes accounts of its own."""
-    with Stage(tmp_path_factory.mktemp("shared")) as stage:
+    with ForkingStage(tmp_path_factory.mktemp("shared")) as stage:
         stage.start_all()
         yield stage
         keep_to_the_contracts(stage)
@@ -42,7 +43,8 @@ def set_up(tmp_path: Path) -> Iterator[SetUp]:
     stages: list[Stage] = []
 
     def start(*, gentle: bool = True, all_parts: bool = True, **settings: Any) -> Stage:
-        stage = Stage(tmp_path / f"stage{len(stages)}", gentle=gentle, settings=settings).__enter__()
+        folder = tmp_path / f"stage{len(stages)}"
+        stage = ForkingStage(folder, gentle=gentle, settings=settings).__enter__()
         stages.append(stage)
         if all_parts:
             stage.start_all()

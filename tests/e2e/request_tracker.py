@@ -44,6 +44,8 @@ ADMIN = "root"
 REQUESTER = "rita.requester"
 MANAGER = "mona.manager"
 TIMEOUT_SECONDS = 60
+LOOK_EVERY_SECONDS = 0.25
+"""How often whoever waits may ask: each look is some 50 ms of work for the server."""
 
 
 def address_of(name: str) -> str:
@@ -235,12 +237,13 @@ class Desk:
 
 
 @contextmanager
-def running_request_tracker(under: Path | None = None, *, workers: int = 4, nudge: str = "") -> Iterator[Server]:
+def running_request_tracker(under: Path | None = None, *, workers: int = 2, nudge: str = "") -> Iterator[Server]:
     """A fresh server, ready to answer; about four seconds.
 
     Args:
         under: Where its directory is made; default: the system's directory for temporary files. When run as root, the
             user `www-data` must be able to get there, which is not so for pytest's own directories.
+        workers: How many calls it answers at once. Each must warm up: it reads its code when it is first needed.
         nudge: Where the scrip of docs/psa/requesttracker.md tells of changes; without it there is no such scrip.
     """
     home = Path(tempfile.mkdtemp(prefix="request-tracker-", dir=under))

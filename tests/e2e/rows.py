@@ -7,6 +7,7 @@ A PSA's own file gives two fixtures that make a `RowsDesk`: `desk`, shared by th
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import urllib.error
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any, Literal, Protocol
 import pytest
 
 from sandbox.stage import Stage, alarm_in, call, link_in, open_link, press_alarm, wait_for
+from tests.e2e.forking_stage import ForkingStage
+from tests.e2e.states import state_of
 
 LIFETIME = "12s"
 """Long enough to open a link twice at a person's pace, short enough to wait for its end."""
@@ -33,10 +36,12 @@ class RowsDesk(Protocol):
 
     Attributes:
         requester: The address of whoever raises the tickets.
+        look_every: Seconds between two looks at the PSA while a test waits.
     """
 
     stage: StageInTime
     requester: str
+    look_every: float
 
     def ask(self, what: Asked, subject: str, *, reason: str = "") -> int:
         """Raise a ticket. Returns its number."""
@@ -61,7 +66,7 @@ class RowsDesk(Protocol):
 
 
 @dataclass
-class StageInTime(Stage):
+class StageInTime(ForkingStage):
     """A stage whose connector can be started as it will be some minutes later."""
 
     minutes_ahead: float = 0
@@ -77,6 +82,10 @@ class StageInTime(Stage):
         if not self.minutes_ahead or config != "connector.yaml":
             return super().program(config)
         return [sys.executable, str(AHEAD), str(self.minutes_ahead), "--config", str(self.folder / config)]
+
+    def connector(self, *words: str, config: str = "connector.yaml") -> subprocess.CompletedProcess[str]:
+        command = Stage.connector if self.minutes_ahead else ForkingStage.connector
+        return command(self, *words, config=config)
 
     def let_minutes_pass(self, minutes: float) -> None:
         """Stop the connector, and start it so much later."""
@@ -106,13 +115,16 @@ def plain(mail: dict[str, Any]) -> str:
 def noted(desk: RowsDesk, number: int, pattern: str) -> str:
     """The note that fits `pattern`; waits for it, and there is just one."""
     [note] = wait_for(
-        f"the note {pattern!r}", lambda: [one for one in desk.notes(number) if re.search(pattern, one)], seconds=40
+        f"the note {pattern!r}",
+        lambda: [one for one in desk.notes(number) if re.search(pattern, one)],
+        seconds=40,
+        every=desk.look_every,
     )
     return str(note)
 
 
 def ended(desk: RowsDesk, number: int) -> None:
-    wait_for(f"the end of {number}", lambda: desk.ended(number), seconds=60)
+    wait_for(f"the end of {number}", lambda: desk.ended(number), seconds=60, every=desk.look_every)
 
 
 def raised(desk: RowsDesk, what: Asked, subject: str, *, reason: str = "") -> int:
@@ -204,7 +216,7 @@ class Rows:
         assert not desk.alarmed(number)
         assert press_alarm(alarm) == 200
 
-        wait_for("the alarm on the ticket", lambda: desk.alarmed(number), seconds=40)
+        wait_for("the alarm on the ticket", lambda: desk.alarmed(number), seconds=40, every=desk.look_every)
         assert "203.0.113.7" in (note := noted(desk, number, r"\bALARM:")) or "127.0.0.1" in note
         noted(desk, number, "Secured: .*has a password now that nobody has")
         assert open_link(url) == (410, "")
@@ -279,7 +291,7 @@ class Rows:
         assert stage.connector("pause", "--reason", "so that the approval is known before the outage").returncode == 0
         number = raised(desk, "mfa", subject)
         desk.approve(number)
-        wait_for("the approval", lambda: stage.case(number)["case"]["state"] == "approved", seconds=40)
+        wait_for("the approval", lambda: state_of(stage, number) == "approved", seconds=40)
         seen = stage.log("connector").count('"delayed"') + stage.log("connector").count(" delayed")
 
         def delayed() -> bool:

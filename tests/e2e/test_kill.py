@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sandbox.stage import Stage, link_in, open_link, wait_for
 from tests.e2e.conftest import SetUp
+from tests.e2e.states import state_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -49,17 +52,14 @@ def test_thirty_kills_lose_nothing_and_reset_nothing_unasked(set_up: SetUp) -> N
     for number in passwords:
         wait_for(f"the link of {number}", lambda number=number: state_of(stage, number) == "link_out", seconds=90)
     print(f"{len([m for m in stage.mails() if link_in(m)])} links were mailed for {len(passwords)} tickets")
-    for number in passwords:
-        links = [link_in(mail) for mail in stage.mails(number) if link_in(mail)]
-        for older in links[:-1]:
-            assert open_link(older)[1] == "", "an older link must be dead"
-        status, password = open_link(links[-1])
-        assert status == 200
-        upn = f"{tickets[number]}@contoso.com"
-        assert stage.control("POST", f"/accounts/{upn}/check-password", {"password": password})["opens"]
-    for number, name in tickets.items():
+    with ThreadPoolExecutor() as people:  # each takes a person's time
+        for _ in people.map(lambda number: open_every_link(stage, number, tickets[number]), passwords):
+            pass
+    for number in tickets:
         wait_for(f"the end of {number}", lambda number=number: stage.ticket(number)["status"] == "Closed", seconds=90)
-        assert stage.case(number)["case"]["state"] == "closed"
+    cases = json.loads(stage.connector("cases", "--all", "--json").stdout)["cases"]
+    assert {case["ticket"]: case["state"] for case in cases}.items() >= {str(n): "closed" for n in tickets}.items()
+    for number, name in tickets.items():
         if name in MFA:
             assert stage.control("GET", f"/accounts/{name}@contoso.com")["methods"] == []
         notes = [action["note"] for action in stage.ticket(number)["actions"] if action["application"]]
@@ -80,5 +80,12 @@ def approve_what_was_confirmed(stage: Stage, waiting: set[int]) -> None:
             waiting.discard(number)
 
 
-def state_of(stage: Stage, number: int) -> str:
-    return str(stage.case(number)["case"]["state"])
+def open_every_link(stage: Stage, number: int, name: str) -> None:
+    """The last one gives the password in force; those before it are dead."""
+    links = [link_in(mail) for mail in stage.mails(number) if link_in(mail)]
+    for older in links[:-1]:
+        assert open_link(older)[1] == "", "an older link must be dead"
+    status, password = open_link(links[-1])
+    assert status == 200
+    check = stage.control("POST", f"/accounts/{name}@contoso.com/check-password", {"password": password})
+    assert check["opens"]

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from connector.core.secret import Secret
-from sandbox.stage import Stage, call, wait_for
+from sandbox.stage import call, wait_for
+from tests.e2e.forking_stage import ForkingStage
+from tests.e2e.states import state_of
 from tests.secretlink.other_services import BRITISH, Person
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -24,7 +26,7 @@ ADDRESS = {
 }
 
 
-class OtherStage(Stage):
+class OtherStage(ForkingStage):
     """A stage without our own link service."""
 
     kind = ""
@@ -157,7 +159,7 @@ def test_a_request_ends_with_the_true_password_by_onetimesecret(stage: OtherStag
     number = stage.approved()
     link = stage.link_of(number)
     # A new process finds the link again by what the case remembers.
-    wait_for("the case", lambda: stage.case(number)["case"]["state"] == "link_out")
+    wait_for("the case", lambda: state_of(stage, number) == "link_out")
     stage.kill("connector")
     stage.start_connector()
     password = Person().open_secret(link)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from sandbox.stage import Stage, wait_for
 from tests.e2e.conftest import keep_to_the_contracts
+from tests.e2e.forking_stage import ForkingStage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -87,7 +89,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A tenant with every kind of protection configured, and the permission to see every kind of role."""
-    with Stage(tmp_path_factory.mktemp("refusals")) as stage:
+    with ForkingStage(tmp_path_factory.mktemp("refusals")) as stage:
         stage.start_sandbox()
         stage.control("PATCH", "/tenants/contoso", {"grant": ["RoleManagement.Read.Directory", "AuditLog.Read.All"]})
         stage.control("PATCH", "/accounts/zoe@contoso.com", {"properties": {"userType": None}})
@@ -154,7 +156,18 @@ def _handed_off(stage: Stage, number: int) -> bool:
     return bool(stage.ticket(number)["status"] == "Needs technician")
 
 
+def rested(stage: Stage) -> bool:
+    """Whether Microsoft was not asked for ten seconds.
+
+    It takes five calls of a kind in that time, and removing methods may have used them up. Who can reset alone is such
+    a call too, and only a hint, for which nothing waits.
+    """
+    asked = stage.control("GET", "/exchanges?system=graph")
+    return not asked or datetime.now(UTC) - datetime.fromisoformat(asked[-1]["at"]) > timedelta(seconds=10)
+
+
 def test_what_makes_a_reset_needless_is_said_with_the_confirmation(stage: Stage) -> None:
+    wait_for("a rest", lambda: rested(stage), every=0.5)
     number = stage.raise_ticket("Password Reset", "self.service@contoso.com", REQUESTER, details="locked out again")
     [mail] = wait_for("the confirmation", lambda: stage.mails(number))
     text = " ".join(mail["text"].split())

@@ -23,6 +23,7 @@ class ConnectWiseRowsDesk:
 
     stage: StageInTime
     requester: str = "ben@contoso.com"
+    look_every: float = 0.05
 
     def ask(self, what: Asked, subject: str, *, reason: str = "") -> int:
         wish = {

@@ -24,6 +24,7 @@ class HaloRowsDesk:
 
     stage: StageInTime
     requester: str = "ben@contoso.com"
+    look_every: float = 0.05
 
     def ask(self, what: Asked, subject: str, *, reason: str = "") -> int:
         more = {"what": "Both"} if what == "both" else {}

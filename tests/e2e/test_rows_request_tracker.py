@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.request_tracker import (
     ADMIN,
+    LOOK_EVERY_SECONDS,
     ODD_QUEUE,
     QUEUE,
     REQUESTER,
@@ -38,6 +39,7 @@ class RequestTrackerRowsDesk:
     server: Server
     queue: str
     requester: str = address_of(REQUESTER)
+    look_every: float = LOOK_EVERY_SECONDS
 
     @property
     def people(self) -> Desk:

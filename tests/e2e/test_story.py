@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.stage import Stage, alarm_in, call, link_in, open_link, press_alarm, wait_for
 from tests.e2e.conftest import SetUp
+from tests.e2e.states import state_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -192,7 +193,7 @@ def test_a_paused_connector_writes_to_no_account_until_it_is_resumed(set_up: Set
     stage = set_up()
     assert stage.connector("pause", "--reason", "drill").returncode == 0
     number = raise_and_answer(stage, "Password Reset", "dana@contoso.com", "approve")
-    wait_for("the approval", lambda: stage.case(number)["case"]["state"] == "approved")
+    wait_for("the approval", lambda: state_of(stage, number) == "approved")
     assert stage.control("GET", "/accounts/dana@contoso.com")["writes"] == 0
     assert stage.connector("resume").returncode == 0
     wait_for("the link", lambda: any(link_in(mail) for mail in stage.mails(number)), seconds=90)
@@ -203,10 +204,10 @@ def test_a_handed_off_case_is_retried_by_the_agent_and_cancelled_by_the_admin(sh
     number = stage.raise_ticket("Password Reset", "nobody@contoso.com", REQUESTER)
     wait_for("the hand-off", lambda: stage.ticket(number)["status"] == "Needs technician")
     stage.control("PATCH", f"/tickets/{number}", {"subject": "zoe@contoso.com", "status": "Retry reset"})
-    wait_for("the new round", lambda: stage.case(number)["case"]["state"] == "waiting")
+    wait_for("the new round", lambda: state_of(stage, number) == "waiting")
     done = stage.connector("cancel", str(number))
     assert done.returncode == 0, done.stderr
-    wait_for("the end", lambda: stage.case(number)["case"]["state"] == "closed")
+    wait_for("the end", lambda: state_of(stage, number) == "closed")
     assert stage.connector("cancel", str(number)).returncode == 1
     assert stage.connector("show", "99999").returncode == 1
 

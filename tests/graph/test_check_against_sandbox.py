@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sandbox.stage import Stage, wait_for
+from tests.e2e.forking_stage import ForkingStage
 
 pytestmark = pytest.mark.e2e
 
@@ -82,7 +83,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("check")
-    with Stage(folder, sandbox_options=("--tenants", "2"), environ={"COLUMNS": str(WIDTH)}) as stage:
+    with ForkingStage(folder, sandbox_options=("--tenants", "2"), environ={"COLUMNS": str(WIDTH)}) as stage:
         stage.start_sandbox()
         stage.write_files()
         (folder / "first.yaml").write_bytes((folder / "connector.yaml").read_bytes())
