@@ -23,6 +23,7 @@ def make_venv(folder: Path, *requirements: str) -> Path:
     venv.create(folder, with_pip=False)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--retries", "1"]
+    install.append("--no-compile")  # most of what comes along is never imported
     done = subprocess.run(
         [*install, "--timeout", "20", *requirements], capture_output=True, text=True, timeout=100, check=False
     )

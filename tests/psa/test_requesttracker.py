@@ -43,14 +43,14 @@ from tests.psa.requesttracker_oddities import FIELDS, Build, Oddities, build_ada
 pytestmark = pytest.mark.e2e
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "psa" / "requesttracker.md"
-ROUNDS = 15
-"""Of the race for a ticket."""
+ROUNDS, TRIES = 15, 2
+"""Of the race for a ticket, and of each connector in it."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     request_tracker_or_skip()
-    with running_request_tracker() as running:
+    with running_request_tracker(workers=1) as running:
         yield running
 
 
@@ -74,10 +74,16 @@ class TestOddities(OnARunningServer, Oddities):
 
 
 class TestTaking(OnARunningServer):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls) -> Iterator[Server]:
+        request_tracker_or_skip()
+        with running_request_tracker(workers=2 * TRIES) as running:
+            yield running
+
     def test_of_two_connectors_that_take_a_ticket_at_once_one_wins(self, desk: Desk, build: Build) -> None:
         users = (CONNECTOR, CONNECTOR_IN_COPENHAGEN)
-        tries = 2
-        connectors = [(user, build(user=user, claim=True)) for user in users for _ in range(tries)]
+        connectors = [(user, build(user=user, claim=True)) for user in users for _ in range(TRIES)]
         with ThreadPoolExecutor(len(connectors)) as pool:
             for _ in range(ROUNDS):
                 ticket = desk.request()
@@ -145,7 +151,7 @@ class Telling(NamedTuple):
 def telling() -> Iterator[Telling]:
     request_tracker_or_skip()
     heard: list[Push] = []
-    with listening(heard) as url, running_request_tracker(workers=2, nudge=url) as server:
+    with listening(heard) as url, running_request_tracker(workers=1, nudge=url) as server:
         yield Telling(server, heard)
 
 
