@@ -523,6 +523,21 @@ def test_when_there_is_no_room_those_go_who_have_waited_longest_and_it_is_told_o
     play(scene, Bounds(connections=40), held=True)
 
 
+def test_a_crowd_that_comes_at_once_is_held_to_the_same_number() -> None:
+    async def scene(stage: Stage) -> None:
+        lines = [socket.socket() for _ in range(100)]
+        for line in lines:
+            # Blocking, so that all of them wait to be let in when the service looks.
+            line.connect(stage.address)
+        await stage.settle()
+        # Not more, and not far fewer: 32 go at once.
+        assert 40 - 32 < len(stage.state.connections) <= 40
+        for line in lines:
+            line.close()
+
+    play(scene, Bounds(connections=40))
+
+
 def test_when_everybody_is_being_worked_for_a_newcomer_is_turned_away_at_once() -> None:
     async def scene(stage: Stage) -> None:
         busy = [await stage.connect() for _ in range(3)]
@@ -552,11 +567,12 @@ def test_a_body_that_does_not_come_holds_no_place(body: bytes) -> None:
     play(scene, Bounds(connections=1))
 
 
-def test_an_answer_that_is_not_taken_holds_no_place() -> None:
+@pytest.mark.parametrize("asked", [GET + GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
+def test_an_answer_that_is_not_taken_holds_no_place(asked: bytes) -> None:
     async def scene(stage: Stage) -> None:
         slow = await stage.connect(receive_buffer=4096)
-        await slow.send(GET + GET)
-        await stage.until(lambda: len(stage.application.asked) == 2)
+        await slow.send(asked)
+        await stage.until(lambda: len(stage.application.asked) == asked.count(b"GET"))
         await stage.settle()
         newcomer = await stage.connect()
         await stage.settle()

@@ -62,7 +62,8 @@ class Bounds:
         body_time: From there to the last byte of the body. The application answers a body that it waits for earlier.
         send_time: How long a client may not take what was sent.
         pipelined: Requests that wait for the answer to an earlier one.
-        connections: Of everybody. With it the process stays below 1024 file handles, the usual limit.
+        connections: Of everybody. Twice as many file handles are what a process usually has: some bursts that are let
+            in before any of them is looked at, and the database, need theirs.
     """
 
     head_bytes: int = 16 * 1024
@@ -71,7 +72,7 @@ class Bounds:
     body_time: timedelta = BODY_TIME + timedelta(seconds=5)
     send_time: timedelta = timedelta(seconds=30)
     pipelined: int = 8
-    connections: int = 800
+    connections: int = 512
 
 
 class Crowd:
@@ -90,16 +91,23 @@ class Crowd:
         self._now = now
         self._told_at = float("-inf")
 
-    def makes_room(self, newcomer: BoundedHttp, connections: Collection[object]) -> bool:
-        """Drop who has waited longest. Whether the newcomer may stay: not where everybody is being worked for."""
+    def makes_room(self, newcomer: BoundedHttp, connections: Collection[object], *, most: int) -> bool:
+        """Drop who has waited longest, if need be.
+
+        Returns:
+            Whether the newcomer may stay: not where everybody is being worked for.
+        """
+        others = [one for one in connections if isinstance(one, BoundedHttp) and one is not newcomer]
+        others = [one for one in others if not one.dropped]
+        if len(others) < most:
+            return True
         if self._now() - self._told_at >= _TELL_EVERY.total_seconds():
             self._told_at = self._now()
-            log.warning("link_service_full", connections=len(connections) - 1)
-        others = [one for one in connections if isinstance(one, BoundedHttp) and one is not newcomer]
+            log.warning("link_service_full", connections=most)
         waiting = [one for one in others if one.waits_for_its_client]
         # Several at once: looking through all of them for each newcomer would cost a flood nothing and us much.
         for dropped in nsmallest(_DROPPED_AT_ONCE, waiting, key=lambda one: one.waits_since):
-            dropped.transport.abort()
+            dropped.drop()
         return bool(waiting)
 
 
@@ -134,6 +142,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._request_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
         self.waits_since = self.loop.time()
+        self.dropped = False
+        """It is gone from the connections only in a later turn of the loop."""
 
     @property
     def waits_for_its_client(self) -> bool:
@@ -143,10 +153,16 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, or close its connection when there are too many."""
         super().connection_made(_Joining(transport, self.loop, self._expect_the_end))
-        if len(self.connections) <= self.bounds.connections or self.crowd.makes_room(self, self.connections):
+        most = self.bounds.connections
+        if len(self.connections) <= most or self.crowd.makes_room(self, self.connections, most=most):
             self._watch()
         else:
-            self.transport.abort()
+            self.drop()
+
+    def drop(self) -> None:
+        """End the connection without a word, whatever is still to be sent."""
+        self.dropped = True
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
