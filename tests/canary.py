@@ -67,9 +67,12 @@ class Canary:
             yield "its first half", raw[: len(raw) // 2]
             yield "its second half", raw[len(raw) // 2 :]
 
-    def found_in(self, content: bytes) -> str:
-        """The form in which it is there; empty when it is not."""
-        small = content.lower()
+    def found_in(self, content: bytes, small: bytes) -> str:
+        """The form in which it is there; empty when it is not.
+
+        Args:
+            small: The content in small letters, which is not made anew for every canary.
+        """
         for name, form in self.forms():
             if len(form) >= SHORTEST and form in (small if name == "in small letters" else content):
                 return name
@@ -78,11 +81,13 @@ class Canary:
 
 def leaks(canaries: Iterable[Canary], places: Places) -> list[str]:
     """Every secret that is somewhere: `the password (as hex) is in connector.log`."""
+    searched = {place: _EMPTY.sub(bytes(SHORTEST), content) for place, content in places.items()}
+    small = {place: content.lower() for place, content in searched.items()}
     return [
         f"{canary.name} ({form}) is in {place}"
         for canary in canaries
-        for place, content in places.items()
-        if (form := canary.found_in(content))
+        for place, content in searched.items()
+        if (form := canary.found_in(content, small[place]))
     ]
 
 
@@ -141,5 +146,8 @@ def _inside_base64(raw: bytes, place: int) -> bytes:
     end = (place + len(raw)) * 8 // 6
     return encoded[start:end]
 
+
+_EMPTY = re.compile(rb"\0{64,}")
+"""Most of a database's files. No form of a canary has so many zeros in it."""
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
