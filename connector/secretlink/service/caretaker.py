@@ -107,8 +107,9 @@ class Caretaker:
             # That for which there was least time: none waits for hours because another one takes hours.
             chore = min(due, key=lambda chore: chore.spent)
             began = self._timer()
+            spent, chore.spent = chore.spent, math.inf  # if it fails, the others come first
             chore.do(now)
-            chore.spent += self._timer() - began
+            chore.spent = spent + self._timer() - began
             if not chore.is_due(now):
                 for each in self._chores:
                     each.spent = 0.0

@@ -277,13 +277,16 @@ def _write_openings(vault: Vault) -> None:
 
 
 async def _take_care(work: Callable[[], timedelta], news: News) -> None:
-    """Let the caretaker do its work as often as it asks for. Lives through a database that is away."""
+    """Let the caretaker do its work as often as it asks for. Lives through a database that is away, or changed."""
     while not news.closed:
         sleep = LONGEST_SLEEP
         try:
             sleep = work()
         except SQLAlchemyError as error:
             log.error("link_database_away", error=type(error).__name__, where=place_of(error))
+        except Exception as error:
+            # Links still have to end in time: it is called again, and does the other things first.
+            log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
         await news.wait(sleep)
 
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, literal_column, select, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, literal_column, select, text, update
 
 from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import tables
@@ -183,18 +183,18 @@ class Chain:
             return BEFORE_THE_FIRST
         return connection.execute(select(tables.event.c.mac).where(tables.event.c.seq == seq)).scalar_one_or_none()
 
-    def remove_up_to(self, connection: Connection, last: int, *, at_ms: int) -> int:
-        """Remove every event up to the number `last`, which must exist, and report it in a `purged` event.
-
-        Returns:
-            How many events were removed.
-        """
-        mac = self.mac_at(connection, last)
-        if mac is None:
-            raise ValueError("there is no such event")
-        # Written first: the chain must never be empty, or counting would begin again at 1.
-        self.append(connection, EventKind.PURGED, at_ms=at_ms, reason=f"{last}:{mac.hex()}")
-        return connection.execute(delete(tables.event).where(tables.event.c.seq <= last)).rowcount
+    def beginning(self, connection: Connection) -> Head:
+        """What the first kept event must follow: the last one that the newest purge removed."""
+        reason = connection.execute(
+            select(tables.event.c.reason)
+            .where(tables.event.c.kind == literal_column("'purged'"))  # as in the index
+            .order_by(tables.event.c.seq.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+        if reason is None:
+            return Head(0, BEFORE_THE_FIRST)
+        seq, _, mac = reason.partition(":")
+        return Head(int(seq), bytes.fromhex(mac))
 
     def blank(self, connection: Connection, *, before_ms: int, most: int) -> int:
         """Blank what is personal in events from before `before_ms`, the oldest `most` of them.
@@ -209,7 +209,7 @@ class Chain:
         old = [row for row in found.mappings().all() if row["at_ms"] < before_ms]
         if not old:
             return 0
-        beginning = self._beginning(connection)
+        beginning = self.beginning(connection)
         changes = []
         for row in old:
             previous = self.mac_at(connection, row["seq"] - 1)
@@ -235,14 +235,14 @@ class Chain:
             check = self.check(connection, check)
         return check.report
 
-    def check(self, connection: Connection, so_far: Check | None, *, most: int = 200) -> Check:
+    def check(self, connection: Connection, so_far: Check | None, *, most: int = 50) -> Check:
         """Check the next `most` events.
 
         Args:
             so_far: What the slice before gave; `None`: begin at the oldest event. Events that were purged in between
                 are passed over.
         """
-        beginning = self._beginning(connection)
+        beginning = self.beginning(connection)
         so_far = so_far or Check(beginning, ChainReport(events=0, broken_at=None))
         before = so_far.before if so_far.before.seq >= beginning.seq else beginning
         checked, unchecked, known_seen = so_far.report.events, so_far.report.unchecked, so_far.known_seen
@@ -282,19 +282,6 @@ class Chain:
             hmac.compare_digest(row["mac"], _mac(pepper, before.mac + content))
             for pepper in ([known] if known else self._peppers.known)
         )
-
-    def _beginning(self, connection: Connection) -> Head:
-        """What the first kept event must follow: the last one that the newest purge removed."""
-        reason = connection.execute(
-            select(tables.event.c.reason)
-            .where(tables.event.c.kind == literal_column("'purged'"))  # as in the index
-            .order_by(tables.event.c.seq.desc())
-            .limit(1)
-        ).scalar_one_or_none()
-        if reason is None:
-            return Head(0, BEFORE_THE_FIRST)
-        seq, _, mac = reason.partition(":")
-        return Head(int(seq), bytes.fromhex(mac))
 
 
 def _mac(pepper: Pepper, content: bytes) -> bytes:

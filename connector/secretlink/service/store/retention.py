@@ -25,7 +25,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    literal_column,
     or_,
     select,
     text,
@@ -52,12 +51,6 @@ _EVENT: Final = tables.event.c
 _LINK: Final = tables.link.c
 _ALARM: Final = tables.alarm.c
 # Made once: making a statement costs SQLAlchemy three times what executing it does.
-_NEWEST_PURGE: Final = (
-    select(_EVENT.reason)
-    .where(_EVENT.kind == literal_column("'purged'"))  # as in the index
-    .order_by(_EVENT.seq.desc())
-    .limit(1)
-)
 _UP_TO: Final = (
     select(_EVENT.seq, _EVENT.link_id)
     .where(_EVENT.seq <= bindparam("last"))
@@ -200,7 +193,7 @@ class Retention:
             How many, their links, and whether another stretch was announced.
         """
         removed, named, announced = 0, set[str](), False
-        last: int | None = _announced(connection)
+        last: int | None = self._records.chain.beginning(connection).seq
         while removed < most and last is not None:
             rows = connection.execute(_UP_TO, {"last": last, "most": most - removed}).all()
             if rows:
@@ -275,12 +268,6 @@ def fitting(events: int, *, worked: float, written: float) -> int:
     if written < 2 * worked:
         return max(events // 2, FEWEST_EVENTS_AT_ONCE)
     return events
-
-
-def _announced(connection: Connection) -> int:
-    """The number of the last event that the newest purge removes; 0 before the first purge."""
-    reason = connection.execute(_NEWEST_PURGE).scalar_one_or_none()
-    return int(reason.partition(":")[0]) if reason is not None else 0
 
 
 def _forget_links(connection: Connection, named: Collection[str]) -> int:
