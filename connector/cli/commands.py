@@ -7,7 +7,6 @@ The heavy parts are imported where they are used: `connector check --offline` an
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from connector.cli import casework, services, trying
 from connector.cli.links import links_app
 from connector.cli.papers import audit_app, mails_app
 from connector.cli.psa import psa_app
-from connector.errors import ConfigError, ConnectorError
 
 app = typer.Typer(
     help="Approved password and MFA resets in Microsoft 365, straight from the tickets of your PSA.",
@@ -51,20 +49,3 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(mails_app, name="mails")
 app.add_typer(links_app, name="links")
 app.add_typer(psa_app, name="psa")
-
-
-def main() -> None:
-    """The program. Turns our errors into sentences and exit codes."""
-    try:
-        app()
-    except ConfigError as failure:
-        for problem in failure.problems:
-            typer.echo(problem, err=True)
-        sys.exit(2)
-    except ConnectorError as failure:
-        typer.echo(str(failure), err=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

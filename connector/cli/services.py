@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,36 +101,9 @@ def once(context: typer.Context, dry_run: DryRunOption = False, as_json: JsonOpt
 
 def serve_links(context: typer.Context) -> None:
     """Run the one-time link service. `--config` takes the link service's own file."""
-    # structlog loads rich, for tracebacks that are never printed here: 4 MB for as long as the service runs.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-    from connector.config import load_link_server
-    from connector.secretlink.service.options import LinkServiceOptions
-    from connector.secretlink.service.web import serve
-    from connector.store import exclusive
-    from connector.telemetry import start_logging
+    from connector.cli import serving
 
-    path: Path = context.obj
-    settings = load_link_server(path)
-    start_logging(level=settings.log.level, format=settings.log.format)
-    link_options = LinkServiceOptions.from_settings(settings, folder=path.resolve().parent)
-    with exclusive(settings.database, who="link service"):
-        _upgrade_apart(path, settings.database)
-        serve(link_options)
-
-
-def _upgrade_apart(path: Path, database: str) -> None:
-    """Bring the link service's database up to date in a process of its own, where there is something to do.
-
-    Alembic would stay in the service's memory for as long as that runs: 8 MB.
-    """
-    from connector.migrations import is_newest
-
-    if is_newest(database, "links"):
-        return
-    program = [sys.executable, "-m", "connector", "--config", str(path), "migrate"]
-    done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - us
-    if done.returncode:
-        raise typer.Exit(done.returncode)  # it has said why, on standard error
+    serving.serve_links(context.obj)
 
 
 def migrate(context: typer.Context) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-from connector.config import HashedKeySection, LinkServerSettings, WebhookSection, split_listen
 from connector.errors import ConfigError
 from connector.secretlink.place import parse_networks
 from connector.secretlink.service.api.keys import PLAIN, ApiKey, Scope, digest_of, is_key_name
 from connector.secretlink.service.signature import read_secret
 from connector.secretlink.service.store.chain import EventKind
+
+if TYPE_CHECKING:
+    from connector.config import HashedKeySection, LinkServerSettings, WebhookSection
 
 LEAST_API_KEY_LETTERS: Final = 24
 
@@ -99,6 +101,9 @@ class LinkServiceOptions:
         Raises:
             ConfigError: With every problem found.
         """
+        # Imported here: with pydantic and YAML it costs 12 MB, and the service itself does without.
+        from connector.config import HashedKeySection, split_listen
+
         host, port = split_listen(settings.listen)
         options = cls(
             database=settings.database,
