@@ -239,7 +239,16 @@ def test_who_stops_it_while_it_starts_stops_both_processes_at_once(desk: Desk) -
     assert not (desk.folder / "links.db").exists()
 
 
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """Processes started from here hear Ctrl+C, also where the tests run in the background and do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @posix_only
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_while_it_starts_ends_both_without_a_traceback(desk: Desk) -> None:
     with held_up(desk) as start:
         for number in (start.process.pid, start.apart):  # as a terminal does
