@@ -20,6 +20,7 @@ import yaml
 from connector.core.ports import Level, Note, Push, StatusTarget
 from connector.errors import PushRefused, TemporaryError
 from connector.psa.requesttracker.adapter import RequestTracker
+from sandbox.stage import free_port
 from tests.e2e.request_tracker import (
     APPROVER,
     CONNECTOR,
@@ -50,7 +51,7 @@ ROUNDS, TRIES = 15, 2
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     request_tracker_or_skip()
-    with running_request_tracker(workers=1) as running:
+    with running_request_tracker() as running:
         yield running
 
 
@@ -69,18 +70,7 @@ class OnARunningServer:
         return build
 
 
-class TestOddities(OnARunningServer, Oddities):
-    pass
-
-
-class TestTaking(OnARunningServer):
-    @pytest.fixture(scope="class")
-    @classmethod
-    def server(cls) -> Iterator[Server]:
-        request_tracker_or_skip()
-        with running_request_tracker(workers=2 * TRIES) as running:
-            yield running
-
+class Taking:
     def test_of_two_connectors_that_take_a_ticket_at_once_one_wins(self, desk: Desk, build: Build) -> None:
         users = (CONNECTOR, CONNECTOR_IN_COPENHAGEN)
         connectors = [(user, build(user=user, claim=True)) for user in users for _ in range(TRIES)]
@@ -107,7 +97,7 @@ def taken(ticket: str, start: Barrier, psa: RequestTracker) -> bool | None:
         return None
 
 
-class TestPage(OnARunningServer):
+class Page:
     """docs/psa/requesttracker.md says what the program says."""
 
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
@@ -132,6 +122,10 @@ class TestPage(OnARunningServer):
         assert f"{level} {finding.about}: {text} -> {finding.todo}" in self.page
 
 
+class TestRequestTracker(OnARunningServer, Oddities, Taking, Page):
+    """One class, for each that another worker plays warms up a server of its own."""
+
+
 def test_the_mapping_of_the_page_is_a_right_one(tmp_path: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     [mapping] = [block for block in blocks if block.startswith("requests:")]
@@ -141,26 +135,35 @@ def test_the_mapping_of_the_page_is_a_right_one(tmp_path: Path) -> None:
 
 
 class Telling(NamedTuple):
-    """A server with the scrip, and what it has posted."""
+    """A server with the scrip, and where that posts to: nobody listens there unless a test does."""
 
     server: Server
-    pushes: list[Push]
+    port: int
 
 
 @pytest.fixture(scope="module")
 def telling() -> Iterator[Telling]:
     request_tracker_or_skip()
+    port = free_port()
+    with running_request_tracker(workers=1, nudge=f"http://127.0.0.1:{port}/nudge/rt") as server:
+        yield Telling(server, port)
+
+
+@pytest.fixture
+def pushes(telling: Telling) -> Iterator[list[Push]]:
+    """What the server has posted in this test."""
     heard: list[Push] = []
-    with listening(heard) as url, running_request_tracker(workers=1, nudge=url) as server:
-        yield Telling(server, heard)
+    with listening(heard, telling.port):
+        yield heard
 
 
 class TestBeingTold:
     """The scrip of docs/psa/requesttracker.md, in a server of its own."""
 
-    def test_what_people_do_arrives_with_the_token_and_the_ticket_s_id(self, telling: Telling, tmp_path: Path) -> None:
-        server, pushes = telling
-        pushes.clear()
+    def test_what_people_do_arrives_with_the_token_and_the_ticket_s_id(
+        self, telling: Telling, pushes: list[Push], tmp_path: Path
+    ) -> None:
+        server = telling.server
         desk = server.desk()
         psa = adapter_with_push(tmp_path, server, server.nudge_token)
 
@@ -182,23 +185,21 @@ class TestBeingTold:
         desk.request("Other", queue=ODD_QUEUE)
         assert told() == set(), "a queue that the scrip does not name"
 
-    def test_a_push_to_a_connector_with_another_token_is_refused(self, telling: Telling, tmp_path: Path) -> None:
-        server, pushes = telling
-        pushes.clear()
-        server.desk().request()
+    def test_a_push_to_a_connector_with_another_token_is_refused(
+        self, telling: Telling, pushes: list[Push], tmp_path: Path
+    ) -> None:
+        telling.server.desk().request()
         assert pushes
-        psa = adapter_with_push(tmp_path, server, secrets.token_hex(24))
+        psa = adapter_with_push(tmp_path, telling.server, secrets.token_hex(24))
         for push in pushes:
             with pytest.raises(PushRefused):
                 psa.heard(push)
 
-    def test_a_connector_that_is_away_holds_nobody_up(self) -> None:
-        with listening([]) as url:
-            pass  # nobody listens there any more
-        with running_request_tracker(workers=1, nudge=url) as server:
-            ticket = server.desk().request()
-            assert server.desk().status(ticket) == "new"
-            assert "The connector was not told" in (server.home / "server.log").read_text(encoding="utf-8")
+    def test_a_connector_that_is_away_holds_nobody_up(self, telling: Telling) -> None:
+        desk = telling.server.desk()
+        ticket = desk.request()
+        assert desk.status(ticket) == "new"
+        assert "The connector was not told" in (telling.server.home / "server.log").read_text(encoding="utf-8")
 
 
 def adapter_with_push(folder: Path, server: Server, token: str) -> RequestTracker:
@@ -209,8 +210,8 @@ def adapter_with_push(folder: Path, server: Server, token: str) -> RequestTracke
 
 
 @contextmanager
-def listening(heard: list[Push]) -> Iterator[str]:
-    """An address that notes what is posted to it."""
+def listening(heard: list[Push], port: int) -> Iterator[None]:
+    """Note what is posted to this port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -224,11 +225,11 @@ def listening(heard: list[Push]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/nudge/rt"
+        yield
     finally:
         server.shutdown()
         thread.join()
