@@ -45,6 +45,7 @@ FEATURES_OFF = (
 CHROMIUM_OPTIONS = (
     "--no-sandbox",  # the sandbox of Chromium does not work for root, as in most containers
     f"--disable-features={','.join(FEATURES_OFF)}",
+    "--renderer-process-limit=1",  # or each new profile starts one more process, in reserve
 )
 LEAST_AGE_MS, LEAST_PAUSE_MS = (length / timedelta(milliseconds=1) + 30 for length in (LEAST_AGE, LEAST_PAUSE))
 """What the service wants between page and reveal, and between step and reveal, and a little more."""
