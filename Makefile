@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # More workers than cores: half of the tests wait for other processes.
 WORKERS ?= 4
+# Which tests `make test` runs, in pytest's words; nothing for all. What `make check` leaves out: SELECT="-m e2e".
+SELECT ?=
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+# Kept bytecode, whatever the machine's habit: the tests start hundreds of processes of the same modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo play test test-quick check fix bench record screenshots clean
+.PHONY: help install demo play test test-quick check fix bench record screenshots clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -21,14 +25,16 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+install: $(STAMP) ## Install what the others need into .venv, which they do by themselves
+
 demo: $(STAMP) ## The whole story in the terminal, by itself, in under a minute
 	@$(BIN)/python -m sandbox.demo
 
 play: $(STAMP) ## The same stage, left open for clicking in a browser
 	@$(BIN)/python -m sandbox.demo --play
 
-test: $(STAMP) ## All tests; what this machine lacks is skipped and says how to get it
-	$(PYTEST)
+test: $(STAMP) ## All tests; what this machine lacks is skipped and says how to get it. Fewer: SELECT="-m e2e"
+	$(PYTEST) $(SELECT)
 
 test-quick: $(STAMP) ## The tests that start no processes
 	$(PYTEST) -m "not e2e"
