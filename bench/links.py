@@ -101,7 +101,7 @@ def _beside_snappass(folder: Path, pool: ProcessPoolExecutor, raced: int) -> Ite
         for server in servers:
             scores[server.kind].raced += race(server, links=raced, openers=OPENERS)
         memory, first = resident_megabytes(ours.pid), ours.megabytes_at_start
-    note = "a link's life has four of them here, and none at SnapPass, whose Redis keeps nothing on the disk"
+    note = "a link's life has two of them here, and none at SnapPass, whose Redis keeps nothing on the disk"
     yield Figure("one commit that is on the disk, p50", _commit_milliseconds(folder / "commit.db"), "ms", None, note)
     yield from _figures(scores["ours"], scores.get("snappass"))
     yield Figure("link service: memory after it", memory, "MB", 60, f"{first:.0f} MB when started")
