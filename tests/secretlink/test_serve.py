@@ -39,6 +39,17 @@ serve(options, ready=lambda host, port: print(port, flush=True))
 print("ended", flush=True)
 """
 
+EARLY = """
+import signal
+from connector.secretlink.service import web
+
+listen = web.open_listener
+def told_to_end(host, port):
+    signal.raise_signal(signal.SIGTERM)
+    return listen(host, port)
+web.open_listener = told_to_end
+"""
+
 
 class Process:
     """A link service of its own."""
@@ -111,6 +122,14 @@ def test_it_ends_at_once_and_in_peace_even_while_somebody_waits_for_events(
     assert (code, out.strip()) == (0, "ended")
     assert time.monotonic() - began < 10
     assert answers[0].json()["events"] == []
+
+
+def test_who_tells_it_to_end_before_it_takes_requests_is_heard(tmp_path: Path, pepper: bytes, api_key: str) -> None:
+    told = f"{make_database(tmp_path)} {pepper.hex()} {api_key}"
+    program = [sys.executable, "-c", EARLY + SERVE]
+    ended = subprocess.run(program, input=told, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "ended")  # and no port before it
+    assert "link_service_stopped" in ended.stderr
 
 
 def test_a_whole_story_leaves_no_secret_on_disk_or_in_the_logs(tmp_path: Path, pepper: bytes, api_key: str) -> None:

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -162,27 +162,27 @@ def serve(
     Raises:
         ConfigError: It cannot start: options, database or port.
     """
-    app = create_app(options, clock=clock)
-    try:
-        listener = open_listener(options.listen_host, options.listen_port)
-    except ConfigError:
-        app.state.vault.close()
-        raise
-    config = uvicorn.Config(
-        app,
-        http=bounded_http(),
-        backlog=_BACKLOG,
-        proxy_headers=False,  # we read X-Forwarded-For ourselves, believing only named proxies
-        access_log=False,  # paths hold tokens
-        server_header=False,
-        log_config=None,
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=int(_GRACE.total_seconds()),
-    )
-    host, port = listener.getsockname()[:2]
-    with _quiet_signals():
-        _Server(config, app, lambda: _say_ready(host, port, ready)).run([listener])
+    with _signals() as early:
+        app = create_app(options, clock=clock)
+        try:
+            listener = open_listener(options.listen_host, options.listen_port)
+        except ConfigError:
+            app.state.vault.close()
+            raise
+        config = uvicorn.Config(
+            app,
+            http=bounded_http(),
+            backlog=_BACKLOG,
+            proxy_headers=False,  # we read X-Forwarded-For ourselves, believing only named proxies
+            access_log=False,  # paths hold tokens
+            server_header=False,
+            log_config=None,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=int(_GRACE.total_seconds()),
+        )
+        host, port = listener.getsockname()[:2]
+        _Server(config, app, lambda: _say_ready(host, port, ready), early).run([listener])
 
 
 class _Application(Starlette):
@@ -196,14 +196,24 @@ class _Application(Starlette):
 class _Server(uvicorn.Server):
     """uvicorn that says when it is ready, and lets nobody's long poll hold up the end."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], early: Sequence[int]
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            early: Signals that came before uvicorn listens for them.
+        """
         super().__init__(config)
         self._app = app
         self._ready = ready
+        self._early = early
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if self._early:
+            self.should_exit = True
+        elif self.started:
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -320,16 +330,21 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more at the end; let that fall on deaf ears."""
+def _signals() -> Iterator[Sequence[int]]:
+    """Note the signals that ask for the end while uvicorn does not.
+
+    It listens only once the application is there; the first process of a container would not hear of them at all. And
+    at the end it raises the one that stopped it once more, of which nothing should come.
+    """
+    noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield noted
         return
     names = ("SIGINT", "SIGTERM", "SIGBREAK")
     signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda *_: None) for number in signals}
+    before = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in signals}
     try:
-        yield
+        yield noted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
