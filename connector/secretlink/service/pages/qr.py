@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import segno
-
 from connector.core.secret import Secret
 
 QUIET_ZONE = 4
@@ -30,6 +28,8 @@ class QrPicture:
 
 def draw(password: Secret) -> QrPicture:
     """Draw a password. A QR code that is not micro: every phone's camera reads it."""
+    import segno  # here, because most services never draw one
+
     matrix = segno.make(password.reveal(), error="m", micro=False).matrix
     parts: list[str] = []
     for y, row in enumerate(matrix):
