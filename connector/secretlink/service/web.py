@@ -196,9 +196,7 @@ class _Application(Starlette):
 class _Server(uvicorn.Server):
     """uvicorn that says when it is ready, and lets nobody's long poll hold up the end."""
 
-    def __init__(
-        self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], early: Sequence[int]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], early: Sequence[int]) -> None:
         """Nothing runs yet.
 
         Args:
