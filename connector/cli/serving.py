@@ -60,8 +60,10 @@ def serve_links(path: Path) -> None:
         ConnectorError: The process that prepares the start broke down.
         SystemExit: That process has said on standard error what is wrong; with its exit code.
     """
-    # structlog loads rich, for tracebacks that are never printed here: 4 MB for as long as the service runs.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    # Where they are installed, structlog loads rich for tracebacks that are never printed here (4 MB for as long as the
+    # service runs), and it and SQLAlchemy greenlet (1 MB), which only asyncio's drivers of a database need.
+    for unused in ("rich", "greenlet"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     prepared = _prepare(path)
     from connector.secretlink.service.web import serve
     from connector.store.lock import exclusive

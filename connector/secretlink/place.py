@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import iptocc
-import maxminddb
 
 from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    import maxminddb
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -150,6 +152,8 @@ class Places:
     def _open(self, file: Path | None, key: str) -> maxminddb.Reader | None:
         if file is None:
             return None
+        import maxminddb  # here, because a service without files of its own does without
+
         try:
             reader = maxminddb.open_database(str(file))
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
@@ -177,6 +181,8 @@ def _record(reader: maxminddb.Reader | None, ip: str) -> object:
     """What a file says about an address; `None` for nothing. A damaged file must cost the place, never the link."""
     if reader is None:
         return None
+    import maxminddb
+
     try:
         return reader.get(ip)
     except (ValueError, maxminddb.InvalidDatabaseError):  # an IPv6 address in a file of IPv4; a damaged file
