@@ -82,7 +82,7 @@ class AlarmPages:
         fields = await read_fields(request)
         found = self._find(request, fields)
         if is_prefetch(request):
-            return self._refuse_prefetch(request, found)
+            return self._strangers.ahead(request, found.alarm.locale if found else "")
         if found is None:
             return self._unknown(request, visitor)
         return HTMLResponse(self._render(request, found, found.alarm))
@@ -93,7 +93,7 @@ class AlarmPages:
         fields = await read_fields(request)
         found = self._find(request, fields)
         if is_prefetch(request):
-            return self._refuse_prefetch(request, found)
+            return self._strangers.ahead(request, found.alarm.locale if found else "")
         if found is None:
             return self._strangers.json(visitor)
         if found.alarm.state != ARMED:
@@ -108,7 +108,7 @@ class AlarmPages:
         typed = is_form(request)
         found = self._find(request, fields)
         if is_prefetch(request):
-            return self._refuse_prefetch(request, found)
+            return self._strangers.ahead(request, found.alarm.locale if found else "")
         if found is None:
             return self._unknown(request, visitor) if typed else self._strangers.json(visitor)
         problem = self._proofs.problem_with(request, found.challenge_for, fields, typed=typed)
@@ -200,11 +200,6 @@ class AlarmPages:
         of_alarm = request.scope["path"].startswith("/n/")
         page = self._renderer.alarm_gone if of_alarm else self._renderer.unknown
         return self._strangers.page(request, visitor, page)
-
-    def _refuse_prefetch(self, request: Request, found: Raisable | None) -> Response:
-        """A browser that loads pages ahead of the person is sent away until the person really comes."""
-        locale = found.alarm.locale if found else ""
-        return HTMLResponse(self._renderer.message("prefetch", self._renderer.language(request, locale)), 503)
 
 
 def _refused_in_json(problem: str) -> Response:

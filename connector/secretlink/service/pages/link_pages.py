@@ -94,7 +94,7 @@ class Pages:
         if link is not None:
             link = self._vault.visit(link, kind, visitor=visitor, reason=reason)
         if ahead:
-            return self._refuse_prefetch(request, None, visitor)
+            return self._strangers.ahead(request)
         return self._shell(request, link) if link else self._unknown(request, visitor)
 
     async def step(self, request: Request) -> Response:
@@ -265,11 +265,10 @@ class Pages:
         return self._strangers.page(request, visitor, self._renderer.unknown)
 
     def _refuse_prefetch(self, request: Request, found: Found | None, visitor: Visitor) -> Response:
-        """A browser that loads pages ahead of the person is sent away until the person really comes."""
-        if found is not None:
-            self._vault.visit(found.link, EventKind.REFUSED, visitor=visitor, reason="prefetch")
-        locale = found.link.locale if found else ""
-        return HTMLResponse(self._renderer.message("prefetch", self._renderer.language(request, locale)), 503)
+        if found is None:
+            return self._strangers.ahead(request)
+        self._vault.visit(found.link, EventKind.REFUSED, visitor=visitor, reason="prefetch")
+        return self._strangers.ahead(request, found.link.locale)
 
 
 def _check_in(found: Found, fields: Mapping[str, object]) -> bytes | None:

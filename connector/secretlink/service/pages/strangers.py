@@ -1,4 +1,5 @@
-"""What is answered to visitors who show nothing true: always the same, and not too often."""
+"""What is answered to whoever is turned away before anything happens: strangers, always in the same way and not too
+often, and browsers that come ahead of their people."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from connector.secretlink.service.store.vault import Vault
 
 
 class Strangers:
-    """Turns away who shows a token that never was, is of another service, was purged or was cut short."""
+    """Turns away who shows a token that never was, is of another service, was purged or was cut short.
+
+    And a browser that loads a page before anybody wants to see it, whatever it shows.
+    """
 
     def __init__(self, vault: Vault, brake: UnknownTokenBrake, renderer: Renderer) -> None:
         self._vault = vault
@@ -36,6 +40,14 @@ class Strangers:
         if self._is_braked(visitor):
             return error_answer(429, "too_many", "too many unknown links; wait a minute", headers={"Retry-After": "60"})
         return error_answer(404, "gone", "this link cannot be opened")
+
+    def ahead(self, request: Request, locale: str = "") -> Response:
+        """A browser that loads pages ahead of the person is sent away until the person really comes.
+
+        Args:
+            locale: Of the link or alarm, when there is one.
+        """
+        return HTMLResponse(self._renderer.message("prefetch", self._renderer.language(request, locale)), 503)
 
     def _is_braked(self, visitor: Visitor) -> bool:
         brake = self._brake.count(visitor.ip)
