@@ -2,7 +2,8 @@
 
 In a dry run nothing leaves but private notes that say what would have. At least once, and a repeat is harmless: a note
 is looked for by its marker before it is written again, a move is read back, a mail has the same Message-ID at each try.
-What is refused for good is given up, with the reason on record.
+What is refused for good is given up, with the reason on record. A system that is away holds up all that comes after; a
+mail that only its own recipient's side puts off holds up what goes to the same address, and is given up one day.
 
 A mail with "this was not me" gets the address of an alarm at the moment it is sent: it stands in that mail and nowhere
 else. Every try asks for it again and gets the same one (see `LinkService.arm`), so that a mail which a server puts off
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -54,16 +55,27 @@ ALARMS: Final[Mapping[MailKind, AlarmSource]] = {
 WAIT_FOR_AN_ALARM = timedelta(hours=1)
 """How long such a mail waits for a link service that is away. Then it goes without the button, and names the service
 desk alone: to be told late is worse."""
-LEAST_TRIES_FOR_AN_ALARM = 5
+PATIENCE_WITH_A_MAILBOX = timedelta(days=1)
+"""How long a mail is tried that is put off while the mail server takes others. Then an agent finds another way."""
+PATIENCE_WITH_A_NOTICE = timedelta(hours=4)
+"""The same for the notice to the account's owner: whether it was them should be asked the same day."""
+LEAST_TRIES = 5
 """And not before so many tries: the mail may have waited for that long behind something else."""
+PUT_OFF_FOR: Final = tuple(timedelta(minutes=minutes) for minutes in (0.5, 1, 2, 5, 10, 15))
+"""Growing waits between the tries of such a mail; the last one repeats."""
 
 
 class Held:
-    """The claimed case as last saved, and what the audit is owed; the one thing of a pass that changes."""
+    """The claimed case as last saved, and what the audit is owed; the one thing of a pass that changes.
+
+    Attributes:
+        put_off: Addresses that mails were put off for in this pass, and when to try again.
+    """
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self.owed: list[AuditEntry] = []
+        self.put_off: dict[str, datetime] = {}
 
 
 class Courier:
@@ -96,10 +108,10 @@ class Courier:
         self._lease = lease
 
     def deliver(self, held: Held) -> None:
-        """Hand over everything that a claimed case owes, in order. The first that fails for now stops the rest.
+        """Hand over everything that a claimed case owes, in order. The first system that is away stops the rest.
 
         After "this was not me" it stops only its own kind: neither does the agent wait for a mail server, nor does a
-        person who is written to wait for the PSA.
+        person who is written to wait for the PSA. What is put off is tried once in a pass: see `Held.put_off`.
 
         Raises:
             TemporaryError, AuthenticationError: The rest is still owed.
@@ -107,8 +119,8 @@ class Courier:
         stopped: dict[bool, TemporaryError | AuthenticationError] = {}
         for row in self._store.outbox(held.case.id):
             case = held.case
-            is_mail = isinstance(row.message.body, Letter)
-            if is_mail in stopped:
+            address = row.message.body.to if isinstance(row.message.body, Letter) else None
+            if (address is not None) in stopped or address in held.put_off:
                 continue
             self._store.message_tried(row)
             failed = ""
@@ -117,18 +129,48 @@ class Courier:
             except DatabaseError:
                 raise
             except (TemporaryError, AuthenticationError) as failure:
-                if case.outcome is not Outcome.NOT_ME:
+                if address is not None and self._is_about_this_mail(failure):
+                    failed = self._out_of_patience(row, failure)
+                    if not failed:
+                        wait = PUT_OFF_FOR[min(row.attempts, len(PUT_OFF_FOR) - 1)]
+                        held.put_off[address] = self._clock() + wait
+                        log.info("mail_put_off", case=case.id, ticket=case.number, key=row.message.key,
+                                 wait_seconds=wait.total_seconds())  # fmt: skip
+                        continue
+                elif case.outcome is not Outcome.NOT_ME:
                     raise
-                stopped[is_mail] = failure
-                continue
+                else:
+                    stopped[address is not None] = failure
+                    continue
             except PermanentError as failure:
-                failed = _without_private_address(str(failure), row)
+                failed = str(failure)
+            if failed:
+                failed = _without_private_address(failed, row)
                 log.warning("message_refused", case=case.id, ticket=case.number, key=row.message.key, error=failed)
             self._store.message_done(row, now=self._clock(), failed=failed)
             if failed and row.message.kind.value != "note":
                 self._tell_undelivered(held, row, failed)
         if stopped:
             raise next(iter(stopped.values()))
+
+    def _is_about_this_mail(self, failure: TemporaryError | AuthenticationError) -> bool:
+        """Whether others can be sent: the recipient's side puts it off, or what belongs into it is not to be had."""
+        if isinstance(failure, AuthenticationError):
+            return False
+        try:
+            self._mailer.ready()
+        except (TemporaryError, AuthenticationError):
+            return False
+        return True
+
+    def _out_of_patience(self, row: OutboxRow, failure: Exception) -> str:
+        """Why a mail that was put off again is given up; empty while it is not."""
+        patience = PATIENCE_WITH_A_NOTICE if _is_notice(row) else PATIENCE_WITH_A_MAILBOX
+        tries = row.attempts + 1
+        if self._clock() - row.created_at < patience or tries < LEAST_TRIES:
+            return ""
+        last = str(failure).partition(" It is tried again")[0]
+        return f"it was put off {tries} times in {patience // timedelta(hours=1)} hours, the last time so: {last}"
 
     def _hand_over(self, case: Case, row: OutboxRow) -> None:
         dry_run = self._lookout.policy(case).dry_run
@@ -172,7 +214,7 @@ class Courier:
         try:
             return self._links.arm(wish)
         except (TemporaryError, AuthenticationError) as failure:
-            recent = self._clock() - row.created_at < WAIT_FOR_AN_ALARM or row.attempts + 1 < LEAST_TRIES_FOR_AN_ALARM
+            recent = self._clock() - row.created_at < WAIT_FOR_AN_ALARM or row.attempts + 1 < LEAST_TRIES
             # Once somebody has said it, nobody waits for another way to say it: the mail about that comes next.
             if recent and case.outcome is not Outcome.NOT_ME:
                 raise

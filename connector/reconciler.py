@@ -342,7 +342,8 @@ class Reconciler:
     def _rest(self, held: Held, until: datetime | None, now: datetime) -> None:
         """Nothing to do: give the claim back. A case that had failed and works again is as good as new."""
         messages = self._delay_note(held.case, now)
-        case = replace(held.case, due_at=now if messages else until, attempts=0, failing_since=None)
+        due_at = now if messages else min([*held.put_off.values(), *filter(None, [until])], default=None)
+        case = replace(held.case, due_at=due_at, attempts=0, failing_since=None)
         held.case = self._store.save(case, now=now, messages=messages)
 
     def _postpone(self, held: Held, failure: Exception, at_least: timedelta | None) -> None:

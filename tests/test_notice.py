@@ -396,9 +396,9 @@ def alarms_in(world: World, kind: MailKind) -> set[Secret]:
     return {world.letters.links[mail.message_id] for mail in mails}
 
 
-@pytest.mark.parametrize("kind", [NOTICE, ACCESSED])
-def test_a_mail_that_a_server_puts_off_for_days_has_one_alarm(kind: MailKind) -> None:
-    """It is there and takes no mail for this recipient: greylisting that never ends, or a full mailbox."""
+@pytest.mark.parametrize(("kind", "hours", "tries"), [(NOTICE, 3.5, 15), (ACCESSED, 23, 90)])
+def test_a_mail_that_is_put_off_for_hours_has_one_alarm(kind: MailKind, hours: float, tries: int) -> None:
+    """The server is there and takes no mail for this recipient: greylisting that never ends, or a full mailbox."""
     world = world_with(HOME)
     if kind is NOTICE:
         world.mailer.busy.add(HOME)
@@ -406,8 +406,8 @@ def test_a_mail_that_a_server_puts_off_for_days_has_one_alarm(kind: MailKind) ->
     if kind is ACCESSED:
         world.open_newest_link()
         world.mailer.busy.add(REQUESTER.email or "")
-    world.run_for(hours=48, every=timedelta(minutes=5))
-    assert world.store.outbox(world.case_of(ticket).id)[0].attempts > 100
+    world.run_for(hours=hours, every=timedelta(minutes=5))
+    assert world.store.outbox(world.case_of(ticket).id)[0].attempts >= tries
     assert armed_for(world, kind) == 1
     world.mailer.busy.clear()
     world.run_for(hours=1)
@@ -417,13 +417,88 @@ def test_a_mail_that_a_server_puts_off_for_days_has_one_alarm(kind: MailKind) ->
     assert world.case_of(ticket).outcome is Outcome.NOT_ME
 
 
+def test_a_notice_that_is_put_off_holds_up_nothing_and_in_the_end_the_ticket_says_so() -> None:
+    world = world_with(HOME)
+    world.mailer.busy.add(HOME)
+    ticket = reset(world)
+    world.open_newest_link()
+    world.run()
+    assert world.mails.count(ACCESSED) == 1, "nobody else waits"
+    assert world.state_of(ticket) is State.CLOSED
+    world.run_for(hours=3.5, every=timedelta(minutes=5))
+    assert not any("could not be delivered" in note for note in world.notes_of(ticket)), "it is still tried"
+    world.run_for(hours=1, every=timedelta(minutes=5))
+    told = world.note_with(ticket, "The notice that the account was reset could not be delivered")
+    assert "tell the account's owner in person" in told
+    assert HOME not in told
+    tries = [call for call in world.mailer.calls if call == "send"]
+    world.mailer.busy.clear()
+    world.run_for(hours=24, every=timedelta(minutes=5))
+    assert world.mails.count(NOTICE) == 0, "given up is given up"
+    assert [call for call in world.mailer.calls if call == "send"] == tries
+    assert world.store.outbox(world.case_of(ticket).id) == []
+
+
+def test_who_says_it_was_not_them_is_answered_though_the_notice_is_put_off() -> None:
+    world = world_with(HOME)
+    world.mailer.busy.add(HOME)
+    ticket = reset(world)
+    before = world.password_in_force()
+    world.press(ticket)
+    world.run()
+    assert world.mails.count(MailKind.NOT_ME) == 1
+    assert world.password_in_force() != before
+
+
+def test_a_requester_who_cannot_be_written_to_holds_up_neither_ticket_nor_owner() -> None:
+    world = world_with(HOME)
+    ticket = reset(world)
+    world.mailer.busy.add(REQUESTER.email or "")
+    world.open_newest_link()
+    world.run()
+    assert world.state_of(ticket) is State.CLOSED
+    world.run_for(hours=26, every=timedelta(minutes=5))
+    assert "put off" in world.note_with(ticket, "A mail could not be delivered")
+    assert world.mails.count(ACCESSED) == 0
+
+
+def test_mails_to_one_address_stay_in_order_however_often_the_first_is_put_off() -> None:
+    undisturbed = World()
+    undisturbed.carried_out()
+    wanted = undisturbed.mails_to(REQUESTER)
+    assert len(wanted) >= 3
+
+    world = World()
+    world.mailer.busy.add(REQUESTER.email or "")
+    ticket = world.ticket()
+    world.run_for(minutes=10)
+    world.approve(ticket)
+    world.run_for(minutes=10)
+    assert world.mails_to(REQUESTER) == []
+    world.mailer.busy.clear()
+    world.run_for(minutes=30)
+    assert world.mails_to(REQUESTER) == wanted
+
+
+def test_a_mail_server_that_is_away_puts_no_mail_off_by_itself_and_gives_none_up() -> None:
+    world = world_with(HOME)
+    ticket = reset(world)
+    world.open_newest_link()
+    world.mailer.down = True
+    world.run_for(hours=30, every=timedelta(minutes=5))
+    assert not any("could not be delivered" in note for note in world.notes_of(ticket))
+    world.mailer.down = False
+    world.run_for(hours=1)
+    assert world.mails.count(ACCESSED) == 1
+
+
 def test_a_mail_that_is_late_by_most_of_an_alarms_life_goes_out_with_one_that_can_still_be_pressed() -> None:
     world = world_with(HOME)
     reset(world)
     world.open_newest_link()
-    world.mailer.busy.add(REQUESTER.email or "")
+    world.mailer.down = True
     world.run_for(days=6.5, every=timedelta(minutes=30))
-    world.mailer.busy.clear()
+    world.mailer.down = False
     world.run_for(hours=1)
     (alarm,) = alarms_in(world, ACCESSED)
     assert armed_for(world, ACCESSED) == 2
