@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, runtime_checkable
 
 from connector.core.ports import ALARM_REFERENCE, AlarmSource, LinkEvent, LinkEventKind
@@ -13,6 +13,13 @@ from connector.core.ports import ALARM_REFERENCE, AlarmSource, LinkEvent, LinkEv
 _CASE_ID: Final = re.compile(r"case-[A-Za-z0-9]+", re.ASCII)
 """What alarms were about once; databases of then have events under it."""
 _KNOWN_KINDS: Final = frozenset(kind.value for kind in LinkEventKind)
+_A_DAY: Final = timedelta(days=1)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _A_DAY
+_LATEST: Final = datetime.max.replace(tzinfo=UTC) - _A_DAY
+"""An instant between them can be written in every time zone."""
+_MOST: Final = 2**31 - 1
+_GREATEST_NUMBER: Final = 2**63 - 1
+"""What columns of databases take; PostgreSQL is the one that minds."""
 _BY_ALARM: Final = frozenset(source.value for source in AlarmSource)
 
 
@@ -75,7 +82,7 @@ def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None
         base: What is added to its number; see `history.Position`.
 
     Raises:
-        KeyError, TypeError, ValueError: It has another shape.
+        KeyError, TypeError, ValueError: It has another shape, or a number or an instant that no database takes.
     """
     kind, link_id, about = str(item["kind"]), item["link_id"], str(item.get("ref") or "")
     if kind == LinkEventKind.REPORTED and item.get("reason") in _BY_ALARM:
@@ -88,12 +95,12 @@ def read_event(item: Mapping[str, object], *, base: int = 0) -> LinkEvent | None
         return None
     location = item.get("location")
     return LinkEvent(
-        seq=_whole(item["seq"]) + base,
+        seq=_whole(_whole(item["seq"]) + base),
         link_id=str(link_id),
         kind=LinkEventKind(kind),
-        at=datetime.fromisoformat(str(item["at"])),
-        view=_whole(item.get("view")) if kind == LinkEventKind.REVEALED else 0,
-        views_left=_whole(item.get("views_left")),
+        at=_instant(item["at"]),
+        view=_whole(item.get("view"), most=_MOST) if kind == LinkEventKind.REVEALED else 0,
+        views_left=_whole(item.get("views_left"), most=_MOST),
         ip=str(item.get("ip") or ""),
         place=str(location.get("words") or "") if isinstance(location, Mapping) else "",
         agent=str(item.get("agent") or ""),
@@ -117,9 +124,16 @@ def read_link(item: Mapping[str, object]) -> ListedLink:
     )
 
 
-def _whole(value: object) -> int:
+def _instant(value: object) -> datetime:
+    moment = datetime.fromisoformat(str(value))
+    if moment.tzinfo is None or not _EARLIEST <= moment <= _LATEST:
+        raise ValueError("no time zone, or too far away to be written in every one")
+    return moment.astimezone(UTC)
+
+
+def _whole(value: object, *, most: int = _GREATEST_NUMBER) -> int:
     if value is None:
         return 0
-    if not isinstance(value, int):
-        raise ValueError("not a whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError("not a whole number from 0 on, or too great a one")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConfigError, PermanentError, TemporaryError
 from connector.http import Http
 from connector.secretlink.client import BuiltinLinks
+from connector.secretlink.client_answers import read_event
 from connector.secretlink.seal import decode_token, lookup_of, new_link_id
 from connector.secretlink.service.store.links import Revealed
 from tests.contracts.links import all_events
@@ -126,6 +127,56 @@ def test_a_history_shorter_than_what_was_read_before_is_not_believed(links: Link
     assert all_events(links, cursor="1") == []
     with pytest.raises(PermanentError, match="restored"):
         links.news("2")
+
+
+EVENT: dict[str, object] = {
+    "seq": 5, "link_id": "lnk_0", "ref": "", "kind": "revealed", "at": "2026-11-22T10:00:00+01:00", "view": 1,
+    "views_left": 1,
+}  # fmt: skip
+
+
+def test_an_event_is_read_with_its_instant_in_utc() -> None:
+    event = read_event(EVENT)
+    assert event is not None
+    assert (event.seq, event.at, event.view, event.views_left) == (5, datetime(2026, 11, 22, 9, tzinfo=UTC), 1, 1)
+    assert event.at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("at", ["0001-01-02T00:00:00Z", "9999-12-30T23:59:59.999999Z"])
+def test_the_first_and_the_last_instant_of_an_event_can_be_written_in_every_time_zone(at: str) -> None:
+    event = read_event({**EVENT, "at": at})
+    assert event is not None
+    for hours in (-23, 23):
+        assert event.at.astimezone(timezone(timedelta(hours=hours))) == event.at
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"at": "2026-11-22T10:00:00"},
+        {"at": "0001-01-01T00:00:00+14:00"},
+        {"at": "0001-01-01T23:59:59Z"},
+        {"at": "9999-12-31T23:59:59-12:00"},
+        {"at": "9999-12-31T00:00:00Z"},
+        {"at": "now"},
+        {"at": None},
+        {"seq": 2**63},
+        {"seq": -1},
+        {"view": 2**31},
+        {"view": True},
+        {"views_left": -1},
+        {"views_left": 2**31},
+    ],
+)
+def test_an_event_with_an_instant_or_a_number_that_no_database_takes_is_refused(odd: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"whole number|time zone|isoformat"):
+        read_event({**EVENT, **odd})
+
+
+def test_an_event_whose_number_grows_too_great_is_refused() -> None:
+    assert read_event(EVENT, base=2**63 - 6) is not None
+    with pytest.raises(ValueError, match="whole number"):
+        read_event(EVENT, base=2**63 - 5)
 
 
 def test_a_wrong_key_is_an_authentication_error_and_shows_nowhere(address: str, clock: FakeClock) -> None:
