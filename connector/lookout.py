@@ -17,7 +17,7 @@ import structlog
 
 from connector.core import alarm, link_story, pair, plan, refusals, steps
 from connector.core.case import Action, Approval, Case, State, fold, mailbox
-from connector.core.ports import Account, CaseStore, Directory, LinkEvent, LinkEventKind, Psa, Ticket
+from connector.core.ports import Account, CaseStore, Directory, DryRun, LinkEvent, LinkEventKind, Psa, Ticket
 from connector.core.subject import read_subject
 from connector.errors import (
     AmbiguousAccount,
@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 WRITES: Final = frozenset({"setting_password", "removing_methods"})
 """What the audit calls the moment before an account is written to."""
+
+CLOCKS_APART: Final = timedelta(days=1)
+"""How far the clock may have been set back, or another process' be behind, since a case was opened."""
 
 PolicyFor = Callable[[Psa, str], steps.Policy]
 """Gives the policy for a client id of a PSA; `tenant` is empty where none is mapped."""
@@ -69,6 +72,7 @@ class Lookout:
         """The same for an alarm, which must not be lost where the PSA of its ticket is not configured any more.
 
         Then it is that of a customer whom nobody knows, at any other PSA: what it says of whom we send as is the same.
+        Of dry runs only that of the whole program counts: a PSA that is being tried out says nothing about this ticket.
 
         Raises:
             TemporaryError: No PSA at all is left.
@@ -77,7 +81,8 @@ class Lookout:
             return self.policy(case)
         except TemporaryError:
             for other in self._psas.values():
-                return self._policy_for(other, "")
+                policy = self._policy_for(other, "")
+                return policy if policy.everything_is_dry else replace(policy, dry_run=DryRun.OFF)
             raise
 
     def psa(self, case: Case) -> Psa:
@@ -152,10 +157,36 @@ class Lookout:
         entries = [line.entry for line in self._store.audit_of(case.id)]
         return steps.Seen(link_events=events, made_for=link_story.made_for(case, entries))
 
+    def accounts_written(self, case: Case) -> Mapping[str, str]:
+        """The tenant of each account, by its object id, that the case wrote to or was about to."""
+        resets = self._store.resets_since(case.created_at - CLOCKS_APART)
+        return {reset.subject: reset.tenant for reset in resets if reset.case_id == case.id}
+
+    def name_written(self, case: Case, account_id: str) -> str:
+        """The name of an account as it was when the case wrote to it; its id where that is not on record."""
+        return self._names_written(case).get(account_id, account_id)
+
+    def others_about(self, case: Case, accounts: Mapping[str, str]) -> Sequence[str]:
+        """Other tickets about these accounts (id: tenant): open ones, and those that set a password after this one.
+
+        A password from there is void, too, when the account is secured.
+        """
+        others = [other for account_id, tenant in accounts.items()
+                  for other in self._store.cases_about(tenant, account_id)]  # fmt: skip
+        for account_id in accounts:
+            resets = self._store.resets_since(case.created_at - CLOCKS_APART, subject=account_id)
+            own = max(number for number, reset in enumerate(resets) if reset.case_id == case.id)
+            later = {reset.case_id for reset in resets[own:] if reset.action.resets_password}
+            others += filter(None, map(self._store.get, later))
+        return sorted({f"{other.psa}:{other.number}" for other in others if other.id != case.id})
+
+    def _names_written(self, case: Case) -> Mapping[str, str]:
+        entries = [line.entry for line in self._store.audit_of(case.id) if line.entry.event in WRITES]
+        return {entry.facts["account"]: entry.facts["upn"] for entry in entries}
+
     def _as_written(self, case: Case) -> Case:
         """The case with the names of the accounts that it wrote to, where its ticket names another one by now."""
-        entries = [line.entry for line in self._store.audit_of(case.id) if line.entry.event in WRITES]
-        written = {entry.facts["account"]: entry.facts["upn"] for entry in entries}
+        written = self._names_written(case)
         if written.keys() <= {case.subject_id}:
             return case
         names = " and ".join(written.values())

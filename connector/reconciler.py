@@ -92,8 +92,8 @@ MOST_TRIES_OF_A_WRITE = 25
 TRIES_BEFORE_AN_ALARM_IS_TOLD = 3
 """An account that could not be secured within so many tries is a person's business at once; it is tried on."""
 
-CLOCKS_APART = timedelta(days=1)
-"""How far the clock may have been set back, or another process' be behind, since a case was opened."""
+WAIT_BEFORE_AN_ALARM_IS_TOLD = timedelta(minutes=1)
+"""The same where the next try is so far away: a system may ask for an hour."""
 
 MOST_BUGS = 3
 LONG_DELAY = timedelta(minutes=10)
@@ -264,7 +264,12 @@ class Reconciler:
             now = self._clock()
             seen = self._lookout.look(held.case, now)
             # The ticket may have moved to another client: the policy is that of the ticket as it is now.
-            policy = self._lookout.policy(held.case, seen.ticket)
+            # An alarm is not held up by a PSA that is not configured any more.
+            policy = (
+                self._lookout.policy_of_alarm(held.case)
+                if held.case.state is State.ALARMED
+                else self._lookout.policy(held.case, seen.ticket)
+            )
             step = plan.next_step(held.case, seen, policy, now=now)
             match step:
                 case steps.Wait(until):
@@ -357,7 +362,9 @@ class Reconciler:
         log.info("delayed", case=case.id, ticket=case.number, state=case.state.value, attempt=case.attempts + 1,
                  wait_seconds=round(wait.total_seconds()), error=str(failure))  # fmt: skip
         changed = replace(case, attempts=case.attempts + 1, failing_since=case.failing_since or now, due_at=now + wait)
-        late = case.state is State.ALARMED and changed.attempts == TRIES_BEFORE_AN_ALARM_IS_TOLD
+        late = case.state is State.ALARMED and (
+            changed.attempts >= TRIES_BEFORE_AN_ALARM_IS_TOLD or wait >= WAIT_BEFORE_AN_ALARM_IS_TOLD
+        )
         told = [alarm.delayed(case, str(failure))] if late else []
         held.case = self._store.save(changed, now=now, messages=told, audit=tuple(held.owed))
         held.owed.clear()
@@ -398,7 +405,8 @@ class Reconciler:
         heard = self._lookout.alarm(held.case)
         if heard is not None:
             self._record(held, heard)
-        if held.case.state is not State.ALARMED or (heard is None and self._is_early(held.case, self._clock())):
+        is_new = heard is not None and heard.event is Event.REPORTED
+        if held.case.state is not State.ALARMED or (not is_new and self._is_early(held.case, self._clock())):
             return None
         if reason := self._store.paused():
             log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
@@ -435,11 +443,7 @@ class Reconciler:
             What has to be tried again; `None` when it is written down how it ended.
         """
         case = held.case
-        written = {
-            reset.subject: reset.tenant
-            for reset in self._store.resets_since(case.created_at - CLOCKS_APART)
-            if reset.case_id == case.id
-        }
+        written = self._lookout.accounts_written(case)
         done, trouble = [], None
         for account_id, tenant in written.items():
             try:
@@ -449,23 +453,19 @@ class Reconciler:
             except (TemporaryError, AuthenticationError) as failure:
                 trouble = trouble or failure
             except ConnectorError as failure:  # ConfigError too: the customer may be gone from the configuration
-                done.append(alarm.Secured(account_id, problem=str(failure)))
+                done.append(alarm.Secured(self._lookout.name_written(case, account_id), problem=str(failure)))
         # Before it is written down that all is done: a process killed in between would leave the link alive.
         self._end_link(held)
         if trouble is not None:
             return trouble
-        beside = sorted(
-            {f"{other.psa}:{other.number}" for account_id, tenant in written.items()
-             for other in self._store.cases_about(tenant, account_id) if other.id != case.id}
-        )  # fmt: skip
-        self._record(held, alarm.answered(held.case, done, beside=beside))
+        self._record(held, alarm.answered(held.case, done, beside=self._lookout.others_about(case, written)))
         return None
 
     def _secure_account(self, held: Held, tenant: str, account_id: str) -> alarm.Secured:
         try:
             account = self._directory.read(tenant, account_id)
         except NoSuchAccount:
-            return alarm.Secured(account_id, problem="the account is gone")
+            return alarm.Secured(self._lookout.name_written(held.case, account_id), problem="the account is gone")
         senders = self._lookout.policy_of_alarm(held.case).senders
         requester = held.case.requester or Person("")
         facts = guard.AccountFacts(action=Action.PASSWORD, account=account, requester=requester, senders=senders)
@@ -486,7 +486,13 @@ class Reconciler:
                 with suppress(TemporaryError, AuthenticationError, PermanentError):
                     self._directory.revoke_sessions(tenant, account_id)
                 raise
-        sessions = self._directory.revoke_sessions(tenant, account_id)
+        try:
+            sessions = self._directory.revoke_sessions(tenant, account_id)
+        except PermanentError as failure:
+            what = "it has a password now that nobody has, but the" if receipts else "the"
+            return alarm.Secured(
+                account.upn, problem=f"{what} sessions could not be ended: {failure}", calls=_receipts(receipts, None)
+            )
         return alarm.Secured(
             account.upn, password=password and not problem, problem=problem, calls=_receipts(receipts, sessions)
         )
@@ -855,9 +861,12 @@ class _Delivered:
     shown: bool
 
 
-def _receipts(writes: Sequence[Receipt], sessions: SessionsReport) -> dict[str, str]:
+def _receipts(writes: Sequence[Receipt], sessions: SessionsReport | None) -> dict[str, str]:
     """By which the calls are found again at Microsoft: `our id/their id`."""
-    return {"calls": " ".join(map(str, writes)) or "none", "sessions_call": str(sessions.receipt)}
+    return {
+        "calls": " ".join(map(str, writes)) or "none",
+        "sessions_call": str(sessions.receipt) if sessions else "none",
+    }
 
 
 def _new_link_id() -> str:

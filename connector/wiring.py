@@ -232,6 +232,7 @@ def policies(
             notify_subject=notify_subject_of(settings, tenant),
             public_notes=psa.rules.public_notes,
             dry_run=_dry(psa.rules.dry_run) if dry_run else psa.rules.dry_run,
+            everything_is_dry=dry_run,
         )
 
     return policy_for

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from connector.core.case import Action, Outcome, State
@@ -309,3 +312,127 @@ def test_the_account_is_secured_though_the_link_service_is_away_by_then() -> Non
     world.links.down = True
     world.run()
     assert world.password_in_force() != handed_over
+
+
+# ---------------------------------------------------------------- when others are away, and pressed again
+
+
+def test_a_system_that_asks_for_an_hour_is_told_at_once() -> None:
+    world = World()
+    ticket = world.carried_out()
+    asked = [TemporaryError("Graph is away.", retry_after=timedelta(hours=1))] * 3
+    world.directory.raise_before("read", *asked)
+    world.press(ticket)
+    world.run()
+    assert "do not wait" in world.note_with(ticket, "Not secured yet")
+
+
+def test_pressing_again_hurries_nothing_and_hides_no_failure() -> None:
+    world = World()
+    ticket = world.carried_out()
+    alarms = [world.alarm_for(ticket) for _ in range(40)]
+    down(world.directory)
+    for alarm in alarms:
+        assert world.links.press(alarm)
+        world.run_for(seconds=5, every=timedelta(seconds=1))
+    assert "do not wait" in world.note_with(ticket, "Not secured yet")
+    # 200 s of growing waits: 2, 5, 15, 30, 60 and 120 s, each up to a fifth longer.
+    assert 5 <= world.case_of(ticket).attempts <= 6
+    up(world.directory)
+    world.run_for(hours=1)
+    assert world.note_with(ticket, "Secured:")
+
+
+def test_a_psa_that_is_tried_out_does_not_hold_the_alarm_of_one_that_is_gone() -> None:
+    world = World(more_psas=("cw",))
+    ticket = world.carried_out()
+    before, pressed = world.password_in_force(), world.alarm_for(ticket)
+    world.psas["cw"].rules = replace(world.psas["cw"].rules, dry_run=DryRun.NOTES)
+    del world.psas["halo"]
+    world.restart()
+    assert world.links.press(pressed)
+    world.run()
+    assert world.password_in_force() != before
+
+
+def test_in_a_dry_run_of_the_whole_program_even_that_alarm_waits() -> None:
+    world = World(more_psas=("cw",))
+    ticket = world.carried_out()
+    writes, pressed = list(world.writes), world.alarm_for(ticket)
+    world.psas["cw"].rules = replace(world.psas["cw"].rules, dry_run=DryRun.NOTES)
+    del world.psas["halo"]
+    world.everything_is_dry = True
+    world.restart()
+    assert world.links.press(pressed)
+    world.run_for(minutes=30)
+    assert world.writes == writes
+
+
+def test_the_end_of_a_pause_secures_the_account_though_the_psa_is_gone_meanwhile() -> None:
+    world = World(more_psas=("cw",))
+    ticket = world.carried_out()
+    before = world.password_in_force()
+    world.store.pause("somebody looks into it", now=world.clock())
+    world.press(ticket)
+    world.run_for(minutes=1)
+    assert world.note_with(ticket, "ALARM:")
+    del world.psas["halo"]
+    world.restart()
+    world.run_for(minutes=2)
+    world.store.resume(now=world.clock())
+    world.run_for(minutes=1)
+    assert world.password_in_force() != before
+
+
+def test_a_later_ticket_whose_password_the_alarm_voids_is_named() -> None:
+    world = World()
+    first = world.carried_out()
+    alarm = world.alarm_for(first)
+    world.open_newest_link()
+    world.run()
+    world.clock.advance(days=5)
+    later = world.carried_out()
+    world.open_newest_link()
+    world.run()
+    assert world.state_of(later) is State.CLOSED
+    assert world.links.press(alarm)
+    world.run()
+    assert f"halo:{later.id}" in world.note_with(first, "Secured:")
+
+
+def test_an_earlier_ticket_whose_password_was_replaced_since_is_not_named() -> None:
+    world = World()
+    earlier = world.carried_out()
+    world.open_newest_link()
+    world.run()
+    world.clock.advance(days=5)
+    ticket = world.carried_out()
+    world.press(ticket)
+    world.run()
+    assert f"halo:{earlier.id}" not in world.note_with(ticket, "Secured:")
+
+
+def test_sessions_that_cannot_be_ended_do_not_hide_that_the_password_was_replaced() -> None:
+    world = World()
+    ticket = world.carried_out()
+    before = world.password_in_force()
+    world.directory.raise_before("revoke_sessions", PermanentError("Microsoft refuses it."))
+    world.press(ticket)
+    world.run()
+    assert world.password_in_force() != before
+    told = world.note_with(ticket, "NOT secured")
+    assert "it has a password now that nobody has, but the sessions could not be ended" in told
+    facts = world.audit_of(ticket)[-1].entry.facts
+    assert facts["calls"] != "none"
+    assert facts["sessions_call"] == "none"
+
+
+def test_an_account_that_cannot_be_read_is_told_by_its_name() -> None:
+    world = World()
+    ticket = world.carried_out()
+    world.directory.raise_before("read", PermanentError("Microsoft refuses it."))
+    world.press(ticket)
+    world.run()
+    told = world.note_with(ticket, "NOT secured")
+    assert SUBJECT in told
+    assert world.case_of(ticket).subject_id not in told

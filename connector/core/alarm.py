@@ -30,6 +30,14 @@ def reports_in(events: Sequence[LinkEvent]) -> list[LinkEvent]:
     return [event for event in events if event.kind is LinkEventKind.REPORTED]
 
 
+def unmoved(case: Case) -> dict[str, Any]:
+    """What stays as it is though something more was heard: when the next try is, and how many have failed.
+
+    Whoever presses again and again neither hurries the tries nor keeps the failed ones from being told.
+    """
+    return {"due_at": case.due_at, "attempts": case.attempts, "failing_since": case.failing_since}
+
+
 def raised(
     case: Case, reports: Sequence[LinkEvent], policy: Policy, *, changes: Mapping[str, Any], beside: Sequence[Message]
 ) -> Record:
@@ -46,7 +54,7 @@ def raised(
                       for event in reports)  # fmt: skip
         return Record(
             event=Event.REPORTED_AGAIN,
-            changes={**changes, "due_at": case.due_at},
+            changes={**changes, **unmoved(case)},
             messages=(*beside, *again),
             facts=facts,
         )
@@ -87,7 +95,7 @@ def answered(case: Case, done: Sequence[Secured], *, beside: Sequence[str] = ())
 
     Args:
         done: One for each account that the case wrote to; none: it never wrote to any.
-        beside: Other open tickets about the same accounts, whose passwords are void as well.
+        beside: Other tickets about the same accounts, whose passwords are void as well.
     """
     if not done:
         return not_secured(case, "This case never changed anything on any account.")

@@ -141,8 +141,8 @@ def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
             )
             return replace(withdrawn, messages=(*messages, *withdrawn.messages))
     if messages and case.state in (State.CLOSED, State.NEEDS_PERSON, State.ALARMED):
-        due = case.due_at if case.state is State.ALARMED else None
-        return Record(event=Event.LATE_REVEAL, changes={**changes, "due_at": due}, messages=messages, facts=facts)
+        unmoved = alarm.unmoved(case) if case.state is State.ALARMED else {"due_at": None}
+        return Record(event=Event.LATE_REVEAL, changes={**changes, **unmoved}, messages=messages, facts=facts)
     return None
 
 

@@ -51,6 +51,7 @@ class Policy:
     minimum: int = 1
     pair_rule: PairRule = PairRule.SECOND_APPROVER
     dry_run: DryRun = DryRun.OFF
+    everything_is_dry: bool = False
     link_mode: LinkMode = LinkMode.PATH
     human_check: HumanCheck = HumanCheck.OFF
     locale: str = "en"

@@ -121,6 +121,7 @@ class World:
     views: int = 2
     approvers: frozenset[str] | None = None
     pair_rule: PairRule = PairRule.SECOND_APPROVER
+    everything_is_dry: bool = False
     notify_subject: NotifySubject = NotifySubject.ALTERNATE_MAIL
     tenants: dict[str, str] = field(default_factory=lambda: {"12": TENANT})
     more_psas: tuple[str, ...] = ()
@@ -174,6 +175,7 @@ class World:
             notify_subject=self.notify_subject,
             public_notes=psa.rules.public_notes,
             dry_run=psa.rules.dry_run,
+            everything_is_dry=self.everything_is_dry,
         )
 
     def new_password(self) -> Secret:
