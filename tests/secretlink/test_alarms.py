@@ -153,6 +153,36 @@ def test_reporting_a_link_that_lives_ends_it(vault: Vault, clock: FakeClock) -> 
     assert kinds(vault) == ["created", "revealed", "reported", "revoked"]
 
 
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_link_can_be_reported_for_a_week_after_it_was_last_shown(vault: Vault, clock: FakeClock, views: int) -> None:
+    link = create(vault, clock, views=views)
+    claim(vault, link)
+    clock.advance(days=6.9)
+    assert vault.report_link(link.lookup, visitor=SOMEBODY)
+    assert "reported" in kinds(vault)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_link_that_is_long_over_cannot_be_reported(vault: Vault, clock: FakeClock, views: int) -> None:
+    link = create(vault, clock, views=views)
+    claim(vault, link)
+    clock.advance(days=7)
+    vault.expire_due()
+    before = kinds(vault)
+    record = vault.report_link(link.lookup, visitor=SOMEBODY)
+    assert record is not None
+    assert record.state != "active"
+    assert kinds(vault) == before
+
+
+def test_a_link_that_nobody_opened_cannot_be_reported_and_lives_on(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock, views=1)
+    record = vault.report_link(link.lookup, visitor=SOMEBODY)
+    assert record is not None
+    assert record.state == "active"
+    assert kinds(vault) == ["created"]
+
+
 def test_the_page_s_report_and_a_mail_s_alarm_are_two_reports(vault: Vault, clock: FakeClock) -> None:
     link = create(vault, clock, views=1)
     claim(vault, link)

@@ -299,6 +299,26 @@ def test_a_link_that_nobody_opened_has_nothing_to_report(browser: Browser, link:
     assert reports(browser) == []
 
 
+def test_a_link_that_is_long_over_leads_to_no_alarm(browser: Browser, link: Made, used: Alarm) -> None:
+    assert browser.reveal(link).status == 200
+    browser.clock.advance(days=8)
+    gone = browser.get(link.path)
+    assert gone.status == 410
+    assert used.path not in gone.text
+    assert browser.get(used.path).status == 404
+    assert reports(browser) == []
+
+
+def test_what_was_reported_in_time_is_still_told_when_it_is_long_over(
+    browser: Browser, link: Made, used: Alarm
+) -> None:
+    assert browser.reveal(link).status == 200
+    assert press(browser, used).status == 200
+    browser.clock.advance(days=8)
+    assert "It was raised at" in browser.get(used.path).text
+    assert len(reports(browser)) == 1
+
+
 def test_a_link_in_fragment_mode_is_reported_with_its_proof(browser: Browser) -> None:
     made = make_link(views=1)
     browser.create(made, mode="fragment")

@@ -91,7 +91,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     visitors = Visitors(places, trusted)
     strangers = Strangers(vault, UnknownTokenBrake(clock=clock), renderer)
     pages = Pages(vault, proofs, visitors, strangers, renderer, clock=clock)
-    alarm_pages = AlarmPages(vault, proofs, visitors, strangers, renderer)
+    alarm_pages = AlarmPages(vault, proofs, visitors, strangers, renderer, clock=clock)
     keys = ApiKeys(options.every_key(), clock=clock)
     api = Api(vault, keys, news, trusted_proxies=trusted, clock=clock)
 

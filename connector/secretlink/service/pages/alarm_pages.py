@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -52,7 +53,14 @@ class AlarmPages:
     """The endpoints under `/n/`, and those under `/s/` that report a link."""
 
     def __init__(
-        self, vault: Vault, proofs: Proofs, visitors: Visitors, strangers: Strangers, renderer: Renderer
+        self,
+        vault: Vault,
+        proofs: Proofs,
+        visitors: Visitors,
+        strangers: Strangers,
+        renderer: Renderer,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._vault = vault
         self._finder = Finder(vault)
@@ -60,6 +68,7 @@ class AlarmPages:
         self._visitors = visitors
         self._strangers = strangers
         self._renderer = renderer
+        self._clock = clock
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -128,7 +137,10 @@ class AlarmPages:
         if request.scope["path"].startswith("/n/"):
             return self._find_alarm(str(request.path_params["token"]))
         found = self._finder.find(read_address(request), fields.get("lookup"))
-        return self._of_link(found) if found and found.link.views else None
+        if found is None:
+            return None
+        raisable = self._of_link(found)
+        return raisable if raisable.alarm.state == RAISED or found.link.can_be_reported(self._clock()) else None
 
     def _find_alarm(self, text: str) -> Raisable | None:
         token = read_token(text)

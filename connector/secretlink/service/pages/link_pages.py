@@ -257,6 +257,7 @@ class Pages:
             views=self._vault.views_of(link.terms.link_id),
             report=self._vault.report_of(link.terms.link_id),
             path=found.path,
+            now=self._clock(),
             lookup=found.lookup_text,
         )
         return HTMLResponse(page, 410)

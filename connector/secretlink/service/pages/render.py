@@ -152,6 +152,7 @@ class Renderer:
         views: Sequence[Event],
         report: Event | None,
         path: str,
+        now: datetime,
         lookup: str = "",
     ) -> str:
         """The page of a link that has ended, for a visitor who shows its true token.
@@ -174,6 +175,7 @@ class Renderer:
             ended=language.moment(link.ended_ms // 1000, link.time_zone) if link.ended_ms is not None else "",
             openings=_openings(language, link, views),
             reported=language.moment(report.at_ms // 1000, link.time_zone) if report else "",
+            can_be_reported=link.can_be_reported(now),
             lookup=lookup,
         )
 

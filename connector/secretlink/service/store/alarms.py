@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -104,9 +105,11 @@ class Alarms:
                     event.link_id == row.id, event.kind == EventKind.REPORTED.value, event.reason == PAGE
                 )
             ).first()
-            if before is None:
-                self._report(connection, row, now_ms, ref=row.ref, reason=PAGE, visitor=visitor)
-            return record_from(self._records.row_by_id(connection, row.id) or row), before is None
+            can_be = record_from(row).can_be_reported(datetime.fromtimestamp(now_ms / 1000, UTC))
+            if before is not None or not can_be:
+                return record_from(row), False
+            self._report(connection, row, now_ms, ref=row.ref, reason=PAGE, visitor=visitor)
+            return record_from(self._records.row_by_id(connection, row.id) or row), True
 
     def _report(
         self, connection: Connection, link: Row[Any] | None, now_ms: int, *, ref: str, reason: str, visitor: Visitor

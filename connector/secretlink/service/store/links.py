@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from connector.core.secret import Secret
@@ -15,6 +16,8 @@ PATH: Final = "path"
 FRAGMENT: Final = "fragment"
 ARMED: Final = "armed"
 RAISED: Final = "raised"
+_REPORTABLE: Final = timedelta(days=7)
+"""An old mailbox must not lock people out for as long as links are remembered."""
 
 
 class Conflict(Exception):
@@ -96,6 +99,12 @@ class LinkRecord:
     def views_left(self) -> int:
         """Views that can still be used; 0 for a link that has ended."""
         return self.terms.max_views - self.views if self.state == ACTIVE else 0
+
+    def can_be_reported(self, now: datetime) -> bool:
+        """Whether who has its token may say "that was not me": once it was opened, and until it is long over."""
+        if self.last_view_ms is None:
+            return False
+        return self.state == ACTIVE or now - datetime.fromtimestamp(self.last_view_ms / 1000, UTC) < _REPORTABLE
 
 
 @dataclass(frozen=True)

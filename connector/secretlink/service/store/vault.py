@@ -227,6 +227,8 @@ class Vault:
     def report_link(self, lookup: bytes, *, visitor: Visitor) -> LinkRecord | None:
         """The same from the page of the link itself, by who has its token; once per link. Ends it if it still lives.
 
+        Nothing comes of it where the link cannot be reported (any more): see `LinkRecord.can_be_reported`.
+
         Returns:
             The link as it is now; `None` for an unknown lookup.
         """
