@@ -217,8 +217,9 @@ def _shown(shown: bool) -> str:
 def opened(event: LinkEvent, pen: Pen, *, account: str = "") -> str:
     """A link showed its password. `account`: whose, where the ticket names somebody else by now."""
     where = " ".join(part for part in (event.ip, f"– {event.place}" if event.place else "") if part)
+    view = f"view {event.view}" if event.view else "no view used up"
     return _lines(
-        f"The password {f'of {account} ' if account else ''}was shown (view {event.view}) on {pen.time(event.at)}"
+        f"The password {f'of {account} ' if account else ''}was shown ({view}) on {pen.time(event.at)}"
         + (f" from {where}" if where else "")
         + (f", {event.agent}" if event.agent else "")
         + f". Views left: {event.views_left}.",

@@ -127,7 +127,7 @@ FACTS: Final[Mapping[MailKind, Mapping[str, Fact]]] = MappingProxyType(
             "kept": _EXTRA_LINES,
         },
         # With the address of an alarm beside the letter, where the link service has alarms.
-        # view: which reveal this was, counted from 1.
+        # view: which view was used up, counted from 1; 0: none.
         MailKind.LINK_ACCESSED: {
             "opened_at": _INSTANT,
             "ip": Fact(Form.IP, may_be_empty=True),

@@ -157,6 +157,12 @@ def test_a_reveal_names_view_time_address_place_browser_and_what_is_left() -> No
         assert words in text
 
 
+def test_a_reveal_that_used_up_no_view_has_no_number() -> None:
+    text = notes.opened(replace(REVEAL, view=0, views_left=2), PEN)
+    assert "was shown (no view used up) on" in text
+    assert "Views left: 2." in text
+
+
 def test_a_delay_names_how_long_it_was() -> None:
     assert "delayed by 20 minutes" in notes.delayed(NOW, NOW + timedelta(minutes=20), "why.")
 

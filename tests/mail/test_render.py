@@ -265,6 +265,15 @@ def test_the_accessed_mail_counts_the_views() -> None:
     assert "The link is used up now" in last
 
 
+def test_the_accessed_mail_counts_no_view_where_none_was_used_up() -> None:
+    email = render(letter_of(MailKind.LINK_ACCESSED, view="0", views_left="2"))
+    assert "View: none used up" in flat(email.text)
+    assert "View none used up" in Page(email.html).text
+    for said in (flat(email.text), Page(email.html).text):
+        assert "0 of" not in said
+        assert "You may look twice more" in said
+
+
 @pytest.mark.parametrize("name", ["link_accessed", "link_accessed_last", "subject_notice", "subject_notice_mfa"])
 def test_this_was_not_me_is_one_button_and_the_phone_is_the_second_way(name: str) -> None:
     alarm = f"https://links.example.com/n/{secrets.token_urlsafe(24)}"

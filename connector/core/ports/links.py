@@ -193,7 +193,7 @@ class LinkEvent:
     Attributes:
         seq: Grows; no two events of one service share it.
         link_id: The link; for `REPORTED` by an alarm, what that was about (`AlarmWish.about`).
-        view: Which reveal this was, counted from 1; 0 for other kinds.
+        view: Which view of the link a reveal used up, counted from 1; 0 for one that used up none, and other kinds.
         views_left: After this event.
         ip: The visitor's address, or empty.
         place: Approximate, never finer than its source: `United Kingdom (approx.)`; or empty.
