@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 from sqlalchemy import case as when
 
 from connector.core.case import Case, State
@@ -162,14 +162,13 @@ def watch_link(connection: Connection, case: Case) -> None:
 def watched_links(connection: Connection, *, now: datetime) -> list[Watched]:
     """See `CaseStore.watched_links`."""
     link, event = tables.case_link.c, tables.case_link_event.c
-    of_it = event.link_id == link.link_id
-    ended = exists().where(of_it, event.kind.in_([kind.value for kind in LINK_ENDS]))
-    shown = (
-        select(func.count()).where(of_it, event.kind == LinkEventKind.REVEALED.value).correlate(tables.case_link)
-    ).scalar_subquery()
+    # By what is left, and not by how many reveals were told: a look by somebody signed in there uses up no view.
+    used_up = (event.kind == LinkEventKind.REVEALED.value) & (event.views_left == 0)
+    ended = or_(event.kind.in_([kind.value for kind in LINK_ENDS]), used_up)
+    told = exists().where(event.link_id == link.link_id, ended)
     query = (
         select(tables.case_link)
-        .where(link.expires_at > now - WATCHED_AFTER_ITS_END, ~ended, shown < link.views)
+        .where(link.expires_at > now - WATCHED_AFTER_ITS_END, ~told)
         .order_by(link.expires_at, link.link_id)
     )
     return [

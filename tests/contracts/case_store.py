@@ -632,6 +632,14 @@ class CaseStoreContract:
         store.record_link_events([replace(revealed(8), view=2, views_left=0)], now=NOW)
         assert list(store.watched_links(now=NOW)) == []
 
+    def test_looks_that_use_up_no_view_do_not_end_the_watch(self, store: Store) -> None:
+        mail_link(store, 1, "link-1", ends_at=NOW + HOUR)
+        looks = [replace(revealed(seq), view=0, at=NOW + seq * SECOND) for seq in (7, 8, 9)]
+        store.record_link_events([revealed(6), *looks], now=NOW)
+        assert [link.id for link in store.watched_links(now=NOW)] == ["link-1"]
+        store.record_link_events([replace(revealed(10), kind=LinkEventKind.REFUSED, view=0, views_left=0)], now=NOW)
+        assert [link.id for link in store.watched_links(now=NOW)] == ["link-1"], "what was refused used up nothing"
+
     def test_events_of_a_cases_links_are_kept_and_make_it_due(self, store: Store) -> None:
         case = hold(store, settle(store, state=State.CLOSED).id)
         store.save(replace(case, link_id="link-1"), now=NOW)

@@ -264,14 +264,16 @@ class MemoryCaseStore:
 
     def watched_links(self, *, now: datetime) -> Sequence[Watched]:
         with self._call("watched_links"):
-            told = [(event.link_id, event.kind) for event in self._events.values()]
+            ended = {
+                event.link_id
+                for event in self._events.values()
+                if event.kind in LINK_ENDS or (event.kind is LinkEventKind.REVEALED and event.views_left == 0)
+            }
             return sorted(
                 (
                     link
                     for link in self._watched.values()
-                    if link.expires_at > now - WATCHED_AFTER_ITS_END
-                    and not any((link.id, end) in told for end in LINK_ENDS)
-                    and told.count((link.id, LinkEventKind.REVEALED)) < link.views
+                    if link.expires_at > now - WATCHED_AFTER_ITS_END and link.id not in ended
                 ),
                 key=lambda link: (link.expires_at, link.id),
             )

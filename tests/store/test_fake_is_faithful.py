@@ -148,10 +148,11 @@ class SideBySide(RuleBasedStateMachine):
         link_id=links,
         seq=st.integers(1, 5),
         kind=st.sampled_from([LinkEventKind.REVEALED, LinkEventKind.REFUSED, LinkEventKind.EXPIRED]),
+        left=st.integers(0, 1),
     )
-    def something_happens_to_a_link(self, number: int, link_id: str, seq: int, kind: LinkEventKind) -> None:
+    def something_happens_to_a_link(self, number: int, link_id: str, seq: int, kind: LinkEventKind, left: int) -> None:
         self.now += timedelta(seconds=1)
-        event = replace(revealed(seq, f"{number}-{link_id}"), kind=kind)
+        event = replace(revealed(seq, f"{number}-{link_id}"), kind=kind, views_left=left)
         for store in self.stores:
             store.record_link_events([event], now=self.now)
 
