@@ -12,7 +12,7 @@ from connector.core.ports import Level, LinkEventKind, Watched
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Http
-from connector.secretlink.passwordpusher.adapter import PasswordPusher
+from connector.secretlink.passwordpusher.adapter import MOST_READ_AGAIN, READ_AGAIN_EVERY, PasswordPusher
 from connector.secretlink.passwordpusher.api import PushApi
 from connector.secretlink.passwordpusher.pushes import Order
 from connector.secretlink.place import Places
@@ -29,6 +29,8 @@ from tests.contracts.links import (
     token_of,
 )
 from tests.secretlink.other_services import BRITISH, EDGE, OtherPost, Sandbox
+
+STAFF = Visitor("192.0.2.9", EDGE, owner=True)
 
 
 def adapter_for(desk: Sandbox, *, token: Secret | None = None) -> PasswordPusher:
@@ -314,16 +316,134 @@ def test_a_reveal_comes_with_address_place_and_browser(post: OtherPost) -> None:
     )  # fmt: skip
 
 
-def test_somebody_signed_in_at_the_account_who_looks_is_told_and_named_as_such(desk: Sandbox) -> None:
-    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+def test_somebody_signed_in_at_the_account_who_looks_is_told_and_named_as_such(post: OtherPost, edition: str) -> None:
     link = post.links.create(a_wish(views=2), a_password())
     post.open(link.url)
-    (push,) = desk.world.pushes.kept.values()
-    desk.world.pushes.claim(push, Visitor("192.0.2.9", EDGE, owner=True))
-    desk.world.pushes.claim(push, Visitor(BRITISH, EDGE))
+    pushes = post.sandbox.world.pushes
+    (push,) = pushes.kept.values()
+    pushes.claim(push, STAFF)
+    pushes.claim(push, Visitor(BRITISH, EDGE))
     shown = [event for event in all_events(post.links) if event.kind is LinkEventKind.REVEALED]
-    assert [(event.view, event.views_left) for event in shown] == [(1, 1), (2, 1), (3, 0)]
-    assert shown[1].agent == "Edge 156 on Windows, signed in at Password Pusher as the account's owner"
+    assert [(event.view, event.views_left) for event in shown] == [(1, 1), (0, 1), (2, 0)], "it uses up no view"
+    who = "the account's owner or an administrator" if edition == "v1" else "the account's owner"
+    assert (shown[1].ip, shown[1].agent) == (STAFF.ip, f"Edge 156 on Windows, signed in at Password Pusher as {who}")
+
+
+@pytest.mark.parametrize("end", ["used up", "revoked", "by hand", "over"])
+def test_whoever_comes_after_the_end_saw_nothing_signed_in_or_not(post: OtherPost, end: str) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    pushes = post.sandbox.world.pushes
+    (push,) = pushes.kept.values()
+    if end == "used up":
+        post.open(link.url)
+    elif end == "revoked":
+        post.links.revoke(link.id)
+    elif end == "by hand":
+        pushes.end(push, by=STAFF)
+    else:
+        post.pass_time(LIFETIME)
+    for visitor in (STAFF, Visitor(BRITISH, EDGE)):
+        assert pushes.claim(push, visitor) is None
+    told = adapter_for(post.sandbox).news("", [Watched(link.id, link.handle, link.expires_at, link.views)]).events
+    assert [event.view for event in told if event.kind is LinkEventKind.REVEALED] == [1] * (end == "used up")
+
+
+def test_a_look_after_the_end_that_no_connector_saw_to_is_told_when_it_is_back(post: OtherPost, edition: str) -> None:
+    link = post.links.create(a_wish(), a_password())
+    pushes = post.sandbox.world.pushes
+    (push,) = pushes.kept.values()
+    post.sandbox.clock.moment += 2 * LIFETIME
+    seen = pushes.claim(push, STAFF) is not None
+    assert seen is (edition != "pro")
+    told = adapter_for(post.sandbox).news("", [Watched(link.id, link.handle, link.expires_at, link.views)]).events
+    assert [event.ip for event in told if event.kind is LinkEventKind.REVEALED] == [STAFF.ip] * seen
+
+
+def test_a_look_that_moves_no_count_is_told_within_minutes(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    assert post.links.news("").events == ()
+    (push,) = post.sandbox.world.pushes.kept.values()
+    post.sandbox.world.pushes.claim(push, STAFF)
+    post.sandbox.clock.moment += READ_AGAIN_EVERY - SECOND
+    assert post.links.news("").events == ()
+    post.sandbox.clock.moment += SECOND
+    (shown,) = post.links.news("").events
+    assert (shown.link_id, shown.kind, shown.view, shown.views_left) == (link.id, LinkEventKind.REVEALED, 0, 2)
+
+
+def calls_of(post: OtherPost) -> list[str]:
+    """What Password Pusher was asked since the last time, in short: `list`, or the name of a push."""
+    record = post.sandbox.world.record
+    paths = [call.path for call in record.exchanges if call.system == "passwordpusher"]
+    record.clear()
+    return ["list" if "active" in path else path.split("/")[-2] for path in paths]
+
+
+def test_audits_that_are_read_again_are_so_many_a_call_and_each_once_in_its_time(post: OtherPost) -> None:
+    many = 2 * MOST_READ_AGAIN + 1
+    for _ in range(many):
+        post.links.create(a_wish(lifetime=timedelta(hours=2)), a_password())
+    post.links.news("")
+    calls_of(post)
+    every = READ_AGAIN_EVERY / 12
+    for _ in range(11):
+        post.sandbox.clock.moment += every
+        post.links.news("")
+    assert calls_of(post) == ["list"] * 11
+    read: list[str] = []
+    for most in [MOST_READ_AGAIN, MOST_READ_AGAIN, 1, *[0] * 9]:
+        post.sandbox.clock.moment += every
+        post.links.news("")
+        first, *audits = calls_of(post)
+        assert (first, len(audits)) == ("list", most)
+        read += audits
+    assert len(set(read)) == len(read) == many
+
+
+def test_where_there_are_too_many_those_that_waited_longest_are_read_again_first(post: OtherPost) -> None:
+    many = 2 * MOST_READ_AGAIN + 1
+    for _ in range(many):
+        post.links.create(a_wish(), a_password())
+    post.links.news("")
+    calls_of(post)
+    for _ in range(3):
+        post.sandbox.clock.moment += READ_AGAIN_EVERY
+        post.links.news("")
+    assert len(set(calls_of(post)) - {"list"}) == many
+
+
+def test_an_audit_that_cannot_be_read_again_fails_no_poll_as_long_as_nothing_may_be_new(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    news = post.links.news("")
+    post.fault("status", match="audit", status=500)
+    post.sandbox.clock.moment += READ_AGAIN_EVERY
+    assert post.links.news(news.cursor).events == ()
+    post.open(link.url)
+    with pytest.raises(TemporaryError):
+        post.links.news(news.cursor)
+    post.repair()
+    assert kinds_of(post.links.news(news.cursor).events, link.id) == [LinkEventKind.REVEALED]
+
+
+def test_pushes_whose_audit_cannot_be_read_again_take_no_turns_of_others(post: OtherPost) -> None:
+    links = [post.links.create(a_wish(), a_password()) for _ in range(MOST_READ_AGAIN + 1)]
+    post.links.news("")
+    for link in links[:-1]:
+        post.fault("status", match=f"{token_of(link.url)}/audit", status=500)
+    pushes = post.sandbox.world.pushes
+    pushes.claim(pushes.kept[token_of(links[-1].url)], STAFF)
+    post.sandbox.clock.moment += READ_AGAIN_EVERY
+    told = [event for _ in range(2) for event in post.links.news("").events]
+    assert {event.link_id for event in told} == {links[-1].id}
+
+
+def test_a_token_that_is_refused_when_an_audit_is_read_again_is_said(post: OtherPost) -> None:
+    post.links.create(a_wish(), a_password())
+    post.links.news("")
+    post.fault("status", match="audit", status=401)
+    post.sandbox.clock.moment += READ_AGAIN_EVERY
+    with pytest.raises(AuthenticationError):
+        post.links.news("")
 
 
 def test_a_push_that_somebody_ends_by_hand_is_revoked(post: OtherPost) -> None:

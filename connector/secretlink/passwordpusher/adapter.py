@@ -44,6 +44,13 @@ UNWATCHED_FOR: Final = timedelta(minutes=15)
 """How long after its creation a link may take to be watched; then it was given up, and its address is forgotten."""
 
 
+READ_AGAIN_EVERY: Final = timedelta(minutes=3)
+"""How often an audit is read of which the list shows nothing new: a look by somebody signed in there moves no count."""
+
+MOST_READ_AGAIN: Final = 5
+"""So many of them in one call of `news`, those first that waited longest: with polls of 15 s, 20 calls a minute."""
+
+
 @dataclass(frozen=True)
 class _Known:
     """What this process knows of a link.
@@ -52,10 +59,12 @@ class _Known:
         views_left: As the list showed it when the audit was read; `None`: read it again.
         dead: The push was seen to be dead.
         since: When this process came to know it.
+        read_at: When its audit was last read, or its turn was to be read again; `None` before.
     """
 
     token: Secret
     since: datetime
+    read_at: datetime | None = None
     events: tuple[LinkEvent, ...] = ()
     views_left: int | None = None
     dead: bool = False
@@ -161,7 +170,8 @@ class PasswordPusher:
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         """What happened to the watched links; and the end of every push of ours whose time is over.
 
-        One list a call, and one audit for each link of which the list shows something new.
+        One list a call; one audit for each link of which the list shows something new, and for up to `MOST_READ_AGAIN`
+        of those whose audit was not read for `READ_AGAIN_EVERY`.
         """
         now = self._clock()
         if not watched and not self._is_time_for_forgotten(now):
@@ -170,7 +180,8 @@ class PasswordPusher:
         with self._lock:
             self._looked_at = now
         self._find_dead({link.id for link in watched} - alive.keys(), now)
-        events = events_of_all(watched, lambda link: self._events_of(link, alive.get(link.id)))
+        again = self._take_turns([link.id for link in watched], now)
+        events = events_of_all(watched, lambda link: self._events_of(link, alive.get(link.id), again=link.id in again))
         news = self._teller.tell(cursor, events)
         self._forget_all_but({link.id for link in watched})
         return news
@@ -226,24 +237,45 @@ class PasswordPusher:
                     self._died(link_id)
         return alive
 
-    def _events_of(self, link: Watched, push: Push | None) -> tuple[LinkEvent, ...]:
+    def _take_turns(self, watched: Sequence[str], now: datetime) -> frozenset[str]:
+        """The links whose audit is to be read again though nothing may be new; each has had its turn by that.
+
+        So one that cannot be read is not before the others each time.
+        """
         with self._lock:
-            known = self._known.get(link.id) or (_Known(push.token, since=self._clock()) if push else None)
+            read = {link_id: known.read_at for link_id, known in self._known.items() if known.read_at}
+            due = [link_id for link_id in watched if link_id in read and now - read[link_id] >= READ_AGAIN_EVERY]
+            turns = sorted(due, key=lambda link_id: read[link_id])[:MOST_READ_AGAIN]
+            for link_id in turns:
+                self._known[link_id] = replace(self._known[link_id], read_at=now)
+        return frozenset(turns)
+
+    def _events_of(self, link: Watched, push: Push | None, *, again: bool) -> tuple[LinkEvent, ...]:
+        now = self._clock()
+        with self._lock:
+            known = self._known.get(link.id) or (_Known(push.token, since=now) if push else None)
         if known is None or known.over:
             return known.events if known else ()
-        now = self._clock()
         surely_dead, gone = known.dead, push is None
+        nothing_new = push is not None and not known.dead and push.views_left == known.views_left is not None
         if now >= link.expires_at and not surely_dead:
             # Even when no list shows it any more: its end is told only after somebody has seen to it.
             self._api.expire(known.token)
             surely_dead = True
-        elif push is not None and not surely_dead and push.views_left == known.views_left is not None:
+        elif nothing_new and not again:
             return known.events
-        rows = self._api.audit(known.token)
+        try:
+            rows = self._api.audit(known.token)
+        except ConnectorError as failure:
+            if isinstance(failure, AuthenticationError) or surely_dead or not nothing_new:
+                raise
+            # A poll that fails for that would be followed by a longer wait, and end links late.
+            log.info("link_unread", link=link.id, error=str(failure))
+            return known.events
         told = story.tell(link, rows, self._places, dead=surely_dead or gone, now=now)
         views_left = push.views_left if push else None
         # That a list left it out proves nothing: lists come in pages, which shift while they are read.
-        fresh = replace(known, events=told.events, views_left=views_left, dead=surely_dead, over=told.over)
+        fresh = replace(known, events=told.events, views_left=views_left, dead=surely_dead, over=told.over, read_at=now)
         with self._lock:
             self._known[link.id] = fresh
         return told.events

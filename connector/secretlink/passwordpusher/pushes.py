@@ -27,6 +27,9 @@ DURATIONS: Final = (
 Source: `durations.py` of pwpush-mcp 0.5.0 and `pwpush.ts` of a Raycast extension, which agree; read 2026-11-22.
 """
 
+UNNAMED: Final = "unnamed"
+"""A row of version 1 that is no successful view: one that was refused, or what somebody did who was signed in."""
+
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{6,64}")
 
 
@@ -61,7 +64,7 @@ class Row:
 
     Attributes:
         kind: In the words of v2: `creation view failed_view expire failed_passphrase admin_view owner_view edit
-            creation_email_send`.
+            creation_email_send`; of version 1 `view expire` and `UNNAMED`.
     """
 
     kind: str
@@ -139,9 +142,9 @@ def row_of(item: Mapping[str, Any], answer: Answer) -> Row:
     """A row of an audit, of either version. Raises: TemporaryError."""
     kind = item.get("kind")
     if isinstance(kind, int):
-        # Version 1: 1 for an end, 0 for a view, which `successful` tells from a refused one.
+        # Version 1: 1 for an end, 0 for a view, which `successful` tells from a refused one and from the owner's own.
         # Source: `audit` of `Api::V1::PushesController` at 1.4x, read 2026-11-22.
-        kind = "expire" if kind == 1 else "view" if item.get("successful") else "failed_view"
+        kind = "expire" if kind == 1 else "view" if item.get("successful") else UNNAMED
     try:
         at = _instant(item.get("created_at"))
     except ValueError:

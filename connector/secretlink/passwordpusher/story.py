@@ -11,7 +11,7 @@ from typing import Final
 
 from connector.core.ports import LinkEvent, LinkEventKind, Watched
 from connector.secretlink.agent import LONGEST_USER_AGENT, name_agent
-from connector.secretlink.passwordpusher.pushes import Row
+from connector.secretlink.passwordpusher.pushes import UNNAMED, Row
 from connector.secretlink.place import Places
 from connector.secretlink.telling import number
 
@@ -19,9 +19,22 @@ CLOCKS_MAY_DIFFER: Final = timedelta(minutes=2)
 """An end of a push so shortly before its time is taken for the end of its time."""
 
 _NOTE: Final = re.compile(r"(lnk_[0-9a-f]{24}) until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)(?: .*)?")
-_COUNTED: Final = frozenset({"view"})
+_USES_A_VIEW: Final = "view"
+_ENDS: Final = "expire"
 # Whoever is signed in as the owner, or as an administrator, sees the password without using up a view.
-_SEEN_BY_STAFF: Final = {"owner_view": "the account's owner", "admin_view": "an administrator"}
+_SEEN_BY_STAFF: Final = {
+    "owner_view": "the account's owner",
+    "admin_view": "an administrator",
+    UNNAMED: "the account's owner or an administrator",
+}
+_KINDS: Final = {
+    _USES_A_VIEW: LinkEventKind.REVEALED,
+    "owner_view": LinkEventKind.REVEALED,
+    "admin_view": LinkEventKind.REVEALED,
+    "failed_view": LinkEventKind.REFUSED,
+    UNNAMED: LinkEventKind.REFUSED,
+    _ENDS: LinkEventKind.REVOKED,
+}
 _LONGEST_REF: Final = 80
 
 
@@ -65,15 +78,22 @@ class Story:
 def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now: datetime) -> Story:
     """The events of a link, each with the number that it has at every reading.
 
+    A look by somebody signed in there uses up no view: it is told as a reveal without a number, `view=0`.
+
     Args:
         rows: The whole audit, oldest first, read after the push was known to be dead if it is.
         dead: The push is known to be dead, whatever ended it.
     """
     events: list[LinkEvent] = []
-    seq = views = shown = 0
-    revoked = False
+    seq = views = 0
+    ended = revoked = False
     for row in rows:
-        kind = _kind(row)
+        kind = _KINDS.get(row.kind)
+        if row.kind == UNNAMED and not ended and views < link.views:
+            # Views are refused only once the push is dead. Source: `log_view` of `LogEvents`, read 2026-11-22.
+            # One that died of its days, while no connector ran, left no row: then too much is told, not too little.
+            kind = LinkEventKind.REVEALED
+        ended = ended or row.kind == _ENDS
         # The end of its time is told below, with or without a row: time leaves none, and our own deletion one.
         if kind is None or (kind is LinkEventKind.REVOKED and row.at >= link.expires_at - CLOCKS_MAY_DIFFER):
             continue
@@ -81,8 +101,7 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
             continue
         revoked = revoked or kind is LinkEventKind.REVOKED
         seq = number(row.at, link.id, after=seq)
-        views += row.kind in _COUNTED
-        shown += kind is LinkEventKind.REVEALED
+        views += row.kind == _USES_A_VIEW
         place = places.find(_address(row.ip) or None)
         events.append(
             LinkEvent(
@@ -90,11 +109,11 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
                 link_id=link.id,
                 kind=kind,
                 at=row.at,
-                view=shown if kind is LinkEventKind.REVEALED else 0,
+                view=views if row.kind == _USES_A_VIEW else 0,
                 views_left=max(0, link.views - views),
                 ip=_address(row.ip),
                 place=place.words if place else "",
-                agent=_agent(row),
+                agent=_agent(row, seen=kind is LinkEventKind.REVEALED),
             )
         )
     used_up = views >= link.views
@@ -113,12 +132,6 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
     return Story(tuple(events), over=dead and (ran_out or revoked or used_up))
 
 
-def _kind(row: Row) -> LinkEventKind | None:
-    if row.kind in _COUNTED or row.kind in _SEEN_BY_STAFF:
-        return LinkEventKind.REVEALED
-    return {"failed_view": LinkEventKind.REFUSED, "expire": LinkEventKind.REVOKED}.get(row.kind)
-
-
 def _address(text: str) -> str:
     """An IP address as it is written everywhere; empty for anything else, which would stand in notes and mails."""
     try:
@@ -128,10 +141,10 @@ def _address(text: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def _agent(row: Row) -> str:
+def _agent(row: Row, *, seen: bool) -> str:
     readable = "".join(letter for letter in row.user_agent[:LONGEST_USER_AGENT] if letter.isprintable())
     agent = name_agent(readable) or ""
-    staff = _SEEN_BY_STAFF.get(row.kind)
+    staff = _SEEN_BY_STAFF.get(row.kind) if seen else None
     if staff is None:
         return agent
     return f"{agent}, signed in at Password Pusher as {staff}".removeprefix(", ")
