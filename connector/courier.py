@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -42,6 +42,7 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
+from connector.ledger import Held
 from connector.lookout import Lookout
 
 log = structlog.get_logger(__name__)
@@ -63,19 +64,6 @@ LEAST_TRIES = 5
 """And not before so many tries: the mail may have waited for that long behind something else."""
 PUT_OFF_FOR: Final = tuple(timedelta(minutes=minutes) for minutes in (0.5, 1, 2, 5, 10, 15))
 """Growing waits between the tries of such a mail; the last one repeats."""
-
-
-class Held:
-    """The claimed case as last saved, and what the audit is owed; the one thing of a pass that changes.
-
-    Attributes:
-        put_off: Addresses that mails were put off for in this pass, and when to try again.
-    """
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self.owed: list[AuditEntry] = []
-        self.put_off: dict[str, datetime] = {}
 
 
 class Courier:

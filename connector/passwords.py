@@ -27,6 +27,9 @@ LEFT_OUT = "passwords_left_out.txt"
 BANNED = ("password", "welcome")
 """No word holds one of these: Microsoft's list bans them, and a candidate would be refused for it."""
 
+CANDIDATES = 3
+"""How many are tried where a directory refuses one."""
+
 RANDOM_LENGTH = 20
 LOWER = "abcdefghijkmnpqrstuvwxyz"  # no l and o
 UPPER = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O
