@@ -133,14 +133,23 @@ def test_a_change_after_what_was_read_is_no_contradiction(links: BuiltinLinks, v
     assert len(links.news(cursor).events) == 1
 
 
-def test_an_event_that_was_taken_out_of_the_middle_is_missed(links: BuiltinLinks, vault: Vault) -> None:
+def test_an_event_that_was_taken_out_of_the_middle_is_missed_by_the_service_itself(
+    links: BuiltinLinks, vault: Vault
+) -> None:
     make(links, 1)
     _, cursor = read_on(links)
     make(links, 3)
     with vault.engine.begin() as connection:
         connection.execute(delete(tables.event).where(tables.event.c.seq == 3))
-    with pytest.raises(PermanentError, match="jumps from event 2 to event 4"):
+    with pytest.raises(TemporaryError, match="503"):
         links.news(cursor)
+
+
+def test_a_jump_that_the_service_did_not_see_is_seen() -> None:
+    after = Position(1, "a" * 64)
+    jumped = an_answer(events=[{"seq": 3}], head={"seq": 3, "mac": "b" * 64}, anchor=after.mac, next=3)
+    with pytest.raises(PermanentError, match="jumps from event 1 to event 3"):
+        believe(read_page(after, jumped), nobody())
 
 
 def test_the_event_that_was_read_last_is_missed_when_it_is_gone_without_a_purge(
@@ -151,8 +160,12 @@ def test_the_event_that_was_read_last_is_missed_when_it_is_gone_without_a_purge(
     make(links, 1)
     with vault.engine.begin() as connection:
         connection.execute(delete(tables.event).where(tables.event.c.seq <= 2))
-    with pytest.raises(PermanentError, match=r"lost its event 2.*rewritten"):
+    with pytest.raises(TemporaryError, match="503"):
         links.news(cursor)
+    after = Position.parse(cursor)
+    lost = an_answer(events=[{"seq": 3, "kind": "created"}], head={"seq": 3, "mac": "b" * 64}, anchor=None, next=3)
+    with pytest.raises(PermanentError, match=r"lost its event 2.*rewritten"):
+        believe(read_page(after, lost), nobody())
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
@@ -233,8 +246,14 @@ def test_a_purge_that_names_another_event_than_the_one_that_was_read_is_no_excus
     with vault.engine.begin() as connection:
         forged = f"2:{secrets.token_hex(32)}"
         connection.execute(update(tables.event).where(tables.event.c.kind == "purged").values(reason=forged))
-    with pytest.raises(PermanentError, match=r"removed another event 2.*rewritten"):
+    with pytest.raises(TemporaryError, match="503"):
         links.news(cursor)
+    after = Position.parse(cursor)
+    told = an_answer(
+        events=[{"seq": 3, "kind": "purged", "reason": forged}], head={"seq": 3, "mac": "b" * 64}, anchor=None, next=3
+    )
+    with pytest.raises(PermanentError, match=r"removed another event 2.*rewritten"):
+        believe(read_page(after, told), nobody())
 
 
 # ---------------------------------------------------------------- the forms of an answer

@@ -286,5 +286,5 @@ class Trust:
 
     def _at(self, after: int) -> datetime:
         """When the first kept event with a higher number was."""
-        (event,) = self._vault.events(after=after, limit=1).events
-        return datetime.fromtimestamp(event.at_ms / 1000, UTC)
+        at_ms = self._vault.at_ms_behind(after)
+        return datetime.fromtimestamp((at_ms or 0) / 1000, UTC)

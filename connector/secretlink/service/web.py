@@ -43,6 +43,7 @@ from connector.secretlink.service.pages.proofs import Proofs, is_form
 from connector.secretlink.service.pages.render import Renderer, StaticFiles
 from connector.secretlink.service.pages.strangers import Strangers
 from connector.secretlink.service.pages.visitors import UnknownTokenBrake, Visitors
+from connector.secretlink.service.store.chain import HistoryBroken
 from connector.secretlink.service.store.peppers import Peppers
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.wire import bounded_http
@@ -136,6 +137,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
         exception_handlers={
             HTTPException: refusals.refuse,
             SQLAlchemyError: refusals.database_away,
+            HistoryBroken: refusals.history_broken,
             BodyTooLarge: refusals.body_too_large,
         },
         lifespan=lifespan,
@@ -245,6 +247,10 @@ class _Refusals:
             page = self._renderer.message("away", self._renderer.language(request))
             return HTMLResponse(page, 503, headers=headers)
         return error_answer(503, "unavailable", "the database is away; nothing was changed", headers=headers)
+
+    async def history_broken(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
+        """503, and no event. Without `Retry-After`: it is not a matter of time, and what links need goes on."""
+        return error_answer(503, "history_broken", str(error))
 
     async def body_too_large(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
         """413, and the connection is closed: the rest of the body was not read."""

@@ -32,7 +32,7 @@ from connector.secretlink.service.cuttable import CuttableHttp
 from connector.secretlink.service.news import News
 from connector.secretlink.service.options import WebhookOptions
 from connector.secretlink.service.signature import signed_headers
-from connector.secretlink.service.store.chain import Event
+from connector.secretlink.service.store.chain import Event, HistoryBroken
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.store.webhook_cursor import LEASE_MS, WebhookCursor
 
@@ -117,6 +117,8 @@ class Webhooks:
                 except SQLAlchemyError as error:
                     log.error("link_database_away", error=type(error).__name__, where=place_of(error))
                     pause = _IDLE
+                except HistoryBroken:  # it is in the log
+                    pause = _IDLE
                 except Exception as error:
                     # Links go on, and so does this: what happened is in the database, and is told when it works again.
                     log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
@@ -174,7 +176,7 @@ class Webhooks:
         """The last event that is done with; `None` while another process delivers."""
         now_ms = self._now_ms()
         if self._done is None or not 0 <= now_ms - self._taken_ms < LEASE_MS // 2:
-            head = self._vault.events(after=0, limit=1).head.seq
+            head = self._vault.newest_event()
             self._done = self._cursor.take(now_ms=now_ms, head=head, done=self._done)
             self._taken_ms = now_ms
         return self._done

@@ -162,7 +162,11 @@ OPERATIONS: Final = (
             ),
         ),
         answers={200: (EventListAnswer, "The events; none when the time to wait is over.")},
-        errors={422: _WRONG},
+        errors={
+            422: _WRONG,
+            503: "The database is away; or, without `Retry-After` and as `history_broken`, somebody changed or removed "
+            "events in it: none is told until a person has looked.",
+        },
     ),
     Operation(
         id="describeApi",
@@ -267,13 +271,14 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
                 name: {"operationId": other, "parameters": {"link_id": "$response.body#/id"}}
                 for name, other in (("look", "showLink"), ("revoke", "revokeLink"))
             }
-    errors = {**operation.errors, 500: "A bug. It is in the service's log."}
+    errors = {500: "A bug. It is in the service's log."}
     if operation.scope is not None:
         errors |= {
             401: "No key, or one that does not work (any more, or from there).",
             403: "The key has not the scope; `WWW-Authenticate` and the message name it.",
             503: "The database is away; nothing was changed.",
         }
+    errors |= operation.errors
     if operation.body is not None:
         errors |= {413: f"The body is above {BODY_LIMIT} bytes.", 415: "The body is not declared as application/json."}
     for status, meaning in errors.items():
@@ -283,7 +288,8 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
         }
     for status, name in ((401, "WWW-Authenticate"), (403, "WWW-Authenticate"), (503, "Retry-After")):
         if status in found:
-            found[status]["headers"] = {name: {"required": True, "schema": {"type": "string"}}}
+            required = status not in operation.errors
+            found[status]["headers"] = {name: {"required": required, "schema": {"type": "string"}}}
     return found
 
 

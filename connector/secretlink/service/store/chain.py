@@ -14,31 +14,47 @@ pepper from trying addresses against a mac.
 
 Old events are removed from the front only, and the `purged` event that reports it carries the seq and the mac of the
 last one removed; so the chain that is left still has a proven beginning.
+
+Whoever is told of an event is told of one that was checked against the one before it: see `EventLog.page`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, literal_column, select, text, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, literal_column, or_, select, text, update
 
 from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.events import Event, EventKind, Visitor, event_from, mask
 from connector.secretlink.service.store.peppers import Peppers
 
-__all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "Visitor", "event_from"]
+__all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "HistoryBroken", "Visitor", "event_from"]
 
 BEFORE_THE_FIRST: Final = bytes(32)
 _NEWEST: Final = select(tables.event.c.seq, tables.event.c.mac).order_by(tables.event.c.seq.desc()).limit(1)
 _INSERT: Final = insert(tables.event)
 _FORM: Final = 2
 _SALT_BYTES: Final = 16
+
+
+class HistoryBroken(ValueError):
+    """An event is not what was written, or the one before it is not there: somebody changed the database.
+
+    Attributes:
+        at_seq: Of the first event that does not fit.
+    """
+
+    def __init__(self, at_seq: int) -> None:
+        super().__init__(
+            f"The link service's event {at_seq} does not fit into its history: somebody changed or removed events. "
+            'Look at who can write into its database; see "When the history is not believed" in docs/links.md.'
+        )
+        self.at_seq = at_seq
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,7 @@ class Check:
         before: The event that the next one must follow.
         report: What was found so far.
         done: Whether nothing is left to check, or it is broken.
+        known_seen: Whether an event of a pepper that is known was among them.
     """
 
     before: Head
@@ -184,17 +201,24 @@ class Chain:
         return connection.execute(select(tables.event.c.mac).where(tables.event.c.seq == seq)).scalar_one_or_none()
 
     def beginning(self, connection: Connection) -> Head:
-        """What the first kept event must follow: the last one that the newest purge removed."""
-        reason = connection.execute(
-            select(tables.event.c.reason)
+        """What the first kept event must follow: the last one that the newest purge removed.
+
+        Raises:
+            HistoryBroken: The report of that purge says nothing that could be read.
+        """
+        row = connection.execute(
+            select(tables.event.c.seq, tables.event.c.reason)
             .where(tables.event.c.kind == literal_column("'purged'"))  # as in the index
             .order_by(tables.event.c.seq.desc())
             .limit(1)
-        ).scalar_one_or_none()
-        if reason is None:
+        ).one_or_none()
+        if row is None:
             return Head(0, BEFORE_THE_FIRST)
-        seq, _, mac = reason.partition(":")
-        return Head(int(seq), bytes.fromhex(mac))
+        try:
+            seq, _, mac = row.reason.partition(":")
+            return Head(int(seq), bytes.fromhex(mac))
+        except (AttributeError, TypeError, ValueError):
+            raise HistoryBroken(row.seq) from None
 
     def blank(self, connection: Connection, *, before_ms: int, most: int) -> int:
         """Blank what is personal in events from before `before_ms`, the oldest `most` of them.
@@ -242,28 +266,58 @@ class Chain:
             so_far: What the slice before gave; `None`: begin at the oldest event. Events that were purged in between
                 are passed over.
         """
-        beginning = self.beginning(connection)
+        try:
+            beginning = self.beginning(connection)
+        except HistoryBroken as broken:
+            return Check(Head(0, BEFORE_THE_FIRST), ChainReport(events=0, broken_at=broken.at_seq), done=True)
         so_far = so_far or Check(beginning, ChainReport(events=0, broken_at=None))
-        before = so_far.before if so_far.before.seq >= beginning.seq else beginning
-        checked, unchecked, known_seen = so_far.report.events, so_far.report.unchecked, so_far.known_seen
+        if so_far.before.seq < beginning.seq:
+            so_far = replace(so_far, before=beginning)
         rows = connection.execute(
-            select(tables.event).where(tables.event.c.seq > before.seq).order_by(tables.event.c.seq).limit(most)
+            select(tables.event).where(tables.event.c.seq > so_far.before.seq).order_by(tables.event.c.seq).limit(most)
         )
-        done = True
-        for number, row in enumerate(rows.mappings(), start=1):
-            done = number < most
+        found = rows.mappings().all()
+        check = self.check_rows(so_far, found)
+        return replace(check, done=check.done or len(found) < most)
+
+    def check_rows(self, so_far: Check, rows: Sequence[RowMapping]) -> Check:
+        """Check rows of `tables.event` that must follow `so_far.before`. One keyed hash each, nothing is read."""
+        before, known_seen = so_far.before, so_far.known_seen
+        checked, unchecked = so_far.report.events, so_far.report.unchecked
+        for row in rows:
             fits = self._fits(before, row)
             # Only the oldest events can be of a pepper that is gone: what comes after ours was written by us.
-            known_seen = known_seen or row["pepper_id"] is None or self._peppers.find(row["pepper_id"]) is not None
+            known_seen = known_seen or self.is_of_known_pepper(row["pepper_id"])
             if fits is False or (fits is None and known_seen):
                 return Check(before, ChainReport(checked, row["seq"], unchecked), done=True)
             unchecked += fits is None
             before = Head(row["seq"], row["mac"])
             checked += 1
-        return Check(before, ChainReport(checked, None, unchecked), done=done, known_seen=known_seen)
+        return Check(before, ChainReport(checked, None, unchecked), known_seen=known_seen)
+
+    def is_of_known_pepper(self, pepper_id: str | None) -> bool:
+        """Whether an event can be checked. One of the first form names no pepper: it must be one of ours."""
+        return pepper_id is None or self._peppers.find(pepper_id) is not None
+
+    def first_of_known_pepper(self, connection: Connection, *, after: int) -> int | None:
+        """The seq of the first event behind `after` that can be checked; `None`: there is none."""
+        event, known = tables.event.c, [pepper.key_id for pepper in self._peppers.known]
+        first = (
+            select(event.seq)
+            .where(event.seq > after, or_(event.pepper_id.is_(None), event.pepper_id.in_(known)))
+            .order_by(event.seq)
+            .limit(1)
+        )
+        return connection.execute(first).scalar_one_or_none()
 
     def _fits(self, before: Head, row: RowMapping) -> bool | None:
         """Whether a row follows `before` and is what was written; `None`: its pepper is not known any more."""
+        try:
+            return self._is_next(before, row)
+        except (AttributeError, TypeError, ValueError):  # SQLite keeps any type in any column: nothing of ours
+            return False
+
+    def _is_next(self, before: Head, row: RowMapping) -> bool | None:
         event = event_from(row)
         if event.seq != before.seq + 1:
             return False
@@ -285,7 +339,7 @@ class Chain:
 
 
 def _mac(pepper: Pepper, content: bytes) -> bytes:
-    return hmac.new(pepper.chain_key, content, hashlib.sha256).digest()
+    return hmac.digest(pepper.chain_key, content, "sha256")
 
 
 def _blanked_content(before: Head, row: RowMapping, event: Event) -> bytes:

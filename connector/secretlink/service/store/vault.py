@@ -256,9 +256,19 @@ class Vault:
         return self._register.next_expiry()
 
     def events(self, *, after: int, limit: int) -> EventPage:
-        """Up to `limit` events with a seq above `after`. Openings that wait are written first."""
+        """Up to `limit` events with a seq above `after`, each checked; see `EventLog.page`.
+
+        Openings that wait are written first.
+
+        Raises:
+            HistoryBroken: One of them is not what was written, or one is missing.
+        """
         self.write_openings()
         return self._event_log.page(after=after, limit=limit)
+
+    def at_ms_behind(self, after: int) -> int | None:
+        """When the first event with a seq above `after` was, as it says itself; `None`: there is none."""
+        return self._event_log.at_ms_behind(after)
 
     def newest_event(self) -> int:
         """The number of the newest event; 0 before the first."""
