@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from connector.secretlink.seal import Pepper
-from connector.secretlink.service.store.database import open_engine
+from connector.secretlink.service.store.database import looking, open_engine, reading, writing
 from connector.secretlink.service.store.links import Revealed
 from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import FakeClock
@@ -76,6 +78,49 @@ def test_timers_of_several_services_end_each_link_once(vaults: list[Vault], cloc
     assert sum(ended) == 40
     kinds = [event.kind for event in vaults[0].events(after=0, limit=500).events]
     assert (kinds.count("created"), kinds.count("expired"), len(kinds)) == (40, 40, 80)
+
+
+@pytest.mark.parametrize("read", ["check", "page"])
+def test_what_another_service_forgets_in_the_middle_of_reading_is_no_break(
+    vaults: list[Vault], clock: FakeClock, read: str
+) -> None:
+    here, there = vaults[:2]
+    for _ in range(40):
+        claim(here, create(here, clock, views=1))
+    clock.advance(days=40)
+    claim(here, create(here, clock, views=1))
+    assert there.purge(older_than=timedelta(days=30)).more, "announced, and removed in part"
+    claim(here, create(here, clock, views=1))
+    clock.advance(days=60)
+    create(here, clock)
+    forgotten = []
+
+    @event.listens_for(here.engine, "after_cursor_execute")
+    def between(*call: Any) -> None:
+        if "'purged'" in call[2] and not forgotten:
+            forgotten.append(True)
+            while there.purge(older_than=timedelta(days=30)).more:
+                pass
+
+    if read == "check":
+        assert here.check_chain(None).report.broken_at is None
+    else:
+        assert [each.seq for each in here.events(after=0, limit=10).events] == list(range(81, 87))
+    assert forgotten
+    assert there.events(after=0, limit=1).events[0].seq > 85
+    assert here.verify_chain().broken_at is None
+
+
+def test_only_what_reads_several_things_sees_one_moment(links_postgres: str) -> None:
+    engine = open_engine(links_postgres)
+    told = []
+    for connect in (reading, looking, reading, Engine.connect):
+        with connect(engine) as connection:
+            told.append(connection.execute(text("SHOW transaction_isolation")).scalar_one())
+    with writing(engine) as connection:
+        told.append(connection.execute(text("SHOW transaction_isolation")).scalar_one())
+    engine.dispose()
+    assert told == ["repeatable read", "read committed", "repeatable read", "read committed", "read committed"]
 
 
 def test_who_freezes_in_the_middle_does_not_hold_the_others_up_for_ever(links_postgres: str) -> None:

@@ -30,7 +30,7 @@ def open_engine(url: str) -> Engine:
     `BEGIN IMMEDIATE`, so that two claims never read the same count; `synchronous=FULL`, because with `NORMAL` a power
     cut may forget a counted view; `secure_delete=ON`, so that wiped blobs are overwritten in the file.
 
-    PostgreSQL: `READ COMMITTED`, where the row lock makes the second of two claims look at the condition again. A
+    PostgreSQL: `READ COMMITTED` for what writes, where the row lock makes the second of two claims look at the condition again. A
     process that freezes in the middle of a transaction loses it after `_BUSY_WAIT`, so that it holds nobody up forever.
     A server that is set up to confirm before it has written is asked to write first, for our connections.
 
@@ -80,7 +80,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def reading(engine: Engine) -> Connection:
-    """A connection that only reads: on SQLite it does not wait for a writer."""
+    """A connection that only reads: on SQLite it does not wait for a writer. All its statements see the same moment."""
+    if engine.dialect.name == "postgresql":
+        # With `READ COMMITTED` each statement sees another: rows may be gone that the one before counted on.
+        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
     return engine.connect().execution_options(**{_BEGIN: "BEGIN"})
 
 
