@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from sqlalchemy import event, select
+import structlog.testing
+from sqlalchemy import Connection, event, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import tables
@@ -133,19 +135,64 @@ def test_openings_outlive_a_database_that_is_away(patient: Vault, database: str,
     assert written(database) == ["created", "page_opened", "revealed"]
 
 
+@pytest.fixture
+def shared(links_postgres: str, clock: FakeClock, pepper: bytes) -> Iterator[Vault]:
+    """The same on PostgreSQL."""
+    opened = Vault(links_postgres, Pepper(pepper), clock=clock, on_opening=lambda: None)
+    yield opened
+    opened.close()
+
+
+def test_openings_outlive_a_server_that_takes_nothing_for_a_while(
+    shared: Vault, links_postgres: str, clock: FakeClock
+) -> None:
+    """As after a failover to a replica."""
+    link = create(shared, clock)
+    open_page(shared, link.lookup, SOMEBODY)
+
+    @event.listens_for(shared.engine, "begin")
+    def read_only(connection: Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    with pytest.raises(SQLAlchemyError):
+        shared.write_openings()
+    event.remove(shared.engine, "begin", read_only)
+    shared.write_openings()
+    assert written(links_postgres) == ["created", "page_opened"]
+
+
+def test_openings_outlive_a_table_that_is_not_there_for_a_moment(
+    shared: Vault, links_postgres: str, clock: FakeClock
+) -> None:
+    """As while a dump is restored."""
+    link = create(shared, clock)
+    open_page(shared, link.lookup, SOMEBODY)
+    with shared.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE event RENAME TO event_elsewhere"))
+    with structlog.testing.capture_logs() as logs, pytest.raises(SQLAlchemyError):
+        shared.write_openings()
+    with shared.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE event_elsewhere RENAME TO event"))
+    shared.write_openings()
+    assert written(links_postgres) == ["created", "page_opened"]
+    assert logs == []
+
+
 @pytest.mark.parametrize("letters", ["\ud800", "\0"])
-def test_an_opening_that_the_database_does_not_take_holds_up_nobody(
-    links_postgres: str, clock: FakeClock, pepper: bytes, letters: str
+def test_an_opening_that_the_database_does_not_take_holds_up_nobody_and_takes_no_other_along(
+    shared: Vault, clock: FakeClock, letters: str
 ) -> None:
     """No visitor can send such letters as it is (see `Visitors`); should one find a way, it must stop no reveal."""
-    shared = Vault(links_postgres, Pepper(pepper), clock=clock, on_opening=lambda: None)
-    link = create(shared, clock)
+    link, other = create(shared, clock), create(shared, clock)
+    open_page(shared, other.lookup, SOMEBODY)
     open_page(shared, link.lookup, Visitor(user_agent=letters))
-    assert isinstance(claim(shared, link), Revealed)
+    open_page(shared, other.lookup, SOMEBODY)
+    with structlog.testing.capture_logs() as logs:
+        assert isinstance(claim(shared, link), Revealed)
+    assert [(line["event"], line["events"]) for line in logs] == [("link_openings_dropped", 1)]
     open_page(shared, link.lookup, SOMEBODY)
-    assert kinds(shared) == ["created", "revealed", "page_opened"]
+    assert kinds(shared) == ["created", "created", "page_opened", "page_opened", "revealed", "page_opened"]
     assert shared.verify_chain().broken_at is None
-    shared.close()
 
 
 def test_of_a_link_that_was_forgotten_meanwhile_nothing_is_written(patient: Vault, clock: FakeClock) -> None:

@@ -93,7 +93,7 @@ def test_what_another_service_forgets_in_the_middle_of_reading_is_no_break(
     claim(here, create(here, clock, views=1))
     clock.advance(days=60)
     create(here, clock)
-    forgotten = []
+    forgotten: list[bool] = []
 
     @event.listens_for(here.engine, "after_cursor_execute")
     def between(*call: Any) -> None:

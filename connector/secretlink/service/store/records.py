@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from connector.errors import ConfigError
 from connector.secretlink.seal import Terms
@@ -135,14 +135,25 @@ class Records:
             self._on_openings()
 
     def _write_or_drop(self, connection: Connection, waiting: Sequence[Event]) -> None:
-        """Write openings. Any that the database will never take are dropped: nobody's view may wait behind them."""
+        """Write openings. Any that the database will never take are dropped: nobody's view may wait behind them.
+
+        Raises:
+            SQLAlchemyError: It is not about what is written, so it may be otherwise in a while: nothing was dropped.
+        """
+        if self._objection_to(connection, waiting) is None:
+            return
+        refused = [error for event in waiting if (error := self._objection_to(connection, [event]))]
+        if refused:
+            log.error("link_openings_dropped", events=len(refused), error=type(refused[0]).__name__)
+
+    def _objection_to(self, connection: Connection, waiting: Sequence[Event]) -> Exception | None:
+        """Write openings, all of them or none; gives what the database has against them."""
         try:
             with connection.begin_nested():
                 self._write_openings(connection, waiting)
-        except (OperationalError, InterfaceError):  # it is away, for all of us
-            raise
-        except (SQLAlchemyError, ValueError) as error:
-            log.error("link_openings_dropped", events=len(waiting), error=type(error).__name__)
+        except (DataError, IntegrityError, ValueError) as error:
+            return error
+        return None
 
     def _write_openings(self, connection: Connection, waiting: Sequence[Event]) -> None:
         """Write those that their links still have room for; of a link that was purged meanwhile, none."""
