@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ import pytest
 import requests
 import structlog.testing
 from sqlalchemy import Connection, event, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import tables
@@ -61,6 +62,18 @@ def written(database: str) -> list[str]:
         found = list(connection.scalars(select(tables.event.c.kind).order_by(tables.event.c.seq)))
     engine.dispose()
     return found
+
+
+@contextmanager
+def full_disk(*, room: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes. Not on Windows."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_opening_waits_and_is_then_written_as_it_happened(
@@ -193,6 +206,39 @@ def test_an_opening_that_the_database_does_not_take_holds_up_nobody_and_takes_no
     open_page(shared, link.lookup, SOMEBODY)
     assert kinds(shared) == ["created", "created", "page_opened", "page_opened", "revealed", "page_opened"]
     assert shared.verify_chain().broken_at is None
+
+
+def test_on_a_nearly_full_disk_openings_wait_and_keep_nobody_from_what_there_is_room_for(
+    patient: Vault, database: str, clock: FakeClock, waiting: Waiting
+) -> None:
+    shown, revoked, made = create(patient, clock), create(patient, clock), make_link(now=clock.now)
+    for number in range(MOST_WAITING - 2):
+        open_page(patient, (shown, revoked)[number % 2].lookup, Visitor(user_agent="x" * 300))
+    patient.checkpoint()
+    announced = waiting.announced
+    with full_disk(room=100_000):
+        assert isinstance(claim(patient, shown), Revealed)
+        with pytest.raises(OperationalError):
+            patient.write_openings()
+        assert patient.revoke(revoked.terms.link_id) is not None
+        patient.create(made.to_new_link())
+        assert [one.kind for one in patient.events(after=2, limit=9).events] == ["revealed", "revoked", "created"]
+    assert waiting.announced == announced + 3
+    patient.write_openings()
+    assert written(database)[2:] == ["revealed", "revoked", "created", *["page_opened"] * (MOST_WAITING - 2)]
+    open_page(patient, made.lookup, SOMEBODY)
+    assert isinstance(claim(patient, made), Revealed)
+    assert written(database)[-2:] == ["page_opened", "revealed"], "they come along again"
+    assert patient.verify_chain().broken_at is None
+
+
+def test_a_link_that_there_is_no_room_for_either_is_not_made(patient: Vault, database: str, clock: FakeClock) -> None:
+    open_page(patient, create(patient, clock).lookup, SOMEBODY)
+    patient.checkpoint()
+    with full_disk(room=1), pytest.raises(OperationalError):
+        patient.create(make_link(now=clock.now).to_new_link())
+    patient.write_openings()
+    assert written(database) == ["created", "page_opened"]
 
 
 def test_of_a_link_that_was_forgotten_meanwhile_nothing_is_written(patient: Vault, clock: FakeClock) -> None:

@@ -32,7 +32,8 @@ def open_engine(url: str) -> Engine:
 
     PostgreSQL: `READ COMMITTED` for what writes, where the row lock makes the second of two claims look at the
     condition again. A process that freezes in the middle of a transaction loses it after `_BUSY_WAIT`, so that it holds
-    nobody up forever. A server that is set up to confirm before it has written is asked to write first, for our connections.
+    nobody up forever. A server that is set up to confirm before it has written is asked to write first, for our
+    connections.
 
     Raises:
         ConfigError: The address of the database is not one, or its driver is not installed.

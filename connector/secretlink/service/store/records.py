@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from connector.errors import ConfigError
 from connector.secretlink.seal import Terms
@@ -77,6 +77,7 @@ class Records:
         """
         self.engine: Final = engine
         self.openings: Final = Openings()
+        self._openings_stay_behind = False
         self._on_openings = on_openings
         self.peppers: Final = peppers
         self.chain: Final = Chain(peppers, mask_ip=mask_ip)
@@ -115,21 +116,41 @@ class Records:
             # They are not worth a service that stands still for a week; but who presses one of them is not heard.
             log.error("alarms_of_unknown_pepper", alarms=alarms, todo="put the pepper before into old_peppers")
 
-    @contextmanager
-    def writing(self) -> Iterator[tuple[Connection, int]]:
+    @property
+    def openings_stay_behind(self) -> bool:
+        """Whether transactions leave the openings that wait alone, because one failed that began with them."""
+        return self._openings_stay_behind
+
+    def writing(self) -> AbstractContextManager[tuple[Connection, int]]:
         """A writing transaction, and the time now in milliseconds. It begins with the openings that wait.
+
+        Not while `openings_stay_behind`: a nearly full disk may have room for a reveal, but not for two hundred
+        openings before it.
 
         The clock is read after the transaction has begun: it may have waited for another one, and a link may have run
         out meanwhile.
         """
-        waiting = self.openings.take()
+        return self._writing(() if self._openings_stay_behind else self.openings.take())
+
+    def write_openings(self) -> None:
+        """Write the openings that wait, in a transaction of their own."""
+        with self._writing(self.openings.take()):
+            pass
+        self._openings_stay_behind = False
+
+    @contextmanager
+    def _writing(self, waiting: Sequence[Event]) -> Iterator[tuple[Connection, int]]:
+        begun = False
         try:
             with writing(self.engine) as connection:
+                begun = True
                 if waiting:
                     self._write_or_drop(connection, waiting)
                 yield connection, self.now_ms()
-        except BaseException:
+        except BaseException as error:
             self.openings.put_back(waiting)
+            if waiting and begun and isinstance(error, OperationalError):
+                self._openings_stay_behind = True
             raise
         if waiting:
             self._on_openings()

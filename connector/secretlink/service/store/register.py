@@ -83,8 +83,7 @@ class Register:
     def write_openings(self) -> None:
         """See `Vault.write_openings`."""
         if self._records.openings:
-            with self._records.writing():
-                pass  # it begins with them
+            self._records.write_openings()
 
     def revoke(self, link_id: str) -> tuple[LinkRecord | None, bool]:
         """See `Vault.revoke`."""

@@ -7,11 +7,12 @@ gone and only a tombstone stays. An alarm is `armed` until it is `raised` or `ex
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from connector.errors import ConfigError
 from connector.secretlink.seal import Pepper
@@ -37,6 +38,8 @@ from connector.secretlink.service.store.register import Register
 from connector.secretlink.service.store.retention import Retention, Slice
 
 _MOST_BURSTS: Final = 1000
+
+T = TypeVar("T")
 
 
 class Vault:
@@ -111,7 +114,7 @@ class Vault:
             ValueError: The link would be born expired.
         """
         try:
-            record, created = self._making.create(new)
+            record, created = self._despite_openings(lambda: self._making.create(new))
         except IntegrityError:
             raise Conflict("another link has this token") from None
         if created:
@@ -184,13 +187,14 @@ class Vault:
         Raises:
             ValueError: The token is not that of the lookup.
         """
-        answer = self._claims.claim(Asked(lookup, nonce, visitor, token, check))
+        asked = Asked(lookup, nonce, visitor, token, check)
+        answer = self._despite_openings(lambda: self._claims.claim(asked))
         self._on_event()
         return answer
 
     def revoke(self, link_id: str) -> LinkRecord | None:
         """End a link now. One that has ended already stays as it is; `None` for one that never was."""
-        link, ended = self._register.revoke(link_id)
+        link, ended = self._despite_openings(lambda: self._register.revoke(link_id))
         if ended:
             self._on_event()
         return link
@@ -203,7 +207,7 @@ class Vault:
             ValueError: It would be born expired.
         """
         try:
-            return self._alarms.arm(new)
+            return self._despite_openings(lambda: self._alarms.arm(new))
         except IntegrityError:
             raise Conflict("another alarm has this token") from None
 
@@ -219,7 +223,7 @@ class Vault:
             The alarm as it is now. One that was raised before, or whose time is over, stays as it is. `None` for an
             unknown lookup.
         """
-        record, raised = self._alarms.raise_it(lookup, visitor=visitor)
+        record, raised = self._despite_openings(lambda: self._alarms.raise_it(lookup, visitor=visitor))
         if raised:
             self._on_event()
         return record
@@ -232,7 +236,7 @@ class Vault:
         Returns:
             The link as it is now; `None` for an unknown lookup.
         """
-        record, reported = self._alarms.report_link(lookup, visitor=visitor)
+        record, reported = self._despite_openings(lambda: self._alarms.report_link(lookup, visitor=visitor))
         if reported:
             self._on_event()
         return record
@@ -258,12 +262,13 @@ class Vault:
     def events(self, *, after: int, limit: int) -> EventPage:
         """Up to `limit` events with a seq above `after`, each checked; see `EventLog.page`.
 
-        Openings that wait are written first.
+        Openings that wait are written first. If there is no room for them they wait on, and the rest is told.
 
         Raises:
             HistoryBroken: One of them is not what was written, or one is missing.
         """
-        self.write_openings()
+        with suppress(OperationalError):  # a database that is away says so again
+            self.write_openings()
         return self._event_log.page(after=after, limit=limit)
 
     def at_ms_behind(self, after: int) -> int | None:
@@ -337,3 +342,16 @@ class Vault:
     def verify_chain(self) -> ChainReport:
         """Check every kept event against the chain; takes a second for some 50,000 events."""
         return self._event_log.verify()
+
+    def _despite_openings(self, act: Callable[[], T]) -> T:
+        """Do something that writes; if it fails together with openings that waited, once more without them.
+
+        What failed was rolled back. If only the answer to its commit was lost, a repeat finds what there is by now.
+        """
+        stayed = self._records.openings_stay_behind
+        try:
+            return act()
+        except OperationalError:
+            if stayed or not self._records.openings_stay_behind:
+                raise
+        return act()
