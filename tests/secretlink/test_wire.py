@@ -56,6 +56,8 @@ class Application:
 
     asked: list[tuple[Scope, bytes]] = field(default_factory=list)
     reads: bool = True
+    until_it_leaves: bool = False
+    """Answers nothing, and waits for its client to go."""
     answer: bytes = b"well"
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,6 +72,11 @@ class Application:
             if not message["more_body"]:
                 break
         self.asked.append((scope, body))
+        if self.until_it_leaves:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.asked.append((scope, b"<gone>"))
+            return
         await self.go.wait()
         length = str(len(self.answer)).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
@@ -95,6 +102,10 @@ class Client:
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
+
+    def end(self) -> None:
+        """Say that nothing more is sent, and go on listening."""
+        self._writer.write_eof()
 
     async def some(self) -> bytes:
         with suppress(ConnectionError):
@@ -127,10 +138,13 @@ class FarEnd(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
-        self.closed = self.aborted = False
+        self.ended = self.closed = self.aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written.append(bytes(data))
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         self.closed = True
@@ -174,6 +188,7 @@ class Stage:
 
     async def connect(self, *, receive_buffer: int = 0) -> Client:
         plain = socket.socket()
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         plain.setblocking(False)
@@ -407,6 +422,115 @@ def test_a_closed_connection_ends_though_little_of_the_answer_is_left_to_take(pa
     play(scene)
 
 
+@pytest.mark.parametrize("asked", [GET, POST + b"Content-Length: 2\r\n\r\n{}"])
+def test_whoever_says_that_it_sends_nothing_more_is_answered_all_the_same(asked: bytes) -> None:
+    async def scene(stage: Stage) -> None:
+        for _ in range(20):
+            client = await stage.connect()
+            client.write(asked)
+            client.end()
+            assert status_of(await client.rest()) == 200
+
+    play(scene)
+
+
+def test_whoever_sends_nothing_more_and_takes_nothing_is_cut_off() -> None:
+    async def scene(stage: Stage) -> None:
+        line, far_end = stage.line()
+        line.data_received(GET)
+        await stage.until(lambda: bool(far_end.written))
+        line.eof_received()
+        await stage.later(SEND_SECONDS - A_MOMENT)
+        assert not far_end.aborted
+        await stage.later(A_MOMENT)
+        assert far_end.aborted
+        line.connection_lost(None)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("behind", [b"", GET, POST + b"Content-Length: 4\r\n\r\n"])
+def test_who_waits_for_news_is_known_to_have_left_though_it_asked_for_more(behind: bytes) -> None:
+    async def scene(stage: Stage) -> None:
+        client = await stage.connect()
+        await client.send(GET + behind)
+        await stage.until(lambda: bool(stage.application.asked))
+        await stage.settle()
+        client.close()
+        await stage.until(lambda: not stage.state.tasks)
+        assert stage.application.bodies == [b"", b"<gone>"]
+
+    play(scene, until_it_leaves=True)
+
+
+# Answered before the body
+
+
+def test_an_answer_that_waits_for_the_body_lets_the_next_request_come() -> None:
+    async def scene(stage: Stage) -> None:
+        client = await stage.connect()
+        for _ in range(2):
+            await client.send(POST + b"Content-Length: 4\r\n\r\n")
+            await stage.settle()
+            await client.send(b"abcd")
+            answer = await client.some()
+            assert status_of(answer) == 200
+            assert b"connection: close" not in answer
+        assert stage.application.bodies == [b"abcd", b"abcd"]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("frame", [b"Content-Length: 4\r\n", b"Transfer-Encoding: chunked\r\n"])
+@pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"])
+def test_an_answer_that_does_not_wait_for_the_body_says_that_it_is_the_last_and_is(
+    frame: bytes, expects: bytes
+) -> None:
+    async def scene(stage: Stage) -> None:
+        client = await stage.connect()
+        await client.send(POST + frame + expects + b"\r\n")
+        answer = await client.some()
+        assert status_of(answer) == 200
+        assert answer.count(b"connection: close\r\n") == 1
+        # Neither read as a body, which would be waited for, nor as a request.
+        await client.send(GET)
+        assert await client.rest() == b""
+        assert len(stage.application.asked) == 1
+
+    play(scene, reads=False)
+
+
+def test_no_line_stays_open_for_a_body_that_was_not_awaited_and_comes_late_or_never() -> None:
+    async def scene(stage: Stage) -> None:
+        clients = [await stage.connect() for _ in range(2)]
+        for client in clients:
+            await client.send(POST + b"Content-Length: 4\r\n\r\n")
+            assert status_of(await client.some()) == 200
+        await clients[0].send(b"abcd")
+        await stage.later(SEND_SECONDS - A_MOMENT)
+        assert len(stage.state.connections) == 2
+        await stage.later(A_MOMENT)
+        assert not stage.state.connections
+
+    play(scene, reads=False)
+
+
+def test_whoever_is_answered_while_it_sends_a_body_is_not_refused_before_it_has_read_the_answer() -> None:
+    async def scene(stage: Stage) -> None:
+        client = await stage.connect()
+        await client.send(POST + b"Content-Length: 30000\r\n\r\n")
+        await stage.until(lambda: bool(stage.application.asked))
+        for _ in range(30):
+            await client.send(bytes(1000))
+            await stage.settle()
+        assert len(stage.state.connections) == 1
+        assert status_of(await client.rest()) == 200
+        client.close()
+        await stage.until(lambda: not stage.state.connections)
+
+    play(scene, reads=False)
+
+
 def test_nothing_follows_a_refusal() -> None:
     async def scene(stage: Stage) -> None:
         line, far_end = stage.line()
@@ -553,6 +677,20 @@ def test_when_everybody_is_being_worked_for_a_newcomer_is_turned_away_at_once() 
     play(scene, Bounds(connections=3), held=True)
 
 
+def test_whoever_is_being_worked_for_is_not_dropped_for_a_body_that_it_sends_ahead() -> None:
+    async def scene(stage: Stage) -> None:
+        client = await stage.connect()
+        await client.send(GET + POST + b"Content-Length: 4\r\n\r\nab")
+        await stage.until(lambda: bool(stage.application.asked))
+        newcomer = Client(*await asyncio.open_connection(*stage.address))
+        assert await newcomer.rest() == b""
+        newcomer.close()
+        stage.application.go.set()
+        assert status_of(await client.some()) == 200
+
+    play(scene, Bounds(connections=1), held=True)
+
+
 @pytest.mark.parametrize("body", [b"", b"a"])
 def test_a_body_that_does_not_come_holds_no_place(body: bytes) -> None:
     async def scene(stage: Stage) -> None:
@@ -613,18 +751,29 @@ def test_requests_that_did_not_wait_for_an_answer_are_answered_in_order_up_to_a_
     play(scene)
 
 
-@pytest.mark.parametrize("after", [b"NONSENSE\r\n\r\n", b"GET /" + b"a" * BOUNDS.head_bytes, b"GET /slow HTT"])
-def test_what_was_asked_before_a_bad_request_is_answered_and_nothing_after_it(after: bytes) -> None:
+BAD_REQUESTS = {
+    "malformed": b"NONSENSE\r\n\r\n",
+    "a large head": b"GET /" + b"a" * BOUNDS.head_bytes,
+    "a slow head": b"GET /slow HTT",
+    "a slow body": POST + b"Content-Length: 4\r\n\r\nab",
+    "a large body": POST + b"Content-Length: 60000\r\n\r\n" + b"a" * 60_000,
+    "a malformed body": POST + b"Transfer-Encoding: chunked\r\n\r\nno length",
+}
+
+
+@pytest.mark.parametrize("before", [1, 3])
+@pytest.mark.parametrize("after", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+def test_what_was_asked_before_a_bad_request_is_answered_and_nothing_after_it(before: int, after: bytes) -> None:
     async def scene(stage: Stage) -> None:
         client = await stage.connect()
-        await client.send(GET + after)
+        await client.send(GET * before + after)
         await stage.until(lambda: bool(stage.application.asked))
-        await stage.later(HEAD_SECONDS + A_MOMENT)
+        await stage.later(BODY_SECONDS + A_MOMENT)
+        await client.send(b"more")
         stage.application.go.set()
         answers = await client.rest()
-        assert status_of(answers) == 200
-        assert answers.count(b"HTTP/1.1") == 1
-        assert len(stage.application.asked) == 1
+        assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1") == before
+        assert stage.application.bodies == [b""] * before
 
     play(scene, held=True)
 
@@ -852,8 +1001,10 @@ def test_uvicorn_is_still_as_the_bounds_need_it() -> None:
         return list(inspect.signature(method).parameters)
 
     assert parameters(HttpToolsProtocol) == ["config", "server_state", "app_state", "_loop"]
-    for name in ("_unset_keepalive_if_required", "on_response_complete", "on_headers_complete", "on_message_complete"):
+    for name in ("_unset_keepalive_if_required", "on_response_complete", "on_headers_complete", "on_message_complete",
+                 "shutdown", "eof_received"):  # fmt: skip
         assert parameters(getattr(HttpToolsProtocol, name)) == ["self"], name
+    assert parameters(HttpToolsProtocol._start_asgi_task) == ["self", "cycle", "app"]
     # The one method that ours replaces instead of going on with it: a repair of theirs would not reach us.
     theirs = hashlib.sha256(inspect.getsource(HttpToolsProtocol.data_received).encode()).hexdigest()
     assert theirs[:16] == "010a7ae59a5d3b1a", f"uvicorn {uvicorn.__version__} changed HttpToolsProtocol.data_received"
@@ -868,5 +1019,6 @@ def test_uvicorn_is_still_as_the_bounds_need_it() -> None:
         line.headers = []
         cycle = RequestResponseCycle(*[None] * 5, False, [], asyncio.Event(), False, True, lambda: None)  # type: ignore[arg-type]
         assert (cycle.response_started, cycle.response_complete, cycle.keep_alive) == (False, False, True)
+        assert (cycle.disconnected, cycle.message_event.is_set()) == (False, False)
     finally:
         loop.close()

@@ -14,7 +14,8 @@ of `asyncio.Protocol` and of httptools:
 
 - `_unset_keepalive_if_required()`, `on_response_complete()` and `timeout_keep_alive_handler()`: the clock of a
   connection that rests between two requests. It starts with the end of an answer; the first byte stops it.
-- `cycle`, the newest request's `response_started`, `response_complete` and `keep_alive`; `pipeline`, those that wait.
+- `cycle`, the newest request's `response_started`, `response_complete`, `keep_alive` and `disconnected`; `pipeline`,
+  those that wait, the newest first; `_start_asgi_task()`, which begins to work on one.
 - `flow.write_paused`: the client does not take what was sent.
 - `parser`, `headers`, `transport`, `loop`, `connections`, `server_state.default_headers`.
 """
@@ -24,20 +25,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 from heapq import nsmallest
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import httptools
 import structlog
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from connector.secretlink.service.answers import BODY_TIME, UNIFORM_HEADERS
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 _DROPPED_AT_ONCE: Final = 32
 _TELL_EVERY: Final = timedelta(minutes=1)
@@ -139,6 +144,9 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._stage = _Stage.REST
         self._taken = 0  # bytes of this stage
+        self._at_work = self.cycle  # the newest whose work has begun; none before the first
+        self._may_stay = True  # after the answer to the newest
+        self._reads_on = True
         self._request_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
         self.waits_since = self.loop.time()
@@ -148,11 +156,15 @@ class BoundedHttp(HttpToolsProtocol):
     @property
     def waits_for_its_client(self) -> bool:
         """Whether nothing is done for this connection before its client sends, or takes, something."""
-        return not self._owes_an_answer or self._stage is _Stage.BODY or self.flow.write_paused
+        if self.flow.write_paused or self.transport.is_closing():
+            return True
+        if self.pipeline:
+            return False  # what came before those is worked on
+        return not self._owes_an_answer or self._stage is _Stage.BODY
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, or close its connection when there are too many."""
-        super().connection_made(_Joining(transport, self.loop, self._expect_the_end))
+        super().connection_made(_Joining(transport, self.loop, self._begin_to_end))
         most = self.bounds.connections
         if len(self.connections) <= most or self.crowd.makes_room(self, self.connections, most=most):
             self._watch()
@@ -169,10 +181,23 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop(self._request_timer)
         self._stop(self._send_timer)
         super().connection_lost(exc)
+        # uvicorn tells the newest request alone, which may only wait for the one that is worked on.
+        if not getattr(self._at_work, "response_complete", True):
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Parse no more than the bounds allow. The same as uvicorn's otherwise, without its lines in the log."""
         self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            # What nobody waited for, see `_begin_to_end`.
+            self._taken += len(data)
+            if self._taken > self.bounds.body_bytes:
+                self.transport.abort()
+            return
+        if not self._reads_on:
+            self.flow.pause_reading()  # again: an application that waits for its client's leaving resumes it
+            return
         while data and not self.transport.is_closing():
             in_body = self._stage is _Stage.BODY
             room = (self.bounds.body_bytes if in_body else self.bounds.head_bytes) - self._taken
@@ -195,6 +220,13 @@ class BoundedHttp(HttpToolsProtocol):
         if self._request_timer is None and (self._taken or self._stage is not _Stage.REST):
             self._watch()
 
+    def eof_received(self) -> None:
+        """The client sends nothing more: what was answered by now is sent, and has as long as any other answer.
+
+        Nobody can tell whether it still listens. Who only waits for news has most likely gone.
+        """
+        self.transport.close()
+
     def on_message_begin(self) -> None:
         """The first letter of a request line."""
         super().on_message_begin()
@@ -210,12 +242,23 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_malformed() or len(self.pipeline) >= self.bounds.pipelined:
             raise _Malformed
         super().on_headers_complete()
+        # An answer that is given before the body has come says that it is the last one: nobody knows whether the body
+        # will come at all, and the next request would be taken for it. RFC 9112, section 9.3; RFC 9110, section 10.1.1.
+        self._may_stay = self.cycle.keep_alive
+        self.cycle.keep_alive = False
         self._enter(_Stage.BODY)
 
     def on_message_complete(self) -> None:
         """The end of a request."""
         super().on_message_complete()
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = self._may_stay
         self._enter(_Stage.REST)
+
+    def shutdown(self) -> None:
+        """The service ends: so does the connection, with the answer to what was asked."""
+        self._may_stay = False
+        super().shutdown()
 
     def on_response_complete(self) -> None:
         """The end of an answer."""
@@ -233,6 +276,24 @@ class BoundedHttp(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._stop(self._send_timer)
             self._send_timer = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _begin_to_end(self) -> bool:
+        """The connection is being closed. Whether it is still to be read from, for nothing.
+
+        So it is where the client was answered while it may go on sending: if that were refused, the system would say so
+        at once, and the answer might be lost with it. The client hears of the end all the same, and goes.
+        RFC 9112, section 9.6.
+        """
+        self._expect_the_end()
+        sends_on = self._stage is _Stage.BODY and not self.pipeline and not self._owes_an_answer
+        if sends_on or not self._reads_on:
+            self.flow.resume_reading()
+            return True
+        return False
 
     def _expect_the_end(self) -> None:
         """Cut the connection unless all that was written is taken in time."""
@@ -276,17 +337,27 @@ class BoundedHttp(HttpToolsProtocol):
         """End the connection, with an answer where the client waits for one of just this request."""
         if self.transport.is_closing():
             return
+        if self.pipeline and self._stage is _Stage.BODY:
+            self.pipeline.popleft()  # this one, which nobody has begun to work on
+            self._end_after(self.pipeline[0][0] if self.pipeline else self._at_work)
+            return
         if self._stage is _Stage.BODY:
-            if not self.pipeline and not self.cycle.response_started:
+            if not self.cycle.response_started:
                 self._answer(status)
         elif self._owes_an_answer:
-            # What came before this one is answered first, and nothing is read until then.
-            self.cycle.keep_alive = False
-            self.flow.pause_reading()
+            self._end_after(self.cycle)
             return
         elif self._stage is _Stage.HEAD:
             self._answer(status)
         self.transport.close()
+
+    def _end_after(self, last: RequestResponseCycle) -> None:
+        """Answer what came before a bad request, in order, and read nothing more."""
+        self.cycle = last
+        last.keep_alive = False
+        self._reads_on = False
+        self._enter(_Stage.REST)
+        self.flow.pause_reading()
 
     def _answer(self, status: HTTPStatus) -> None:
         words = _WORDS[status].encode("ascii")
@@ -306,7 +377,7 @@ class _Joining(asyncio.Transport):
     """Sends what is written in one turn of the loop at once, so that head and body of an answer are one packet."""
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, on_close: Callable[[], None]
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, on_close: Callable[[], bool]
     ) -> None:
         super().__init__()
         self._transport = transport
@@ -327,8 +398,11 @@ class _Joining(asyncio.Transport):
             return
         self._send()
         self._closed = True
+        if self._on_close():
+            with suppress(OSError):  # the client was faster
+                self._transport.write_eof()
+                return
         self._transport.close()
-        self._on_close()
 
     def abort(self) -> None:
         self._held.clear()
