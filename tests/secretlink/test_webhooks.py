@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import secrets
+import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -443,6 +447,114 @@ def test_a_receiver_that_drips_does_not_hold_up_the_end(database: str, pepper: b
     again = run(bench, receiver, 2)
     assert again[0].id == again[1].id
     bench.vault.close()
+
+
+@dataclass
+class Names:
+    """The addresses of `hook.example`, as the system's resolver gives them."""
+
+    addresses: list[tuple[str, int]]
+    answers: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    known = Names([])
+    known.answers.set()
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *more: Any, **options: Any) -> Any:
+        if host != "hook.example":
+            return resolve(host, *more, **options)
+        known.answers.wait(PATIENCE)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", one) for one in known.addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known
+
+
+@pytest.fixture
+def black_hole() -> Iterator[tuple[str, int]]:
+    """An address that nobody answers at: so many wait to be let in that the system lets no more wait."""
+    with contextlib.ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(hole.getsockname())
+        yield hole.getsockname()
+
+
+def at_hook_example(receiver: Receiver) -> tuple[str, tuple[str, int]]:
+    """The receiver's URL by another name, and its true address."""
+    return receiver.url.replace("127.0.0.1", "hook.example"), ("127.0.0.1", urlsplit(receiver.url).port or 0)
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere a full queue refuses connections")
+
+
+@linux_only
+@pytest.mark.parametrize("holes", [1, 2])
+def test_a_receiver_is_reached_though_its_first_addresses_swallow_everything(
+    database: str, pepper: bytes, receiver: Receiver, names: Names, black_hole: tuple[str, int], holes: int
+) -> None:
+    bench = Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),), timeout=timedelta(seconds=2))
+    url, address = at_hook_example(receiver)
+    names.addresses = [black_hole] * holes + [address]
+    link = bench.made()
+    with structlog.testing.capture_logs() as logged:
+        asyncio.run(bench.tell(url, until=lambda: bool(receiver.deliveries), acts=(lambda: bench.reveal(link),)))
+    assert logged == [], "by the first try"
+    bench.vault.close()
+
+
+@linux_only
+def test_connecting_is_cut_off_like_everything_else(
+    database: str, pepper: bytes, receiver: Receiver, names: Names, black_hole: tuple[str, int]
+) -> None:
+    bench = Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),), timeout=timedelta(seconds=0.5))
+    url, address = at_hook_example(receiver)
+    names.addresses = [black_hole] * 100 + [address]
+    link = bench.made()
+    began = time.monotonic()
+    with structlog.testing.capture_logs() as logged:
+        acts = (lambda: bench.reveal(link),)
+        asyncio.run(bench.tell(url, until=lambda: any("why" in entry for entry in logged), acts=acts))
+    assert time.monotonic() - began < 5
+    assert [(entry["event"], entry["why"]) for entry in logged] == [("webhook_away", "too_slow")]
+    assert receiver.deliveries == []
+    bench.vault.close()
+
+
+def test_nothing_is_sent_when_a_name_was_found_only_after_the_time_was_over(
+    database: str, pepper: bytes, receiver: Receiver, names: Names
+) -> None:
+    bench = Bench(database, pepper, lambda: datetime.now(UTC), (new_secret(),), timeout=timedelta(seconds=0.2))
+    url, address = at_hook_example(receiver)
+    names.addresses = [address]
+    names.answers.clear()
+    threading.Timer(0.6, names.answers.set).start()
+    link = bench.made()
+    seen: list[int] = []
+    with structlog.testing.capture_logs() as logged:
+
+        def told() -> bool:
+            if not seen and any("why" in entry for entry in logged):
+                seen.append(len(receiver.deliveries))
+            return bool(receiver.deliveries)
+
+        asyncio.run(bench.tell(url, until=told, acts=(lambda: bench.reveal(link),)))
+    assert [entry.get("why") for entry in logged] == ["too_slow", None]
+    assert seen == [0]
+    assert len(receiver.deliveries) == 1
+    bench.vault.close()
+
+
+def test_a_delivery_ends_long_before_another_process_may_take_over() -> None:
+    # A lease that is half over is taken anew before the next delivery.
+    assert timedelta(milliseconds=LEASE_MS) / 2 > 2 * TIMEOUT
 
 
 def test_nobody_listening_at_the_url_is_a_failure_like_others(bench: Bench) -> None:

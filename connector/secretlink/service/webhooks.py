@@ -37,7 +37,11 @@ from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.service.store.webhook_cursor import LEASE_MS, WebhookCursor
 
 TIMEOUT: Final = timedelta(seconds=15)
-"""For a whole delivery, from the first packet to the end of the answer's head."""
+"""For a whole delivery, from the first packet to the end of the answer's head; after it nothing more is sent.
+
+The wait may be longer: nobody can end the look-up of a name, see `cuttable`. Far below the lease, so that whoever takes
+over does not deliver beside us.
+"""
 FIRST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(hours=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
@@ -85,7 +89,7 @@ class Webhooks:
 
         Args:
             first_wait: After the first failure; it doubles with each further one.
-            timeout: How long a whole delivery may take.
+            timeout: How long a whole delivery may take, with the look-up of a name that takes no longer.
         """
         self._options = options
         self._vault = vault
@@ -186,7 +190,7 @@ class Webhooks:
             log.error("webhook_dropped", events=count, older_than=str(GIVE_UP_AFTER), to=self._shown)
 
     async def _send(self, thread: _OwnThread, event: Event) -> Outcome:
-        """One try, ended when its time is over, whatever the receiver is at by then."""
+        """One try. When its time is over nothing more is sent, whatever the receiver is at by then."""
         ending = asyncio.get_running_loop().call_later(self._timeout.total_seconds(), self._http.cut)
         try:
             return await thread.run(partial(self._deliver, event))
