@@ -6,7 +6,8 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
 from sqlalchemy import text
 from starlette.types import ASGIApp, Message
 
@@ -159,6 +161,18 @@ def empty_tables(database: str) -> None:
 
 def open_vault(database: str, clock: FakeClock, pepper: bytes) -> Vault:
     return Vault(database, Pepper(pepper), clock=clock)
+
+
+@contextmanager
+def full_disk(*, room: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes. Not on Windows."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def open_page(vault: Vault, lookup: bytes, visitor: Visitor) -> LinkRecord:

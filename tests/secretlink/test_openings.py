@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +21,7 @@ from connector.secretlink.service.store.links import Conflict, Refused, Revealed
 from connector.secretlink.service.store.openings import MOST_WAITING
 from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, make_link, new_nonce, open_page, options_for
+from tests.secretlink.support import FakeClock, full_disk, make_link, new_nonce, open_page, options_for
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 
 
@@ -62,18 +61,6 @@ def written(database: str) -> list[str]:
         found = list(connection.scalars(select(tables.event.c.kind).order_by(tables.event.c.seq)))
     engine.dispose()
     return found
-
-
-@contextmanager
-def full_disk(*, room: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes. Not on Windows."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_opening_waits_and_is_then_written_as_it_happened(

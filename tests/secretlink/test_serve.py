@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -9,18 +10,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+import structlog.testing
+from sqlalchemy import event as sql_event
 
 from connector.errors import ConfigError
+from connector.secretlink.seal import Pepper
 from connector.secretlink.service.answers import UNIFORM_HEADERS
-from connector.secretlink.service.web import open_listener
-from tests.secretlink.support import Made, encode, make_database, make_link, new_nonce
+from connector.secretlink.service.news import News
+from connector.secretlink.service.store.events import EventKind, Visitor
+from connector.secretlink.service.store.vault import Vault
+from connector.secretlink.service.web import _keep_writing, create_app, open_listener
+from tests.secretlink.support import (
+    Made,
+    encode,
+    full_disk,
+    make_database,
+    make_link,
+    new_nonce,
+    options_for,
+)
 
 # Everything that can be logged is, to the standard error.
 SERVE = """
@@ -204,6 +220,56 @@ def test_a_request_without_end_is_refused_by_the_service_itself_and_not_logged(
     assert b"endless" not in answer
     assert "DEBUG" in log
     assert "endless" not in log
+
+
+def test_a_service_that_ends_while_the_disk_is_full_still_lets_go_of_everything(
+    database: str, pepper: bytes, api_key: str
+) -> None:
+    app = create_app(options_for(database, pepper, api_key))
+    vault: Vault = app.state.vault
+    for _ in range(40):
+        vault.create(make_link(now=datetime.now(UTC)).to_new_link())
+
+    async def live() -> None:
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(0)
+            assert vault.engine.pool.checkedin()  # type: ignore[attr-defined]
+
+    with structlog.testing.capture_logs() as logs, full_disk(room=1):
+        asyncio.run(live())
+    assert vault.engine.pool.checkedin() == 0  # type: ignore[attr-defined]
+    assert {line["event"] for line in logs} == {"link_database_away"}
+
+
+def test_openings_are_written_on_after_an_error_that_nobody_foresaw(database: str, pepper: bytes) -> None:
+    openings = News()
+    vault = Vault(database, Pepper(pepper), clock=lambda: datetime.now(UTC), on_opening=openings.announce)
+    record, _ = vault.create(make_link(now=datetime.now(UTC)).to_new_link())
+
+    async def until(something: Callable[[], bool]) -> None:
+        ends = time.monotonic() + 10
+        while not something() and time.monotonic() < ends:
+            await asyncio.sleep(0.01)
+        assert something()
+
+    def fail(*_: Any) -> None:
+        raise ArithmeticError("nobody foresaw this")
+
+    async def live(logs: Sequence[Mapping[str, object]]) -> None:
+        writing = asyncio.create_task(_keep_writing(vault, openings))
+        await asyncio.sleep(0)
+        sql_event.listen(vault.engine, "begin", fail)
+        vault.visit(record, EventKind.PAGE_OPENED, visitor=Visitor())
+        await until(lambda: bool(logs) or writing.done())
+        sql_event.remove(vault.engine, "begin", fail)
+        vault.visit(record, EventKind.PAGE_OPENED, visitor=Visitor())
+        await until(lambda: vault.newest_event() == 3)
+        writing.cancel()
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(live(logs))
+    assert [(line["event"], line["error"]) for line in logs] == [("link_service_bug", "ArithmeticError")]
+    vault.close()
 
 
 def test_a_port_that_is_taken_is_a_configuration_error() -> None:

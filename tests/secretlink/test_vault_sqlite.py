@@ -5,17 +5,20 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from connector.errors import ConfigError
 from connector.secretlink.seal import Pepper
+from connector.secretlink.service.store import retention
 from connector.secretlink.service.store.links import Refused, Revealed
 from connector.secretlink.service.store.vault import Vault
-from tests.secretlink.support import FakeClock, new_nonce, open_vault
-from tests.secretlink.test_vault import blob_of, claim, create
+from tests.secretlink.support import FakeClock, full_disk, new_nonce, open_vault
+from tests.secretlink.test_vault import blob_of, claim, create, kinds
 
 CRASH = """
 import os, sys
@@ -96,6 +99,28 @@ def test_a_wiped_blob_is_gone_from_file_and_log_after_the_checkpoint(
     claim(vault, link)
     vault.checkpoint()
     assert not any(blob in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_as_what_it_is_and_what_could_not_be_folded_is_folded_later(
+    vault: Vault, clock: FakeClock, tmp_path: Path
+) -> None:
+    for _ in range(retention.ROWS_TO_FOLD):
+        create(vault, clock)
+    clock.advance(hours=1)
+    while vault.expire_due():
+        pass
+    log = tmp_path / "links.db-wal"
+    with full_disk(room=(tmp_path / "links.db").stat().st_size):
+        with pytest.raises(SQLAlchemyError):
+            vault.checkpoint()
+        with pytest.raises(SQLAlchemyError):
+            vault.purge(older_than=timedelta(days=1))
+    assert log.stat().st_size
+    with vault.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 10_000
+    assert kinds(vault) == ["created"] * retention.ROWS_TO_FOLD + ["expired"] * retention.ROWS_TO_FOLD
+    vault.checkpoint()
+    assert log.stat().st_size == 0
 
 
 def test_sqlite_is_set_up_so_that_a_counted_view_survives_a_power_cut(vault: Vault) -> None:

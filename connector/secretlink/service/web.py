@@ -123,12 +123,12 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(outcome, Exception):
-                    log.error("link_service_bug", error=type(outcome).__name__, where=place_of(outcome))
-            _write_openings(vault)
-            vault.checkpoint()
-            vault.close()
-            places.close()
+                with _said():
+                    if isinstance(outcome, Exception):
+                        raise outcome
+            for ending in (vault.write_openings, vault.checkpoint, vault.close, places.close):
+                with _said():  # whatever fails, the rest is still done
+                    ending()
 
     refusals = _Refusals(renderer)
     app = _Application(
@@ -280,27 +280,27 @@ async def _keep_writing(vault: Vault, openings: News) -> None:
     while True:
         await openings.wait(LONGEST_SLEEP)
         await asyncio.sleep(_OPENINGS_WAIT.total_seconds())
-        _write_openings(vault)
+        with _said():
+            vault.write_openings()
 
 
-def _write_openings(vault: Vault) -> None:
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What goes wrong in the block ends it, is said in the log, and stops nothing else."""
     try:
-        vault.write_openings()
+        yield
     except SQLAlchemyError as error:
         log.error("link_database_away", error=type(error).__name__, where=place_of(error))
+    except Exception as error:
+        log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
 
 
 async def _take_care(work: Callable[[], timedelta], news: News) -> None:
     """Let the caretaker do its work as often as it asks for. Lives through a database that is away, or changed."""
     while not news.closed:
         sleep = LONGEST_SLEEP
-        try:
+        with _said():  # links still have to end in time: it is called again, and does the other things first
             sleep = work()
-        except SQLAlchemyError as error:
-            log.error("link_database_away", error=type(error).__name__, where=place_of(error))
-        except Exception as error:
-            # Links still have to end in time: it is called again, and does the other things first.
-            log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
         await news.wait(sleep)
 
 

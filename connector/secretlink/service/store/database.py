@@ -117,19 +117,19 @@ def checkpoint(engine: Engine) -> None:
     """Fold SQLite's write-ahead log back into the file and empty it, so that old pages do not stay there.
 
     A reader in the way only means that the log is emptied next time.
+
+    Raises:
+        SQLAlchemyError: The disk is full or gone.
     """
     if engine.dialect.name != "sqlite":
         return
-    raw = engine.raw_connection()
-    try:
+    with looking(engine) as connection:
         # A backup may read for minutes, and everybody's requests would wait with us.
-        raw.cursor().execute("PRAGMA busy_timeout=0").close()
+        connection.exec_driver_sql("PRAGMA busy_timeout=0").close()
         try:
-            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
         finally:
-            raw.cursor().execute(f"PRAGMA busy_timeout={_BUSY_WAIT // _MILLISECOND}").close()
-    finally:
-        raw.close()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_WAIT // _MILLISECOND}").close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

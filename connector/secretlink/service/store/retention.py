@@ -34,6 +34,7 @@ from sqlalchemy import (
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.ages import NOTHING_LIVES_SO_LONG, History, before, milliseconds
 from connector.secretlink.service.store.chain import EventKind
+from connector.secretlink.service.store.database import looking
 from connector.secretlink.service.store.links import ACTIVE
 from connector.secretlink.service.store.records import HAS_ENDED, Records, due_first
 
@@ -247,11 +248,8 @@ class Retention:
         self._not_folded = 0
         if self._records.engine.dialect.name != "sqlite":
             return False
-        raw = self._records.engine.raw_connection()
-        try:
-            raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-        finally:
-            raw.close()
+        with looking(self._records.engine) as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
         return True
 
 
