@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from connector.secretlink.place import Place
+from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.links import Conflict, Refused, Revealed
@@ -364,3 +365,19 @@ def test_a_link_that_is_still_open_keeps_its_history(vault: Vault, clock: FakeCl
     assert vault.purge(older_than=timedelta(days=1)) == Slice(0, more=False)
     assert kinds(vault) == ["created"]
     assert isinstance(claim(vault, living), Revealed)
+
+
+def test_an_expiry_that_a_repeated_create_finds_is_announced_and_an_unknown_token_is_not(
+    database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    told: list[int] = []
+    vault = Vault(database, Pepper(pepper), clock=clock, on_event=lambda: told.append(vault.newest_event()))
+    link = create(vault, clock)
+    assert claim(vault, make_link(now=clock.now)) == Refused("unknown", None)
+    vault.create(link.to_new_link())
+    assert told == [1], "neither was an event"
+    clock.advance(hours=2)
+    vault.create(link.to_new_link())
+    assert told == [1, 2]
+    assert kinds(vault) == ["created", "expired"]
+    vault.close()

@@ -1,7 +1,10 @@
 """Openings and refusals wait a moment before they are written: many of them then share one commit.
 
-They use no view and open nothing, so a service that is killed may lose the last of them. What they are written with is
-the next transaction of any sort, so that they stand before what came after them; see `Records.writing`.
+They use no view and open nothing, so a service that is killed may lose the last of them. If a server committed them and
+only its answer was lost, they are written a second time. What they are written with is the next transaction of any
+sort, so that they stand before what came after them. That holds within one process and one thread, and not while there
+is no room for them (`Records.writing`): what other threads and processes write meanwhile may stand before them. When
+each happened is in its `at_ms`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Vault:
     """The link service's database. Safe for several threads and, on PostgreSQL, several processes.
 
     Links and alarms are found by their lookup (`seal.lookup_of` of the token). Every method that writes calls
-    `on_event` after its commit, when it wrote an event.
+    `on_event` after its commit, when it wrote an event; now and then also when it wrote none.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Vault:
             record, created = self._despite_openings(lambda: self._making.create(new))
         except IntegrityError:
             raise Conflict("another link has this token") from None
-        if created:
+        if created or record.state == "expired":  # perhaps by this very call
             self._on_event()
         return record, created
 
@@ -189,7 +189,8 @@ class Vault:
         """
         asked = Asked(lookup, nonce, visitor, token, check)
         answer = self._despite_openings(lambda: self._claims.claim(asked))
-        self._on_event()
+        if answer.link is not None:
+            self._on_event()
         return answer
 
     def revoke(self, link_id: str) -> LinkRecord | None:
@@ -346,7 +347,8 @@ class Vault:
     def _despite_openings(self, act: Callable[[], T]) -> T:
         """Do something that writes; if it fails together with openings that waited, once more without them.
 
-        What failed was rolled back. If only the answer to its commit was lost, a repeat finds what there is by now.
+        What failed was rolled back. If only the answer to its commit was lost, as PostgreSQL's may be, a repeat finds
+        what there is by now, and the openings are written twice.
         """
         stayed = self._records.openings_stay_behind
         try:
