@@ -115,7 +115,7 @@ class VaultMachine(RuleBasedStateMachine):
     @rule(link=links)
     def report(self, link: Known) -> None:
         self.vault.report_link(link.made.lookup, visitor=SOMEBODY)
-        link.state = "revoked" if link.state == "active" else link.state
+        link.state = "revoked" if link.state == "active" and link.views else link.state
 
     @rule(target=alarms, link=links)
     def arm(self, link: Known) -> tuple[NewAlarm, Known]:

@@ -238,13 +238,14 @@ def test_while_secrets_are_rotated_a_receiver_needs_only_one_of_them(bench: Benc
 def test_what_was_chosen_is_told_in_order_and_without_a_secret(bench: Bench, receiver: Receiver) -> None:
     first, second = bench.made(), bench.made()
     deliveries = run(
-        bench, receiver, 4,
+        bench, receiver, 5,
         lambda: bench.reveal(first), bench.made, lambda: bench.vault.revoke(first.terms.link_id),
-        lambda: bench.vault.report_link(second.lookup, visitor=Visitor()),
+        lambda: bench.reveal(second), lambda: bench.vault.report_link(second.lookup, visitor=Visitor()),
     )  # fmt: skip
     assert [(one.content["type"], one.content["data"]["link_id"]) for one in deliveries] == [
         ("link.revealed", first.terms.link_id),
         ("link.revoked", first.terms.link_id),
+        ("link.revealed", second.terms.link_id),
         ("link.reported", second.terms.link_id),
         ("link.revoked", second.terms.link_id),
     ]
