@@ -15,10 +15,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from connector.errors import ConnectorError
+from connector.secretlink.service.ending import Ending, Told, noted_signals
 
 if TYPE_CHECKING:
     from connector.secretlink.service.options import LinkServiceOptions
@@ -31,10 +31,6 @@ class Prepared:
     options: LinkServiceOptions
     log_level: str
     log_format: str
-
-
-class _Terminated(BaseException):
-    """SIGTERM came before the service had started."""
 
 
 def config_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Path | None:
@@ -64,30 +60,31 @@ def serve_links(path: Path) -> None:
     # service runs), and it and SQLAlchemy greenlet (1 MB), which only asyncio's drivers of a database need.
     for unused in ("rich", "greenlet"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
-    prepared = _prepare(path)
-    from connector.secretlink.service.web import serve
-    from connector.store.lock import exclusive
-    from connector.telemetry import start_logging
+    with noted_signals() as ending:
+        prepared = _prepare(path, ending)
+        from connector.secretlink.service.web import serve
+        from connector.store.lock import exclusive
+        from connector.telemetry import start_logging
 
-    start_logging(level=prepared.log_level, format=prepared.log_format)
-    # Held from here to the end; while the database was brought up to date, the other process held it.
-    with exclusive(prepared.options.database, who="link service"):
-        serve(prepared.options)
+        start_logging(level=prepared.log_level, format=prepared.log_format)
+        # Held from here to the end; while the database was brought up to date, the other process held it.
+        with exclusive(prepared.options.database, who="link service"):
+            serve(prepared.options, earlier=ending)
 
 
-def _prepare(path: Path) -> Prepared:
+def _prepare(path: Path, ending: Ending) -> Prepared:
     # -P: what lies in the folder where the service happens to be started is not run, unless this is from there too.
-    safe = () if Path(__file__).resolve().parents[2] == Path.cwd() else ("-P",)
+    safe = () if _is_current(Path(__file__).resolve().parents[2]) else ("-P",)
     program = [sys.executable, *safe, "-m", "connector.cli.starting", str(path)]
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        code, given = _outcome_of(program)
-    except _Terminated:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-        sys.exit(128 + signal.SIGTERM)  # the first process of a container does not die of it
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        code, given = _outcome_of(program, ending)
+    except Told:
+        number = ending.signals[0]
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        sys.exit(128 + number)  # the first process of a container does not die of it
     if code > 0:
         sys.exit(code)  # it has said why
     if code < 0 or not given:
@@ -100,18 +97,22 @@ def _prepare(path: Path) -> Prepared:
     return prepared
 
 
-def _outcome_of(program: Sequence[str]) -> tuple[int, bytes]:
+def _is_current(folder: Path) -> bool:
+    try:
+        return folder == Path.cwd()
+    except FileNotFoundError:  # it was deleted under us
+        return False
+
+
+def _outcome_of(program: Sequence[str], ending: Ending) -> tuple[int, bytes]:
     """The exit code of a process, and what it gives back. It does not outlive an exception here."""
     with subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:  # noqa: S603 - us
         try:
-            import connector.secretlink.service.web  # noqa: F401 - meanwhile: it takes as long as the child does
+            with ending.breaking_off():
+                import connector.secretlink.service.web  # noqa: F401 - meanwhile: it takes as long as the child does
 
-            given, _ = child.communicate()
+                given, _ = child.communicate()
         except BaseException:
             child.kill()
             raise
         return child.returncode, given
-
-
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise _Terminated

@@ -66,8 +66,9 @@ def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO |
     Args:
         format: `console` for people, `json` for machines, `auto`: console on a terminal, else JSON.
     """
-    target = stream or sys.stderr
-    for_people = format == "console" or (format == "auto" and target.isatty())
+    target: TextIO | None = stream or sys.stderr  # there is none where it was closed before the start
+    is_terminal = target is not None and target.isatty()
+    for_people = format == "console" or (format == "auto" and is_terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -77,7 +78,7 @@ def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO |
     ]
     last: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
-            colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=16
+            colors=is_terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=16
         )
         if for_people
         else structlog.processors.JSONRenderer()
@@ -88,7 +89,7 @@ def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO |
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(target)
+    handler = logging.NullHandler() if target is None else logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

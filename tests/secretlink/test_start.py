@@ -23,6 +23,7 @@ from connector.cli.serving import config_of
 from connector.config import load_link_server
 from connector.errors import ConfigError
 from connector.migrations import current
+from connector.secretlink.service.ending import Ending, Told
 from connector.secretlink.service.options import LinkServiceOptions
 from connector.store import exclusive
 from sandbox.stage import free_port, wait_for
@@ -240,6 +241,79 @@ def test_who_stops_it_while_it_starts_stops_both_processes_at_once(desk: Desk) -
         assert start.process.returncode == -signal.SIGTERM
         wait_for("the end of the process apart", lambda: not is_there(start.apart), seconds=30)
     assert not (desk.folder / "links.db").exists()
+
+
+TOLD_BETWEEN = """
+import pickle, signal, sys
+from pathlib import Path
+from connector.cli import serving, with_exit_codes
+
+loads = pickle.loads
+def told_to_end(given):
+    signal.raise_signal(signal.SIGTERM)
+    return loads(given)
+pickle.loads = told_to_end
+with_exit_codes(lambda: serving.serve_links(Path(sys.argv[1])))
+"""
+
+
+@posix_only
+def test_who_stops_it_between_reading_and_serving_is_heard(desk: Desk) -> None:
+    """Nobody but the first process of a container would survive it, and that one would serve on."""
+    program = [sys.executable, "-c", TOLD_BETWEEN, str(desk.config)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0
+    assert "link_service_stopped" in ended.stderr
+    assert "link_service_started" not in ended.stderr
+
+
+def test_a_signal_breaks_off_only_what_may_be_and_only_once() -> None:
+    ending, steps = Ending(), []
+
+    def wait() -> None:
+        with ending.breaking_off():
+            steps.append("waits")
+            ending.note(signal.SIGTERM)
+            steps.append("waits on")
+
+    with pytest.raises(Told):
+        wait()
+    ending.note(signal.SIGINT)  # while it tidies up: noted, no more
+    assert (steps, ending.signals) == (["waits"], [signal.SIGTERM, signal.SIGINT])
+
+
+def test_a_signal_that_came_before_is_not_forgotten_by_what_may_be_broken_off() -> None:
+    ending, steps = Ending(), []
+    ending.note(signal.SIGTERM)
+    with pytest.raises(Told), ending.breaking_off():
+        steps.append("begins")
+    assert steps == []
+
+
+@posix_only
+def test_it_starts_in_a_folder_that_is_gone(desk: Desk) -> None:
+    gone = desk.folder / "gone"
+    gone.mkdir()
+    wrapped = (
+        f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); os.execv(sys.executable, sys.argv[1:])"
+    )
+    program = [sys.executable, "-m", "connector", "--config", str(desk.config), "serve-links"]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", wrapped, *program], env=env) as process:
+        try:
+            wait_for("the link service", desk.answers, seconds=60)
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+@posix_only
+def test_it_serves_though_its_standard_error_is_closed(desk: Desk) -> None:
+    with desk.start(stderr=None, preexec_fn=lambda: os.close(2)) as process:
+        wait_for("the link service", desk.answers, seconds=60)
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 @pytest.fixture

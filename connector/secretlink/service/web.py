@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +32,7 @@ from connector.secretlink.service.answers import BodyTooLarge, UniformAnswers, e
 from connector.secretlink.service.api.keys import ApiKeys
 from connector.secretlink.service.api.routes import Api
 from connector.secretlink.service.caretaker import LONGEST_SLEEP, Caretaker
+from connector.secretlink.service.ending import Ending, noted_signals
 from connector.secretlink.service.news import News
 from connector.secretlink.service.options import LinkServiceOptions
 from connector.secretlink.service.pages.alarm_pages import AlarmPages
@@ -155,16 +154,20 @@ def serve(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ready: Callable[[str, int], None] | None = None,
+    earlier: Ending | None = None,
 ) -> None:
     """Run the link service until SIGTERM, SIGINT or (Windows) Ctrl+Break; then finish what is in hand and return.
 
     Args:
         ready: Called with host and port once requests are taken.
+        earlier: Signals that came before this was called; they count.
 
     Raises:
         ConfigError: It cannot start: options, database or port.
     """
-    with _signals() as early:
+    # uvicorn listens only once the application is there. And at the end it raises the signal that stopped it once more,
+    # of which nothing should come.
+    with noted_signals() as ending:
         app = create_app(options, clock=clock)
         try:
             listener = open_listener(options.listen_host, options.listen_port)
@@ -184,7 +187,8 @@ def serve(
             timeout_graceful_shutdown=int(_GRACE.total_seconds()),
         )
         host, port = listener.getsockname()[:2]
-        _Server(config, app, lambda: _say_ready(host, port, ready), early).run([listener])
+        endings = [ending] if earlier is None else [earlier, ending]
+        _Server(config, app, lambda: _say_ready(host, port, ready), endings).run([listener])
 
 
 class _Application(Starlette):
@@ -198,20 +202,22 @@ class _Application(Starlette):
 class _Server(uvicorn.Server):
     """uvicorn that says when it is ready, and lets nobody's long poll hold up the end."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], early: Sequence[int]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], endings: list[Ending]
+    ) -> None:
         """Nothing runs yet.
 
         Args:
-            early: Signals that came before uvicorn listens for them.
+            endings: Have the signals that came before uvicorn listens for them.
         """
         super().__init__(config)
         self._app = app
         self._ready = ready
-        self._early = early
+        self._endings = endings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._early:
+        if any(ending.signals for ending in self._endings):
             self.should_exit = True
         elif self.started:
             self._ready()
@@ -331,24 +337,3 @@ def open_listener(host: str, port: int) -> socket.socket:
             "Check `listen`: another program may use the port already."
         ) from None
     return listener
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Sequence[int]]:
-    """Note the signals that ask for the end while uvicorn does not.
-
-    It listens only once the application is there; the first process of a container would not hear of them at all. And
-    at the end it raises the one that stopped it once more, of which nothing should come.
-    """
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")
-    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in signals}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
