@@ -531,6 +531,25 @@ def test_whoever_is_answered_while_it_sends_a_body_is_not_refused_before_it_has_
     play(scene, reads=False)
 
 
+def test_at_the_end_a_body_has_a_moment_to_come_and_whoever_is_worked_for_has_longer() -> None:
+    async def scene(stage: Stage) -> None:
+        busy, quick, slow = [await stage.connect() for _ in range(3)]
+        await busy.send(GET)
+        for client in (quick, slow):
+            await client.send(POST + b"Content-Length: 4\r\n\r\nab")
+        await stage.until(lambda: len(stage.state.tasks) == 3)
+        for line in list(stage.state.connections):
+            line.shutdown()
+        await quick.send(b"cd")
+        await stage.until(lambda: len(stage.application.asked) == 2)
+        await stage.later(2.1)
+        assert await slow.rest() == b""
+        stage.application.go.set()
+        assert [status_of(await client.rest()) for client in (busy, quick)] == [200, 200]
+
+    play(scene, held=True)
+
+
 def test_nothing_follows_a_refusal() -> None:
     async def scene(stage: Stage) -> None:
         line, far_end = stage.line()

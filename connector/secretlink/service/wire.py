@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 _DROPPED_AT_ONCE: Final = 32
+_LAST_MOMENT: Final = timedelta(seconds=2)
+"""Docker kills what has not ended 10 s after it was told to."""
 _TELL_EVERY: Final = timedelta(minutes=1)
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: "This is not a request that this service can read.",
@@ -256,9 +258,17 @@ class BoundedHttp(HttpToolsProtocol):
         self._enter(_Stage.REST)
 
     def shutdown(self) -> None:
-        """The service ends: so does the connection, with the answer to what was asked."""
+        """The service ends: so does the connection, with the answer to what was asked.
+
+        What is on its way has a moment to come; a body that drips would else hold up the end until it is too late.
+        """
         self._may_stay = False
         super().shutdown()
+        self.loop.call_later(_LAST_MOMENT.total_seconds(), self._leave)
+
+    def _leave(self) -> None:
+        if self.waits_for_its_client:
+            self.drop()
 
     def on_response_complete(self) -> None:
         """The end of an answer."""
