@@ -17,6 +17,7 @@ from connector.core.notice import NotifySubject, whom_to_tell
 from connector.core.ports import (
     AlarmSource,
     ChangedTicket,
+    Link,
     LinkEvent,
     LinkEventKind,
     LinkNews,
@@ -31,6 +32,7 @@ from connector.intake import LINKS, Polls
 from connector.migrations import upgrade
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.seal import lookup_of
+from connector.secretlink.service.store.links import Revealed
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import Teller, number
 from connector.store.cases import SqlCaseStore, open_store
@@ -41,7 +43,7 @@ from tests.fakes.psa import FakeTicket
 from tests.fakes.world import REQUESTER, SUBJECT, World
 from tests.secretlink.conftest import api_key, clock, database, pepper
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, open_vault, options_for
+from tests.secretlink.support import FakeClock, new_nonce, open_vault, options_for
 from tests.secretlink.test_client import client, token_of, wish
 from tests.secretlink.test_client_wishes import alarm_wish
 from tests.secretlink.test_vault import SOMEBODY
@@ -69,17 +71,24 @@ def links(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Itera
 # ---------------------------------------------------------------- forged reports
 
 
+def report_opened(vault: Vault, link: Link) -> None:
+    """Somebody opens a link and says on its page that it was not them."""
+    token = token_of(link.url)
+    assert isinstance(vault.claim(lookup_of(token), nonce=new_nonce(), visitor=SOMEBODY, token=token), Revealed)
+    vault.report_link(lookup_of(token), visitor=SOMEBODY)
+
+
 def test_a_link_whose_reference_names_a_case_raises_no_alarm_about_that_case(links: BuiltinLinks, vault: Vault) -> None:
     """Whoever may make links may write what they like into their reference, and press on the link's own page."""
     link = links.create(wish(ref=CASE), Secret(secrets.token_urlsafe()))
-    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    report_opened(vault, link)
     (report,) = [event for event in read_on(links)[0] if event.kind is LinkEventKind.REPORTED]
     assert report.link_id == link.id
 
 
 def test_a_link_that_is_called_like_a_case_tells_nothing_about_that_case(links: BuiltinLinks, vault: Vault) -> None:
     link = links.create(wish(id=CASE), Secret(secrets.token_urlsafe()))
-    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    report_opened(vault, link)
     links.revoke(CASE)
     assert read_on(links)[0] == []
 
@@ -452,7 +461,7 @@ def test_a_history_that_is_read_again_after_another_kind_of_service_tells_nothin
     assert case is not None
     link = links.create(wish(), Secret(secrets.token_urlsafe()))
     store.save(replace(case, link_id=link.id), now=clock.now)
-    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    report_opened(vault, link)
     polls = Polls(store=store, links=links, clock=clock, every=timedelta(seconds=15))
     polls.poll_links()
     told = store.link_events(case.id, after=0)

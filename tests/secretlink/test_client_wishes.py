@@ -237,7 +237,9 @@ def test_nobody_else_can_work_out_an_alarm_though_they_know_the_key_and_the_mail
 
 def test_a_link_that_is_reported_on_its_own_page_is_told_with_its_own_id(links: LinkService, vault: Vault) -> None:
     link = links.create(wish(ref="case-halo/4242"), Secret(secrets.token_urlsafe()))
-    vault.report_link(lookup_of(token_of(link.url)), visitor=SOMEBODY)
+    token = token_of(link.url)
+    vault.claim(lookup_of(token), nonce=new_nonce(), visitor=SOMEBODY, token=token)
+    vault.report_link(lookup_of(token), visitor=SOMEBODY)
     [report] = [event for event in all_events(links) if event.kind is LinkEventKind.REPORTED]
     assert (report.link_id, report.reason) == (link.id, "page"), "whatever a PSA is called"
 
