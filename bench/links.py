@@ -29,6 +29,7 @@ from urllib.request import urlopen
 from bench.figures import Figure, median, percentile, say
 from bench.links_load import PAUSE_SECONDS, Server, Timed, make_and_open, race, reveal_all
 from bench.watch import resident_megabytes
+from connector.secretlink.service.store.marks import IN_A_ROW
 from sandbox.stage import free_port, wait_for
 
 ROUNDS: Final = 3
@@ -252,8 +253,8 @@ def running(folder: Path) -> Iterator[Running]:
 def insert_past(database: Path, count: int, days_ago: int) -> None:
     """Copy the one link there is, as ended, so many times, with what happened to it; whatever columns there are by now.
 
-    What is copied stands before what is there, and between them an event of yesterday, from which the service knows
-    that the clock has been right for a while. The macs are not right: the service says once that its history is broken.
+    What is copied stands before what is there, and marks of then and of yesterday tell the service how old it is. The
+    macs are not right: the service says once that its history is broken.
     """
     now = int(time.time())
     ended = now - days_ago * 86_400
@@ -271,7 +272,7 @@ def insert_past(database: Path, count: int, days_ago: int) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -400000")
         connection.execute("UPDATE event SET seq = -seq")
-        connection.execute("UPDATE event SET seq = ? - seq", (count * EVENTS_EACH + 1,))
+        connection.execute("UPDATE event SET seq = ? - seq", (count * EVENTS_EACH,))
         connection.execute("CREATE TEMP TABLE past (n INTEGER PRIMARY KEY, id TEXT)")
         connection.execute(
             "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < ?) "
@@ -283,9 +284,10 @@ def insert_past(database: Path, count: int, days_ago: int) -> None:
         _copy(connection, "link", link, "link, past WHERE link.id = ?", pattern)
         of_pattern = "event, past, part WHERE event.seq = (SELECT min(seq) FROM event WHERE link_id = ?) ORDER BY n, k"
         _copy(connection, "event", event, of_pattern, pattern)
-        yesterday = {"seq": f"{count * EVENTS_EACH + 1}", "link_id": "NULL", "at_ms": f"{now - 86_400} * 1000"}
-        of_one = "event WHERE seq = (SELECT max(seq) FROM event WHERE link_id = ?)"
-        _copy(connection, "event", yesterday | {"mac": "randomblob(32)"}, of_one, pattern)
+        connection.execute("DELETE FROM mark")
+        hours = [instant + 3600 * hour for instant in (ended, now - 86_400) for hour in range(IN_A_ROW)]
+        rows = [(number, count * EVENTS_EACH, hour * 1000) for number, hour in enumerate(hours, start=1)]
+        connection.executemany("INSERT INTO mark VALUES (?, ?, ?)", rows)
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with database.open("rb") as file:  # or the first commit of whoever is measured waits for a gigabyte

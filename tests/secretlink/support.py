@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from starlette.types import ASGIApp, Message
 
 from connector.core.secret import Secret
@@ -173,6 +173,14 @@ def full_disk(*, room: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def written_before(vault: Vault, clock: FakeClock, age: timedelta) -> int:
+    """The number of the newest event that says it is so old; for a clock that was always right."""
+    cutoff = (clock.now - age).timestamp() * 1000
+    with vault.engine.connect() as connection:
+        seq = connection.execute(select(func.max(tables.event.c.seq)).where(tables.event.c.at_ms < cutoff)).scalar_one()
+    return seq or 0
 
 
 def open_page(vault: Vault, lookup: bytes, visitor: Visitor) -> LinkRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,10 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector.secretlink.seal import Pepper
+from connector.secretlink.service.api.routes import LONGEST_LIFETIME
 from connector.secretlink.service.caretaker import (
     LONGEST_SLEEP,
+    NOTHING_LIVES_SO_LONG,
     REST_ALONE,
     REST_AMONG_PEOPLE,
     SHORTEST_SLEEP,
@@ -25,7 +27,8 @@ from connector.secretlink.service.caretaker import (
     Pace,
 )
 from connector.secretlink.service.store import retention, tables
-from connector.secretlink.service.store.ages import CLOCK_IS_RIGHT_AGAIN
+from connector.secretlink.service.store.events import Event
+from connector.secretlink.service.store.marks import IN_A_ROW
 from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.support import START, FakeClock
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
@@ -60,6 +63,18 @@ def settle(care: Caretaker, clock: FakeClock) -> int:
     return slices
 
 
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+YEARS = timedelta(days=4 * 365)
+
+
+def leave_marks(vault: Vault, clock: FakeClock) -> None:
+    """As many hours pass as prove something."""
+    for _ in range(IN_A_ROW):
+        vault.old_up_to([YEARS])
+        clock.advance(hours=1)
+
+
 def test_it_wakes_for_the_next_expiry_and_ends_the_link_in_that_second(vault: Vault, clock: FakeClock) -> None:
     care = caretaker(vault, clock)
     settle(care, clock)
@@ -88,22 +103,26 @@ def test_after_a_long_absence_everything_is_caught_up_with_slice_by_slice(vault:
 
 def test_old_things_are_blanked_and_forgotten_each_in_its_time(vault: Vault, clock: FakeClock) -> None:
     claim(vault, create(vault, clock, views=1))
+    leave_marks(vault, clock)
     care = caretaker(vault, clock, days=90, ip_days=30)
-    settle(care, clock)
-    assert vault.events(after=1, limit=1).events[0].ip is not None
-    clock.advance(days=31)
-    settle(care, clock)
-    assert vault.events(after=1, limit=1).events[0].ip is None
-    assert kinds(vault) == ["created", "revealed"]
-    clock.advance(days=60)
-    settle(care, clock)
+    clock.advance(days=30)
+    for days in (0, 60):
+        assert kinds(vault) == ["created", "revealed"]
+        assert (vault.events(after=1, limit=1).events[0].ip is None) == (days == 60)
+        clock.advance(days=days)
+        for _ in range(IN_A_ROW):
+            settle(care, clock)
+            clock.advance(minutes=61)
+        settle(care, clock)
     assert kinds(vault) == ["purged"]
     assert vault.verify_chain().broken_at is None
 
 
 def test_without_a_time_of_their_own_addresses_stay_as_long_as_their_events(vault: Vault, clock: FakeClock) -> None:
     claim(vault, create(vault, clock, views=1))
-    clock.advance(days=89)
+    leave_marks(vault, clock)
+    clock.advance(days=88)
+    leave_marks(vault, clock)
     settle(caretaker(vault, clock), clock)
     assert vault.events(after=1, limit=1).events[0].ip == SOMEBODY.ip
 
@@ -138,7 +157,7 @@ def test_a_long_history_is_checked_to_its_end_though_parts_are_forgotten_meanwhi
     clock.advance(days=100)
     create(vault, clock)
     for _ in range(20):
-        vault.purge(older_than=timedelta(days=90))
+        vault.purge(up_to=1400)
     assert vault.events(after=0, limit=1).events[0].seq > 50
     while not check.done:
         check = vault.check_chain(check)
@@ -232,9 +251,9 @@ def test_the_history_is_checked_although_forgetting_goes_on_for_long(vault: Vaul
         claim(vault, create(vault, clock, views=1))
     with vault.engine.begin() as connection:
         connection.execute(update(tables.event).where(tables.event.c.seq == 290).values(ref="halo/1"))
+    leave_marks(vault, clock)
     clock.advance(days=91)
-    create(vault, clock)
-    clock.advance(days=1)
+    leave_marks(vault, clock)
     steps = itertools.count()
     care = caretaker(vault, clock, timer=lambda: next(steps) / 1000)  # each look at it is a millisecond later
     with structlog.testing.capture_logs() as logs:
@@ -248,9 +267,8 @@ def test_a_report_of_a_purge_that_somebody_changed_stops_neither_ends_nor_the_ot
     vault: Vault, clock: FakeClock
 ) -> None:
     claim(vault, create(vault, clock, views=1))
-    clock.advance(days=91)
     create(vault, clock)
-    assert vault.purge(older_than=timedelta(days=90)).done == 1
+    vault.purge(up_to=2)
     with vault.engine.begin() as connection:
         connection.execute(update(tables.event).where(tables.event.c.kind == "purged").values(reason="nonsense"))
     care = caretaker(vault, clock)
@@ -267,10 +285,42 @@ def test_a_report_of_a_purge_that_somebody_changed_stops_neither_ends_nor_the_ot
     assert Path(f"{vault.engine.url.database}-wal").stat().st_size == 0, "it was tidied up"
 
 
-# ---------------------------------------------------------------- a clock that is wrong
+def test_an_event_that_cannot_be_blanked_stops_nothing_from_being_forgotten(vault: Vault, clock: FakeClock) -> None:
+    claim(vault, create(vault, clock, views=1))
+    with vault.engine.begin() as connection:
+        refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'no'); END"
+        connection.execute(text(refuse))
+    leave_marks(vault, clock)
+    for days in (60, 31):
+        clock.advance(days=days)
+        claim(vault, create(vault, clock, views=1))
+        leave_marks(vault, clock)
+    care = caretaker(vault, clock, days=90, ip_days=30)
+    failed = 0
+    for _ in range(12):
+        try:
+            care.work()
+        except SQLAlchemyError:
+            failed += 1
+        clock.now += LONGEST_SLEEP
+    assert failed >= 1
+    assert kinds(vault) == ["created", "revealed"] * 2 + ["purged"]
 
-YEARS = timedelta(days=4 * 365)
-HOUR = timedelta(hours=1)
+
+def test_a_link_whose_end_is_beyond_all_dates_stops_nothing(vault: Vault, clock: FakeClock) -> None:
+    create(vault, clock)
+    create(vault, clock)
+    with vault.engine.begin() as connection:
+        connection.execute(text("UPDATE link SET expires_at = 999999999999999 WHERE id = (SELECT min(id) FROM link)"))
+    care = caretaker(vault, clock)
+    settle(care, clock)
+    clock.advance(hours=1)
+    settle(care, clock)
+    assert kinds(vault) == ["created", "created", "expired"]
+    assert vault.next_expiry() == datetime.max.replace(microsecond=0, tzinfo=UTC)
+
+
+# ---------------------------------------------------------------- a clock that is wrong
 
 
 @dataclass
@@ -287,9 +337,11 @@ class Machine:
         """Let so much time pass, with the caretaker at work."""
         ends = self.passed + length.total_seconds()
         while self.passed < ends:
-            rest = max(care.work().total_seconds(), 0.001)
-            self.passed += rest
-            self.clock.now += timedelta(seconds=rest)
+            self.let_pass(max(care.work().total_seconds(), 0.001))
+
+    def let_pass(self, seconds: float) -> None:
+        self.passed += seconds
+        self.clock.now += timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -298,9 +350,16 @@ def machine(clock: FakeClock) -> Machine:
 
 
 def a_past(vault: Vault, clock: FakeClock, *, days: int = 20) -> None:
+    """A service that runs for some minutes a day."""
     for _ in range(days):
         claim(vault, create(vault, clock, views=1))
+        vault.old_up_to([YEARS])
         clock.advance(days=1)
+
+
+def starts_with(events: Sequence[Event], vault: Vault) -> bool:
+    """Whether not even an address of these was forgotten."""
+    return vault.events(after=0, limit=500).events[: len(events)] == tuple(events)
 
 
 @pytest.mark.parametrize("ahead", [YEARS, timedelta(days=85)], ids=["by years", "by days"])
@@ -309,68 +368,181 @@ def test_a_clock_that_jumps_ahead_for_some_hours_makes_nothing_forgotten(
 ) -> None:
     a_past(vault, clock)
     care = caretaker(vault, clock, timer=machine.timer)
-    machine.live(care, timedelta(days=1))
+    machine.live(care, DAY)
     events = vault.events(after=0, limit=500).events
     with structlog.testing.capture_logs() as logs:
         clock.now += ahead
         claim(vault, create(vault, clock, views=1))
-        machine.live(care, CLOCK_IS_RIGHT_AGAIN - HOUR)
+        machine.live(care, 11 * HOUR)
         clock.now -= ahead
-        machine.live(care, timedelta(days=1))
-    assert vault.events(after=0, limit=len(events)).events == events, "not even an address"
-    assert [line["event"] for line in logs] == ["link_clock_set", "link_clock_set"]
-    assert [abs(line["by_seconds"] / ahead.total_seconds()) for line in logs] == pytest.approx([1, 1], rel=0.01)
+        machine.live(care, DAY)
+    assert starts_with(events, vault)
+    assert [line["event"] for line in logs] == ["link_clock_went_back"]
+    assert logs[0]["by_seconds"] == pytest.approx(ahead.total_seconds(), rel=0.01)
 
 
-def test_a_clock_that_is_ahead_when_the_service_starts_makes_nothing_forgotten(
+def test_two_jumps_ahead_a_day_apart_make_nothing_forgotten_though_nobody_came_between(
+    vault: Vault, clock: FakeClock, machine: Machine
+) -> None:
+    a_past(vault, clock)
+    care = caretaker(vault, clock, timer=machine.timer)
+    machine.live(care, DAY)
+    events = vault.events(after=0, limit=500).events
+    for _ in range(2):
+        clock.now += YEARS
+        claim(vault, create(vault, clock, views=1))
+        machine.live(care, 3 * HOUR)
+        clock.now -= YEARS
+        machine.live(care, DAY)
+    assert starts_with(events, vault)
+
+
+def test_a_jump_ahead_in_the_middle_of_a_slice_makes_nothing_forgotten(
+    database: str, clock: FakeClock, pepper: bytes
+) -> None:
+    errors = itertools.repeat(timedelta(0))
+    vault = Vault(database, Pepper(pepper), clock=lambda: clock.now + next(errors))
+    a_past(vault, clock)
+    events = vault.events(after=0, limit=500).events
+    errors = itertools.cycle([YEARS, timedelta(0)])  # wrong each second time that somebody looks at it
+    care = caretaker(vault, clock)
+    for _ in range(50):
+        settle(care, clock)
+        clock.advance(minutes=61)
+    assert starts_with(events, vault)
+    vault.close()
+
+
+def test_a_clock_that_is_ahead_whenever_the_service_starts_makes_nothing_forgotten(
     vault: Vault, clock: FakeClock, machine: Machine
 ) -> None:
     a_past(vault, clock)
     events = vault.events(after=0, limit=500).events
-    clock.now += YEARS
-    for _ in range(3):  # starts; each with people who use it
+    for _ in range(3):  # days; each with people who use it
+        clock.now += YEARS
         care = caretaker(vault, clock, timer=machine.timer)
-        machine.live(care, 3 * HOUR)
+        machine.live(care, 5 * HOUR)
         claim(vault, create(vault, clock, views=1))
-    clock.now -= YEARS
-    machine.live(caretaker(vault, clock, timer=machine.timer), timedelta(days=1))
-    assert vault.events(after=0, limit=len(events)).events == events
+        clock.now -= YEARS
+        machine.live(care, 5 * HOUR)
+        machine.let_pass(14 * HOUR.total_seconds())
+    machine.live(care, DAY)
+    assert starts_with(events, vault)
 
 
-def test_a_service_that_was_off_for_a_year_forgets_when_the_clock_has_been_right_for_hours(
+def test_a_clock_that_is_behind_at_the_first_start_makes_nothing_forgotten(
+    vault: Vault, clock: FakeClock, machine: Machine
+) -> None:
+    clock.now -= timedelta(days=120)
+    care = caretaker(vault, clock, timer=machine.timer)
+    machine.live(care, 5 * HOUR)
+    claim(vault, create(vault, clock, views=1))
+    machine.live(care, 6 * HOUR)
+    clock.now += timedelta(days=120)
+    machine.live(care, HOUR)
+    claim(vault, create(vault, clock, views=1))
+    events = vault.events(after=0, limit=500).events
+    machine.live(care, 2 * DAY)
+    assert starts_with(events, vault)
+
+
+def test_a_clock_that_is_behind_later_makes_nothing_forgotten_or_blanked(
+    vault: Vault, clock: FakeClock, machine: Machine
+) -> None:
+    care = caretaker(vault, clock, timer=machine.timer)
+    machine.live(care, DAY)
+    create(vault, clock)
+    machine.let_pass(40 * DAY.total_seconds())  # it is off
+    clock.now -= timedelta(days=35)  # and goes on later than when it was switched off
+    care = caretaker(vault, clock, timer=machine.timer, ip_days=30)
+    machine.live(care, 5 * HOUR)
+    claim(vault, create(vault, clock, views=1))
+    machine.live(care, 6 * HOUR)
+    clock.now += timedelta(days=35)
+    machine.live(care, 2 * DAY)
+    assert [event.ip for event in vault.events(after=0, limit=9).events if event.kind == "revealed"] == [SOMEBODY.ip]
+
+
+def test_a_clock_that_runs_too_fast_makes_nothing_forgotten(vault: Vault, clock: FakeClock, machine: Machine) -> None:
+    a_past(vault, clock, days=40)
+    care = caretaker(vault, clock, days=39, timer=machine.timer)
+    machine.live(care, DAY)
+    events = vault.events(after=0, limit=500).events
+    for _ in range(11 * 60):
+        care.work()
+        machine.passed += 60
+        clock.advance(minutes=30)
+    clock.now -= 11 * 29 * HOUR
+    machine.live(care, HOUR)
+    assert starts_with(events, vault)
+
+
+def test_a_service_that_was_off_for_a_year_forgets_when_it_has_been_up_for_half_a_day(
     vault: Vault, clock: FakeClock, machine: Machine
 ) -> None:
     a_past(vault, clock)
     clock.advance(days=365)
     care = caretaker(vault, clock, timer=machine.timer)
-    machine.live(care, CLOCK_IS_RIGHT_AGAIN - HOUR)
+    machine.live(care, 11 * HOUR)
     assert len(vault.events(after=0, limit=500).events) == 40
     machine.live(care, 3 * HOUR)
-    assert kinds(vault) == ["purged"]
+    assert kinds(vault) == [*["created", "revealed"] * (IN_A_ROW - 1), "purged"]
+    machine.let_pass(90 * DAY.total_seconds())
+    machine.live(care, DAY)
+    # Of when the last ones were written it only knows that it was before it was back.
+    assert set(kinds(vault)) == {"purged"}
 
 
-def test_a_service_that_is_started_every_night_forgets_by_what_was_written_the_day_before(
+def test_a_service_that_runs_an_hour_a_day_forgets_some_weeks_later(
     vault: Vault, clock: FakeClock, machine: Machine
 ) -> None:
-    a_past(vault, clock, days=100)
+    a_past(vault, clock, days=130)
     machine.live(caretaker(vault, clock, timer=machine.timer), HOUR)
     oldest = vault.events(after=0, limit=1).events[0].at_ms / 1000
-    assert timedelta(days=89) < clock.now - datetime.fromtimestamp(oldest, UTC) < timedelta(days=92)
+    assert timedelta(days=90) < clock.now - datetime.fromtimestamp(oldest, UTC) < timedelta(days=90 + 2 * IN_A_ROW)
 
 
 def test_a_clock_that_is_set_back_by_years_stops_nothing(vault: Vault, clock: FakeClock, machine: Machine) -> None:
     clock.now += YEARS
     care = caretaker(vault, clock, timer=machine.timer)
-    machine.live(care, timedelta(days=2))
+    create(vault, clock, lifetime=timedelta(days=20))
+    machine.live(care, 2 * DAY)
     clock.now -= YEARS
-    a_past(vault, clock, days=1)
-    machine.passed += 86_400
     with vault.engine.begin() as connection:
         connection.execute(update(tables.event).where(tables.event.c.seq == 1).values(ref="halo/1"))
     with structlog.testing.capture_logs() as logs:
-        machine.live(care, HOUR)
-        machine.passed += timedelta(days=92).total_seconds()
-        clock.advance(days=92)
-        machine.live(care, HOUR)
-    assert kinds(vault) == ["purged"]
-    assert [line["event"] for line in logs] == ["link_clock_set", "link_history_broken"]
+        machine.live(care, DAY)
+        machine.let_pass(92 * DAY.total_seconds())
+        machine.live(care, DAY)
+    assert kinds(vault) == ["expired", "purged"]
+    assert {line["event"] for line in logs} == {"link_clock_went_back", "link_history_broken"}
+
+
+def test_nothing_lives_as_long_as_that_which_counts_as_over() -> None:
+    assert NOTHING_LIVES_SO_LONG > LONGEST_LIFETIME
+
+
+def test_several_processes_leave_one_mark_an_hour_between_them(
+    links_postgres: str, clock: FakeClock, pepper: bytes
+) -> None:
+    vaults = [Vault(links_postgres, Pepper(pepper), clock=clock) for _ in range(3)]
+    cares = [caretaker(vault, clock) for vault in vaults]
+    for _ in range(10 * 60):
+        for care in cares:
+            while care.work() < SHORTEST_SLEEP:
+                clock.advance(seconds=0.01)
+        clock.advance(seconds=59)
+    with vaults[0].engine.connect() as connection:
+        instants = connection.execute(select(tables.mark.c.at_ms).order_by(tables.mark.c.id)).scalars().all()
+    assert 9 <= len(instants) <= 11
+    assert all(after - before >= 3_600_000 for before, after in itertools.pairwise(instants))
+    for vault in vaults:
+        vault.close()
+
+
+def test_marks_that_are_of_no_use_are_dropped(vault: Vault, clock: FakeClock) -> None:
+    for _ in range(400):
+        vault.old_up_to([10 * DAY, 2 * DAY])
+        clock.advance(hours=1)
+    with vault.engine.connect() as connection:
+        assert 240 < len(connection.execute(select(tables.mark.c.id)).all()) < 240 + 2 * IN_A_ROW + 2

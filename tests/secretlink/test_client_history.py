@@ -23,7 +23,7 @@ from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import number
 from tests.contracts.links import read_on
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, open_vault, options_for
+from tests.secretlink.support import FakeClock, open_vault, options_for, written_before
 from tests.secretlink.test_client import client, wish
 
 DAY = timedelta(days=1)
@@ -196,7 +196,7 @@ def purge(vault: Vault, clock: FakeClock) -> None:
     clock.advance(days=3)
     vault.expire_due()
     clock.advance(days=3)
-    vault.purge(older_than=DAY)
+    vault.purge(up_to=written_before(vault, clock, DAY))
 
 
 def test_a_purge_of_what_was_read_is_no_break(links: BuiltinLinks, vault: Vault, clock: FakeClock) -> None:
@@ -204,7 +204,7 @@ def test_a_purge_of_what_was_read_is_no_break(links: BuiltinLinks, vault: Vault,
     clock.advance(days=3)
     _, cursor = read_on(links)
     clock.advance(days=3)
-    vault.purge(older_than=DAY)
+    vault.purge(up_to=written_before(vault, clock, DAY))
     [newer] = make(links, 1)
     events, after = read_on(links, cursor)
     assert [event.link_id for event in events] == [newer]
@@ -231,7 +231,7 @@ def test_a_purge_is_found_behind_more_events_than_a_page_holds(
     _, cursor = read_on(links)
     clock.advance(days=3)
     made = make(links, 210)  # between the event that was read last and the purge that removes it
-    vault.purge(older_than=DAY)
+    vault.purge(up_to=written_before(vault, clock, DAY))
     assert [event.link_id for event in read_on(links, cursor)[0]] == made
 
 
@@ -242,7 +242,7 @@ def test_a_purge_that_names_another_event_than_the_one_that_was_read_is_no_excus
     clock.advance(days=3)
     _, cursor = read_on(links)
     clock.advance(days=3)
-    vault.purge(older_than=DAY)
+    vault.purge(up_to=written_before(vault, clock, DAY))
     with vault.engine.begin() as connection:
         forged = f"2:{secrets.token_hex(32)}"
         connection.execute(update(tables.event).where(tables.event.c.kind == "purged").values(reason=forged))

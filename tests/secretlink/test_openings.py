@@ -21,7 +21,7 @@ from connector.secretlink.service.store.links import Conflict, Refused, Revealed
 from connector.secretlink.service.store.openings import MOST_WAITING
 from connector.secretlink.service.store.vault import Vault
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, full_disk, make_link, new_nonce, open_page, options_for
+from tests.secretlink.support import FakeClock, full_disk, make_link, new_nonce, open_page, options_for, written_before
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 
 
@@ -235,7 +235,7 @@ def test_of_a_link_that_was_forgotten_meanwhile_nothing_is_written(patient: Vaul
     assert record is not None
     clock.advance(days=40)
     there = create(patient, clock)
-    assert patient.purge(older_than=timedelta(days=30)).done == 1
+    assert patient.purge(up_to=written_before(patient, clock, timedelta(days=30))).wrote_event
     visited = patient.visit(record, EventKind.PAGE_OPENED, visitor=SOMEBODY)
     assert visited.state == "consumed"
     open_page(patient, there.lookup, SOMEBODY)

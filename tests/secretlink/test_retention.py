@@ -21,16 +21,14 @@ import connector.migrations
 from connector.migrations import upgrade
 from connector.secretlink.place import Place
 from connector.secretlink.seal import Pepper
-from connector.secretlink.service.api.routes import LONGEST_LIFETIME
 from connector.secretlink.service.store import retention, tables
-from connector.secretlink.service.store.ages import CLOCK_IS_RIGHT_AGAIN, NOTHING_LIVES_SO_LONG
 from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.database import open_engine
 from connector.secretlink.service.store.events import mask
 from connector.secretlink.service.store.links import Revealed
 from connector.secretlink.service.store.peppers import Peppers
 from connector.secretlink.service.store.vault import Vault
-from tests.secretlink.support import FakeClock, make_alarm, make_link, open_page, open_vault
+from tests.secretlink.support import FakeClock, make_alarm, make_link, open_page, open_vault, written_before
 from tests.secretlink.test_vault import SOMEBODY, claim, create, kinds
 from tests.store.conftest import database_in
 
@@ -63,7 +61,7 @@ def kept(vault: Vault) -> list[tuple[int, str | None]]:
 def test_what_is_personal_is_blanked_in_time_and_the_chain_still_holds(vault: Vault, clock: FakeClock) -> None:
     age(vault, clock)
     head = vault.events(after=0, limit=1).head
-    assert vault.blank(older_than=MONTH) == retention.Slice(1, more=False)
+    vault.blank(up_to=written_before(vault, clock, MONTH))
     old, young = (event for event in vault.events(after=0, limit=9).events if event.kind == "revealed")
     assert (old.ip, old.user_agent, old.city) == (None, None, None)
     assert old.place is not None
@@ -72,7 +70,7 @@ def test_what_is_personal_is_blanked_in_time_and_the_chain_still_holds(vault: Va
     report = vault.verify_chain()
     assert (report.events, report.broken_at) == (4, None)
     assert vault.events(after=0, limit=1).head == head, "readers of the history find it as it was"
-    assert vault.blank(older_than=MONTH) == retention.Slice(0, more=False)
+    assert not vault.blank(up_to=written_before(vault, clock, MONTH))
 
 
 def test_nothing_is_left_of_an_address_to_try_guesses_against(vault: Vault, clock: FakeClock, pepper: bytes) -> None:
@@ -80,7 +78,7 @@ def test_nothing_is_left_of_an_address_to_try_guesses_against(vault: Vault, cloc
     with vault.engine.connect() as connection:
         row = connection.execute(select(tables.event).where(tables.event.c.seq == 2)).mappings().one()
     assert len(row["salt"]) == 16
-    vault.blank(older_than=MONTH)
+    vault.blank(up_to=written_before(vault, clock, MONTH))
     with vault.engine.connect() as connection:
         blanked = connection.execute(select(tables.event).where(tables.event.c.seq == 2)).mappings().one()
     assert blanked["salt"] is None
@@ -93,7 +91,7 @@ def test_nothing_is_left_of_an_address_to_try_guesses_against(vault: Vault, cloc
 )
 def test_a_blanked_event_is_as_hard_to_change_as_any(vault: Vault, clock: FakeClock, change: dict[str, object]) -> None:
     age(vault, clock)
-    vault.blank(older_than=MONTH)
+    vault.blank(up_to=written_before(vault, clock, MONTH))
     with vault.engine.begin() as connection:
         connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(**change))
     assert vault.verify_chain().broken_at == 2
@@ -112,17 +110,20 @@ def test_blanking_does_not_vouch_for_an_event_that_was_changed_before(vault: Vau
     age(vault, clock)
     with vault.engine.begin() as connection:
         connection.execute(update(tables.event).where(tables.event.c.seq == 2).values(view=7))
-    assert vault.blank(older_than=MONTH).done == 1
+    vault.blank(up_to=written_before(vault, clock, MONTH))
+    assert personal(vault) == [4]
     assert vault.verify_chain().broken_at == 2
 
 
 def test_the_first_event_after_a_purge_can_be_blanked_too(vault: Vault, clock: FakeClock) -> None:
     age(vault, clock)
-    vault.purge(older_than=MONTH)
+    vault.purge(up_to=written_before(vault, clock, MONTH))
+    assert personal(vault) == [4]
     clock.advance(days=40)
-    assert vault.blank(older_than=MONTH).done == 1
+    vault.blank(up_to=written_before(vault, clock, MONTH))
+    assert personal(vault) == []
     assert vault.verify_chain().broken_at is None
-    vault.purge(older_than=timedelta(days=50))
+    vault.purge(up_to=3)
     assert vault.verify_chain().broken_at is None
 
 
@@ -170,22 +171,21 @@ def test_many_links_run_out_a_part_at_a_time_and_a_late_one_does_not_open(vault:
 def test_much_is_forgotten_a_part_at_a_time_and_the_chain_holds_after_each(vault: Vault, clock: FakeClock) -> None:
     for _ in range(retention.STRETCH // 2 + 30):
         claim(vault, create(vault, clock, views=1))
+    old = vault.newest_event()
     vault.arm(make_alarm(clock.now)[0])
     clock.advance(days=100)
     young = create(vault, clock)
-    forgotten, slices, seqs = 0, 0, [0]
-    while (purged := vault.purge(older_than=MONTH)).more:
-        forgotten, slices = forgotten + purged.done, slices + 1
+    slices, seqs = 0, [0]
+    while vault.purge(up_to=old, over_up_to=old).more:
+        slices += 1
         assert vault.verify_chain().broken_at is None
         seqs.append(kept(vault)[0][0])
     assert seqs == sorted(seqs), "it goes from the front"
     assert max(after - before for before, after in itertools.pairwise(seqs)) <= retention.MOST_EVENTS_AT_ONCE
     assert slices >= retention.STRETCH // retention.MOST_EVENTS_AT_ONCE
-    assert forgotten + purged.done == retention.STRETCH // 2 + 30
     assert kinds(vault) == ["created", "purged", "purged"], "one for each stretch"
     assert isinstance(claim(vault, young), Revealed)
     with vault.engine.connect() as connection:
-        assert connection.execute(select(tables.alarm.c.id)).all() == []
         assert len(connection.execute(select(tables.link.c.id)).all()) == 1
 
 
@@ -195,12 +195,13 @@ def test_who_is_killed_while_forgetting_goes_on_where_it_was(database: str, cloc
     for link in links:
         claim(vault, link)
     clock.advance(days=100)
+    old = vault.newest_event()
     more = True
     while more:
         # Each time by another process, of which nothing is left but what it has committed.
         vault.close()
         vault = open_vault(database, clock, pepper)
-        more = vault.purge(older_than=MONTH).more
+        more = vault.purge(up_to=old).more
         assert vault.verify_chain().broken_at is None
         events = kept(vault)
         assert [seq for seq, _ in events] == list(range(events[0][0], 82))
@@ -217,8 +218,8 @@ def test_what_was_announced_is_removed_though_nothing_more_is_old_by_now(vault: 
     for _ in range(retention.MOST_EVENTS_AT_ONCE):
         claim(vault, create(vault, clock, views=1))
     clock.advance(days=100)
-    assert vault.purge(older_than=MONTH).more
-    while vault.purge(older_than=timedelta(days=1000)).more:
+    assert vault.purge(up_to=vault.newest_event()).more
+    while vault.purge(up_to=0).more:
         pass
     assert kinds(vault) == ["purged"]
     assert vault.verify_chain().broken_at is None
@@ -232,130 +233,68 @@ def test_where_the_disk_is_slow_a_slice_takes_more(worked: float, written: float
     assert tuple(retention.fitting(before, worked=worked, written=written) for before in (16, 32, 64)) == events
 
 
-# ---------------------------------------------------------------- a clock that was wrong
-
-YEARS = timedelta(days=4 * 365)
-
-
-def pass_days(vault: Vault, clock: FakeClock, days: int) -> None:
-    """Each day a person reveals a link."""
-    for _ in range(days):
-        link = create(vault, clock, views=1)
-        vault.claim(link.lookup, token=link.key, nonce=secrets.token_urlsafe(18), visitor=IN_LEEDS)
-        clock.advance(days=1)
+def personal(vault: Vault) -> list[int]:
+    event = tables.event.c
+    with vault.engine.connect() as connection:
+        some = select(event.seq).where(event.ip.is_not(None) | event.user_agent.is_not(None)).order_by(event.seq)
+        return list(connection.execute(some).scalars())
 
 
-def work_off(vault: Vault, *, older_than: timedelta = MONTH) -> None:
-    """Blank and forget all that is old."""
-    while vault.blank(older_than=older_than).more:
-        pass
-    while vault.purge(older_than=older_than).more:
-        pass
+def test_each_written_event_is_told_and_nothing_else(database: str, clock: FakeClock, pepper: bytes) -> None:
+    told: list[int] = []
+    vault = Vault(database, Pepper(pepper), clock=clock, on_event=lambda: told.append(vault.newest_event()))
+    vault.record_burst(visitor=SOMEBODY)
+    assert told == [1]
+    assert vault.purge(up_to=1) == retention.Slice(more=False, wrote_event=True)
+    assert kinds(vault) == ["purged"], "though no link went"
+    assert vault.purge(up_to=1) == retention.Slice(more=False, wrote_event=False)
+    assert told == [1, 2]
+    vault.close()
+
+
+def test_of_a_link_that_has_ended_old_events_go_and_it_goes_with_the_last(vault: Vault, clock: FakeClock) -> None:
+    link = create(vault, clock)
+    claim(vault, link)
+    vault.revoke(link.terms.link_id)
+    vault.purge(up_to=2)
+    assert kinds(vault) == ["revoked", "purged"]
+    assert vault.find(link.terms.link_id) is not None
+    vault.purge(up_to=3)
+    assert vault.find(link.terms.link_id) is None
     assert vault.verify_chain().broken_at is None
 
 
-def oldest(vault: Vault) -> int:
-    return vault.events(after=0, limit=1).events[0].seq
-
-
-def personal(vault: Vault) -> list[int]:
-    return [event.seq for event in vault.events(after=0, limit=500).events if event.ip or event.user_agent]
-
-
-@pytest.mark.parametrize("ahead", [YEARS, timedelta(days=50)], ids=["years", "days that are over by now"])
-def test_what_a_clock_wrote_that_was_ahead_is_forgotten_when_what_follows_is_old(
-    vault: Vault, clock: FakeClock, ahead: timedelta
-) -> None:
-    pass_days(vault, clock, 3)
-    open_then = create(vault, clock)
-    before = vault.newest_event()
-    clock.now += ahead
-    vault.expire_due()  # what was open ends at once, in the future
-    claim(vault, create(vault, clock, views=1))
-    clock.now -= ahead
-    after = vault.newest_event()
-    pass_days(vault, clock, 20)
-    work_off(vault)
-    assert oldest(vault) == 1, "nothing is old yet"
-    pass_days(vault, clock, 9)
-    work_off(vault)
-    assert 1 < oldest(vault) <= before, "what was before is old, and what came then is not"
-    assert vault.find(open_then.terms.link_id) is not None
-    assert set(range(before + 1, after + 1)) & set(personal(vault))
-    pass_days(vault, clock, 8)
-    work_off(vault)
-    assert oldest(vault) > after
-    assert personal(vault)[0] > after
-    assert vault.find(open_then.terms.link_id) is None
-    work_off(vault)
-    young = [event.at_ms for event in vault.events(after=0, limit=500).events]
-    assert min(young) > (clock.now - MONTH - timedelta(days=2)).timestamp() * 1000
-    assert max(young) <= clock.now.timestamp() * 1000
-
-
-def test_nothing_young_is_forgotten_because_a_clock_was_behind(vault: Vault, clock: FakeClock) -> None:
-    pass_days(vault, clock, 10)
-    clock.now -= YEARS
-    for _ in range(40):
-        claim(vault, create(vault, clock, views=1))
-        clock.advance(minutes=15)
-    clock.now += YEARS
-    pass_days(vault, clock, 10)
-    events, addresses = vault.events(after=0, limit=500).events, personal(vault)
-    work_off(vault)
-    assert vault.events(after=0, limit=500).events == events
-    assert personal(vault) == addresses
-    assert len(vault.list_links(state="consumed", after="", limit=500)) == 60
-
-
-def test_a_link_that_a_clock_made_that_was_ahead_holds_up_nothing_for_years(vault: Vault, clock: FakeClock) -> None:
-    clock.now += YEARS
-    link = create(vault, clock)
-    clock.now -= YEARS
-    pass_days(vault, clock, 69)
-    work_off(vault)
-    record = vault.find(link.terms.link_id)
-    assert record is not None
-    assert record.state == "active", "it is not sure yet that its time is over"
-    pass_days(vault, clock, 15)
-    work_off(vault)
-    record = vault.find(link.terms.link_id)
-    assert record is not None
-    assert record.state == "expired"
+def test_a_link_that_cannot_live_any_more_is_ended_and_holds_nothing_up(vault: Vault, clock: FakeClock) -> None:
+    clock.now += timedelta(days=4 * 365)
+    link = create(vault, clock, lifetime=timedelta(days=20))
+    clock.now -= timedelta(days=4 * 365)
+    young = create(vault, clock)
+    assert vault.purge(up_to=1) == retention.Slice(more=False, wrote_event=False)
+    assert vault.purge(up_to=2, over_up_to=1) == retention.Slice(more=False, wrote_event=True)
+    assert kinds(vault) == ["created", "expired", "purged"]
     assert not isinstance(claim(vault, link), Revealed)
-    pass_days(vault, clock, 40)
-    work_off(vault)
-    assert vault.find(link.terms.link_id) is None
-    assert oldest(vault) > 80
+    assert isinstance(claim(vault, young), Revealed)
+    assert vault.verify_chain().broken_at is None
 
 
-def test_an_alarm_that_a_clock_armed_that_was_ahead_is_forgotten_too(vault: Vault, clock: FakeClock) -> None:
-    alarm, _ = make_alarm(clock.now + YEARS)
-    clock.now += YEARS
-    vault.arm(alarm)
-    clock.now -= YEARS
-    young, _ = make_alarm(clock.now + timedelta(days=69))
-    for days, left in ((0, {alarm.id}), (69, {alarm.id, young.id}), (2, {young.id}), (40, set())):
-        clock.advance(days=days)
-        if days == 69:
-            vault.arm(young)
-        vault.purge(older_than=MONTH)
+def test_an_alarm_is_forgotten_when_what_was_written_after_it_is_old_and_it_cannot_live(
+    vault: Vault, clock: FakeClock
+) -> None:
+    first, second = make_alarm(clock.now)[0], make_alarm(clock.now)[0]
+    create(vault, clock)
+    vault.arm(first)
+    claim(vault, create(vault, clock))
+    vault.arm(second)
+    for up_to, over_up_to, left in (
+        (9, 0, {first.id, second.id}),
+        (0, 9, {first.id, second.id}),
+        (1, 1, {first.id, second.id}),  # how long after that event it was made, nobody knows
+        (2, 2, {second.id}),
+        (9, 4, set()),
+    ):
+        vault.purge(up_to=up_to, over_up_to=over_up_to)
         with vault.engine.connect() as connection:
             assert set(connection.execute(select(tables.alarm.c.id)).scalars()) == left
-
-
-def test_no_alarm_and_no_link_lives_as_long_as_what_counts_as_made_by_a_wrong_clock() -> None:
-    assert NOTHING_LIVES_SO_LONG > LONGEST_LIFETIME + CLOCK_IS_RIGHT_AGAIN
-
-
-def test_links_that_never_had_events_are_forgotten_too(vault: Vault, clock: FakeClock) -> None:
-    link = create(vault, clock, views=1)
-    claim(vault, link)
-    with vault.engine.begin() as connection:
-        connection.execute(text("UPDATE event SET link_id = NULL"))
-    clock.advance(days=100)
-    assert vault.purge(older_than=MONTH).done == 1
-    assert vault.find(link.terms.link_id) is None
 
 
 def first_form(key: bytes, before: bytes, values: list[object]) -> bytes:
@@ -439,7 +378,7 @@ def test_events_of_the_version_before_lose_what_is_personal_too(
 ) -> None:
     vault = open_vault(older_database, clock, pepper)
     clock.advance(days=40)
-    assert vault.blank(older_than=MONTH).done == 1
+    vault.blank(up_to=written_before(vault, clock, MONTH))
     assert vault.events(after=1, limit=1).events[0].ip is None
     assert vault.verify_chain().broken_at is None
     vault.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -114,7 +113,7 @@ def test_a_full_disk_is_told_as_what_it_is_and_what_could_not_be_folded_is_folde
         with pytest.raises(SQLAlchemyError):
             vault.checkpoint()
         with pytest.raises(SQLAlchemyError):
-            vault.purge(older_than=timedelta(days=1))
+            vault.purge(up_to=0)
     assert log.stat().st_size
     with vault.engine.connect() as connection:
         assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 10_000

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from connector.secretlink.service.store.ages import CLOCK_IS_RIGHT_AGAIN
 from connector.secretlink.service.store.chain import Check
 from connector.secretlink.service.store.vault import Vault
 
@@ -28,10 +28,11 @@ REST_AMONG_PEOPLE: Final = 100
 """How many times as long as it worked it rests; among people so long that one in a hundred requests meets a slice."""
 PEOPLE_STAY: Final = timedelta(seconds=2)
 """Who has opened a page reveals a little later."""
-LARGEST_STEP: Final = timedelta(minutes=5)
-"""By more a clock that is right is not set."""
+NOTHING_LIVES_SO_LONG: Final = timedelta(days=40)
+"""Longer than the API lets a link or an alarm live."""
 _LOOK_EVERY: Final = timedelta(seconds=1)
-_LOOK_AT_EVENTS_EVERY: Final = timedelta(minutes=30)
+_MARK_EVERY: Final = timedelta(minutes=61)
+"""A clock that is being slowed down has to reach the next hour too."""
 _NOTHING: Final = timedelta(0)
 
 log = structlog.get_logger(__name__)
@@ -65,15 +66,18 @@ class Caretaker:
         self._announce = announce
         self._timer = timer
         self._pace = Pace()
-        self._trust = Trust(vault)
         self._newest_event: int | None = None
-        self._is_purged = False
+        self._old_up_to = self._blank_up_to = self._over_up_to = 0
         self._check: Check | None = None
-        self._chores = [
-            _Chore(self._forget, every=timedelta(hours=1)),
-            _Chore(self._go_on_checking, every=timedelta(hours=24)),
-            _Chore(self._tidy, every=timedelta(minutes=1)),
-        ]
+        self._chores = deque(
+            [
+                _Chore(self._look_what_is_old, every=_MARK_EVERY),
+                _Chore(self._forget, every=timedelta(hours=1)),
+                _Chore(self._blank, every=timedelta(hours=1)),
+                _Chore(self._go_on_checking, every=timedelta(hours=24)),
+                _Chore(self._tidy, every=timedelta(minutes=1)),
+            ]
+        )
         if vault.is_shared:
             self._chores.append(_Chore(self._look_for_news, every=_LOOK_EVERY))
 
@@ -90,35 +94,30 @@ class Caretaker:
         if rest := self._pace.left(began):
             return rest
         self._pace.rest(began, began, busy=False, sleep=LONGEST_SLEEP)  # if this fails
-        now = self._clock()
-        self._trust.note(now, began)
-        busy, sleep = self._do_what_is_due(now)
+        busy, sleep = self._do_what_is_due(began)
         return self._pace.rest(began, self._timer(), busy=busy, sleep=sleep)
 
-    def _do_what_is_due(self, now: datetime) -> tuple[bool, timedelta]:
+    def _do_what_is_due(self, moment: float) -> tuple[bool, timedelta]:
         """Whether there is more to do now, and when there is something to do again."""
+        now = self._clock()
         next_expiry = self._vault.next_expiry()
         if next_expiry is not None and next_expiry <= now:
             self._vault.expire_due()
             next_expiry = self._vault.next_expiry()
             if next_expiry is not None and next_expiry <= now:
                 return True, _NOTHING
-        if due := [chore for chore in self._chores if chore.is_due(now)]:
-            # That for which there was least time: none waits for hours because another one takes hours.
-            chore = min(due, key=lambda chore: chore.spent)
-            began = self._timer()
-            spent, chore.spent = chore.spent, math.inf  # if it fails, the others come first
-            chore.do(now)
-            chore.spent = spent + self._timer() - began
-            if not chore.is_due(now):
-                for each in self._chores:
-                    each.spent = 0.0
-        if any(chore.is_due(now) for chore in self._chores):
+        due = next((chore for chore in self._chores if chore.is_due(moment)), None)
+        if due is not None:
+            # In turns, also when this one fails: none waits for hours because another one takes hours.
+            self._chores.remove(due)
+            self._chores.append(due)
+            due.do(moment)
+        if any(chore.is_due(moment) for chore in self._chores):
             return True, _NOTHING
         longest = _LOOK_EVERY if self._vault.is_shared else LONGEST_SLEEP
         return False, longest if next_expiry is None else min(next_expiry - now, longest)
 
-    def _look_for_news(self, _: datetime) -> bool:
+    def _look_for_news(self) -> bool:
         """Tell of events that other processes wrote: whoever waits for news here would not hear of them."""
         newest, before = self._vault.newest_event(), self._newest_event
         self._newest_event = newest
@@ -126,24 +125,22 @@ class Caretaker:
             self._announce()
         return False
 
-    def _forget(self, now: datetime) -> bool:
-        """Forget, then blank, a slice of what is old, as far as the clock is trusted; whether there is more."""
-        known = self._trust.known(now, self._timer())
-        if known is None:
-            return False
-        if not self._is_purged:
-            self._is_purged = not self._vault.purge(older_than=now - known + self._retention).more
-            return True
-        # What is as old, but behind the first events of a link that lived long, has to wait to be forgotten.
-        more = self._vault.blank(older_than=now - known + (self._ip_retention or self._retention)).more
-        self._is_purged = more
-        return more
+    def _look_what_is_old(self) -> bool:
+        ages = self._retention, self._ip_retention or self._retention, NOTHING_LIVES_SO_LONG
+        self._old_up_to, self._blank_up_to, self._over_up_to = self._vault.old_up_to(ages)
+        return False
 
-    def _tidy(self, _: datetime) -> bool:
+    def _forget(self) -> bool:
+        return self._vault.purge(up_to=self._old_up_to, over_up_to=self._over_up_to).more
+
+    def _blank(self) -> bool:
+        return self._vault.blank(up_to=self._blank_up_to)
+
+    def _tidy(self) -> bool:
         self._vault.checkpoint()
         return False
 
-    def _go_on_checking(self, _: datetime) -> bool:
+    def _go_on_checking(self) -> bool:
         """Check a slice of the history; `False` when that was the last."""
         check = self._vault.check_chain(self._check)
         self._check = None if check.done else check
@@ -158,30 +155,26 @@ class Caretaker:
 
 
 class _Chore:
-    """Something to do once in a while, slice by slice.
+    """Something to do once in a while, slice by slice."""
 
-    Attributes:
-        spent: Seconds that it took since one of all chores was done.
-    """
-
-    def __init__(self, act: Callable[[datetime], bool], *, every: timedelta) -> None:
+    def __init__(self, act: Callable[[], bool], *, every: timedelta) -> None:
         """It is due at once.
 
         Args:
             act: Does one slice, and says whether there is more.
         """
         self._act = act
-        self._every = every
-        self._done: datetime | None = None
-        self.spent = 0.0
+        self._every = every.total_seconds()
+        self._due = -math.inf
 
-    def is_due(self, now: datetime) -> bool:
-        """Also when it was done in the future: then the clock has been set back."""
-        return self._done is None or not _NOTHING <= now - self._done < self._every
+    def is_due(self, moment: float) -> bool:
+        """Whether there is a slice to do, by a timer that nobody sets."""
+        return moment >= self._due
 
-    def do(self, now: datetime) -> None:
+    def do(self, moment: float) -> None:
         """Do one slice."""
-        self._done = None if self._act(now) else now
+        if not self._act():
+            self._due = moment + self._every
 
 
 class Pace:
@@ -223,68 +216,3 @@ class Pace:
         alone = self._busy and moment >= self._people_until
         factor, least = (REST_ALONE, _LEAST) if alone else (REST_AMONG_PEOPLE, SHORTEST_SLEEP)
         return min(max(factor * self._worked, least.total_seconds()), LONGEST_SLEEP.total_seconds())
-
-
-class Trust:
-    """What time it surely is past. What cannot be taken back is done by that, not by what the clock says just now.
-
-    A clock that is wrong is taken to be right again within `CLOCK_IS_RIGHT_AGAIN`. So it is believed when it has gone
-    on evenly for so long. Until then, after a start and after it was set, it is past the newest event from so long ago:
-    a clock that has been ahead for a shorter time has not written that one.
-    """
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
-        self._noted: tuple[datetime, float] | None = None
-        self._even_since = math.inf
-        self._event: tuple[datetime, float] | None = None
-
-    def note(self, now: datetime, timer: float) -> None:
-        """Compare the clock with a timer that nobody sets. To be called often."""
-        if self._noted is None:
-            self._even_since = timer
-        else:
-            before, timer_before = self._noted
-            step = now - before - timedelta(seconds=timer - timer_before)
-            if abs(step) > LARGEST_STEP:
-                self._even_since = timer
-                todo = "is the clock right? Nothing is forgotten by it for some hours"
-                log.warning("link_clock_set", by_seconds=round(step.total_seconds()), todo=todo)
-        self._noted = now, timer
-
-    def known(self, now: datetime, timer: float) -> datetime | None:
-        """An instant that is over, never after `now`; `None` when nothing is known."""
-        if timer - self._even_since >= CLOCK_IS_RIGHT_AGAIN.total_seconds():
-            return now
-        if self._event is None or timer - self._event[1] >= _LOOK_AT_EVENTS_EVERY.total_seconds():
-            at = self._newest_event_before(now - CLOCK_IS_RIGHT_AGAIN)
-            self._event = None if at is None else (at, timer)
-        return min(now, self._event[0]) if self._event else None
-
-    def _newest_event_before(self, instant: datetime) -> datetime | None:
-        """When the newest event before an instant was; `None`: there is none.
-
-        Looked for by halves among the newest eight, 64, 512 …, as if they were in order; if some are not, an older one
-        may be found.
-        """
-        newest = self._vault.newest_event()
-        young, back = 0, min(8, newest)
-        while back and (found := self._at(newest - back)) > instant:
-            if back == newest:
-                return None
-            young, back = back, min(8 * back, newest)
-        if not back:
-            return None
-        while back - young > 1:
-            middle = (young + back) // 2
-            at = self._at(newest - middle)
-            if at > instant:
-                young = middle
-            else:
-                back, found = middle, at
-        return found
-
-    def _at(self, after: int) -> datetime:
-        """When the first kept event with a higher number was."""
-        at_ms = self._vault.at_ms_behind(after)
-        return datetime.fromtimestamp((at_ms or 0) / 1000, UTC)

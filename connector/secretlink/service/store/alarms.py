@@ -58,6 +58,7 @@ class Alarms:
                     link_id=new.link_id,
                     source=new.source,
                     created_ms=now_ms,
+                    made_seq=self._records.chain.head(connection).seq,
                     expires_at=new.expires_at,
                     display_name=new.display_name,
                     ticket=new.ticket,

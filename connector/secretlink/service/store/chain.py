@@ -220,8 +220,8 @@ class Chain:
         except (AttributeError, TypeError, ValueError):
             raise HistoryBroken(row.seq) from None
 
-    def blank(self, connection: Connection, *, before_ms: int, most: int) -> int:
-        """Blank what is personal in events from before `before_ms`, the oldest `most` of them.
+    def blank(self, connection: Connection, *, up_to: int, most: int) -> int:
+        """Blank what is personal in events up to the number `up_to`, the oldest `most` of them.
 
         Returns:
             How many events were blanked.
@@ -229,8 +229,8 @@ class Chain:
         event = tables.event.c
         # As in the index, word by word: there only events with something left to blank are found.
         personal = text("(ip IS NOT NULL OR user_agent IS NOT NULL)")
-        found = connection.execute(select(tables.event).where(personal).order_by(event.seq).limit(most))
-        old = [row for row in found.mappings().all() if row["at_ms"] < before_ms]
+        found = select(tables.event).where(personal, event.seq <= up_to).order_by(event.seq).limit(most)
+        old = connection.execute(found).mappings().all()
         if not old:
             return 0
         beginning = self.beginning(connection)

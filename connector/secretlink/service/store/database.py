@@ -100,7 +100,7 @@ def require_tables(engine: Engine) -> None:
         ConfigError: It is not, or the database cannot be opened.
     """
     try:
-        missing = {"link", "event", "alarm"} - set(inspect(engine).get_table_names())
+        missing = {"link", "event", "alarm", "mark"} - set(inspect(engine).get_table_names())
     except SQLAlchemyError as error:
         raise ConfigError(
             f"The link service's database cannot be opened ({type(error).__name__}). "

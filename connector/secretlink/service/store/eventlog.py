@@ -95,12 +95,6 @@ class EventLog:
         wanted = select(tables.event).where(_EVENT.seq > after).order_by(_EVENT.seq).limit(count)
         return connection.execute(wanted).mappings().all()
 
-    def at_ms_behind(self, after: int) -> int | None:
-        """When the first kept event with a higher seq was, as it says itself, unchecked; `None`: there is none."""
-        first = select(_EVENT.at_ms).where(_EVENT.seq > after).order_by(_EVENT.seq).limit(1)
-        with looking(self._engine) as connection:
-            return connection.execute(first).scalar_one_or_none()
-
     def of_link(self, link_id: str, kind: EventKind) -> tuple[Event, ...]:
         """What happened to one link of one kind, oldest first."""
         with looking(self._engine) as connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
@@ -17,6 +17,9 @@ from connector.secretlink.service.store.chain import EventKind, Visitor
 from connector.secretlink.service.store.database import looking
 from connector.secretlink.service.store.links import ACTIVE, LinkRecord
 from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
+
+_END_OF_TIME: Final = 253_402_300_799
+"""The last second of the year 9999, as `datetime` knows it. Only who changes the database writes a later one."""
 
 Find = Callable[[Connection], Row[Any] | None]
 
@@ -102,4 +105,4 @@ class Register:
         soonest = due_first(tables.link.c.expires_at).limit(1)
         with looking(self._records.engine) as connection:
             seconds = connection.execute(soonest).scalar_one_or_none()
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        return None if seconds is None else datetime.fromtimestamp(min(seconds, _END_OF_TIME), UTC)

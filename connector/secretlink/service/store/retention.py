@@ -8,34 +8,25 @@ at once, or being killed at any moment, changes nothing.
 events. From then on they count as removed. Then they go, slice by slice, from the front, so that what is left is always
 the end of the history; with the last event of a link goes the link.
 
-What is old although a clock was wrong: see `ages`.
+What is old is said by numbers of events, from `Retention.old_up_to`. Nothing else here looks at the clock for that.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    Connection,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    or_,
-    select,
-    text,
-    update,
-)
+import structlog
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select
 
 from connector.secretlink.service.store import tables
-from connector.secretlink.service.store.ages import NOTHING_LIVES_SO_LONG, History, before, milliseconds
 from connector.secretlink.service.store.chain import EventKind
 from connector.secretlink.service.store.database import looking
 from connector.secretlink.service.store.links import ACTIVE
+from connector.secretlink.service.store.marks import LEAST_APART, newest_old
 from connector.secretlink.service.store.records import HAS_ENDED, Records, due_first
 
 LINKS_AT_ONCE: Final = 8
@@ -46,11 +37,13 @@ MOST_EVENTS_AT_ONCE: Final = 64
 """Where the disk takes so long for a commit that more in it hardly matters."""
 STRETCH: Final = 200
 ROWS_TO_FOLD: Final = 64
-_ANY_AGE: Final = 1 << 62
+_LARGEST_STEP_BACK: Final = timedelta(minutes=5)
+"""By more a clock that is right is not set."""
 
 _EVENT: Final = tables.event.c
 _LINK: Final = tables.link.c
 _ALARM: Final = tables.alarm.c
+_MARK: Final = tables.mark.c
 # Made once: making a statement costs SQLAlchemy three times what executing it does.
 _UP_TO: Final = (
     select(_EVENT.seq, _EVENT.link_id)
@@ -60,45 +53,24 @@ _UP_TO: Final = (
 )
 _REMOVE_UP_TO: Final = delete(tables.event).where(_EVENT.seq <= bindparam("last"))
 _OLDEST: Final = (
-    select(_EVENT.seq, _EVENT.at_ms, _LINK.id, _LINK.state, _LINK.ended_ms)
+    select(_EVENT.seq, _EVENT.mac, _LINK.id, _LINK.state)
     .join_from(tables.event, tables.link, _EVENT.link_id == _LINK.id, isouter=True)
+    .where(_EVENT.seq <= bindparam("up_to"))
     .order_by(_EVENT.seq)
     .limit(STRETCH)
-)
-# As in the index, word by word: there only events with something left to blank are found.
-_PERSONAL: Final = (
-    select(_EVENT.seq, _EVENT.at_ms)
-    .where(text("(ip IS NOT NULL OR user_agent IS NOT NULL)"))
-    .order_by(_EVENT.seq)
-    .limit(BLANKED_AT_ONCE)
 )
 _FORGET_LINKS: Final = delete(tables.link).where(
     _LINK.id.in_(bindparam("link_ids", expanding=True)), HAS_ENDED, ~exists().where(_EVENT.link_id == _LINK.id)
 )
-# Of those that ended long ago only some are looked at. To look for all that have no events left would take seconds
-# while a million still have some; and a link goes with its last event anyway.
-_ENDED_FIRST: Final = (
-    select(_LINK.id).where(_LINK.ended_ms < bindparam("cutoff_ms")).order_by(_LINK.ended_ms).limit(LINKS_AT_ONCE)
-)
-_OF_A_CLOCK_AHEAD: Final = _ALARM.expires_at >= bindparam("far")
-_SEE_ALARMS: Final = (
-    update(tables.alarm)
-    .where(_OF_A_CLOCK_AHEAD, _ALARM.created_ms > bindparam("now_ms"))
-    .values(created_ms=bindparam("now_ms"))
-)
+# Made before that event, not just after the one before it: then there is no knowing how long after.
 _FORGET_ALARMS: Final = delete(tables.alarm).where(
-    _ALARM.id.in_(
-        select(_ALARM.id)
-        .where(
-            or_(
-                _ALARM.expires_at < bindparam("cutoff"),
-                and_(_OF_A_CLOCK_AHEAD, _ALARM.created_ms < bindparam("made_before_ms")),
-            )
-        )
-        .limit(LINKS_AT_ONCE)
-        .scalar_subquery()
-    )
+    _ALARM.id.in_(select(_ALARM.id).where(_ALARM.made_seq < bindparam("up_to")).limit(LINKS_AT_ONCE).scalar_subquery())
 )
+_MARKS: Final = select(_MARK.id, _MARK.seq, _MARK.at_ms).order_by(_MARK.id)
+_NEWEST_MARK: Final = select(_MARK.id, _MARK.at_ms).order_by(_MARK.id.desc()).limit(1)
+_DROP_MARKS: Final = delete(tables.mark).where(_MARK.id < bindparam("first"))
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,13 +78,12 @@ class Slice:
     """What one call did.
 
     Attributes:
-        done: How many links or events it worked on. Of links that are forgotten in several slices it is told with the
-            next `purged` event, or at the end: whoever waits for events is not woken for each slice.
         more: Whether there is more of it to do now.
+        wrote_event: Whether there is news for whoever waits for events.
     """
 
-    done: int
     more: bool
+    wrote_event: bool
 
 
 class Retention:
@@ -128,7 +99,6 @@ class Retention:
         self._timer = timer
         self._events_at_once = FEWEST_EVENTS_AT_ONCE
         self._not_folded = 0
-        self._untold = 0
 
     def expire(self) -> int:
         """End the links that ran out first. Returns how many."""
@@ -139,102 +109,83 @@ class Retention:
         self._not_folded += expired
         return expired
 
-    def blank(self, older_than: timedelta) -> Slice:
-        """Blank the oldest events with something personal in them. See `chain`."""
-        if self._fold():
-            return Slice(0, more=True)
-        with self._records.writing() as (connection, now_ms):
-            history = History(connection, before_ms=before(now_ms, older_than))
-            old = 0
-            for row in connection.execute(_PERSONAL):
-                if not history.is_old(row):
-                    break
-                old += 1
-            if old:
-                # Which ones are old enough is decided here: they are the first so many, whatever they say.
-                self._records.chain.blank(connection, before_ms=_ANY_AGE, most=old)
-        self._not_folded += old
-        return Slice(old, more=old == BLANKED_AT_ONCE)
+    def old_up_to(self, ages: Sequence[timedelta]) -> list[int]:
+        """See `Vault.old_up_to`. Writes a mark, unless there is one from this hour, and drops those that are of no use.
 
-    def purge(self, older_than: timedelta) -> Slice:
-        """Forget the oldest events, and links that ended long ago and have no events left; at the end, alarms.
+        Several processes on one database write one mark an hour between them: whoever comes first.
+        """
+        with self._records.writing() as (connection, now_ms):
+            newest = connection.execute(_NEWEST_MARK).one_or_none()
+            ahead = timedelta(milliseconds=newest.at_ms - now_ms) if newest else None
+            if ahead is None or abs(ahead) >= LEAST_APART:
+                number, seq = newest.id + 1 if newest else 1, self._records.chain.head(connection).seq
+                connection.execute(insert(tables.mark).values(id=number, seq=seq, at_ms=now_ms))
+            marks = connection.execute(_MARKS).all()
+            instants = [mark.at_ms for mark in marks]
+            places = [newest_old(instants, age) for age in ages]
+            if oldest := min(place or 0 for place in places):
+                connection.execute(_DROP_MARKS, {"first": marks[oldest].id})
+        if ahead is not None and ahead > _LARGEST_STEP_BACK:
+            todo = "look whether the clock is right, on every machine: links end by it"
+            log.warning("link_clock_went_back", by_seconds=round(ahead.total_seconds()), todo=todo)
+        return [0 if place is None else marks[place].seq for place in places]
+
+    def blank(self, up_to: int) -> bool:
+        """Blank the oldest events with something personal in them; whether there may be more. See `chain`."""
+        if self._fold():
+            return True
+        with self._records.writing() as (connection, _):
+            blanked = self._records.chain.blank(connection, up_to=up_to, most=BLANKED_AT_ONCE)
+        self._not_folded += blanked
+        return blanked == BLANKED_AT_ONCE
+
+    def purge(self, up_to: int, over_up_to: int) -> Slice:
+        """Forget the oldest events, and links that have none left; at the end, alarms. See `Vault.purge`.
 
         The history loses only whole stretches at its beginning: it stops in front of the first event of a link that
-        is still needed.
+        still lives.
         """
         if self._fold():
-            return Slice(0, more=True)
+            return Slice(more=True, wrote_event=False)
         most = self._events_at_once
         began = self._timer()
         with self._records.writing() as (connection, now_ms):
-            cutoff_ms = before(now_ms, older_than)
-            events, named, announced = self._remove_events(connection, cutoff_ms, now_ms, most=most)
+            removed, named, announced = 0, set[str](), False
+            last: int | None = self._records.chain.beginning(connection).seq
+            while removed < most and last is not None:
+                rows = connection.execute(_UP_TO, {"last": last, "most": most - removed}).all()
+                if rows:
+                    connection.execute(_REMOVE_UP_TO, {"last": rows[-1].seq})
+                    removed += len(rows)
+                    named.update(row.link_id for row in rows if row.link_id is not None)
+                else:
+                    last = self._announce(connection, up_to, over_up_to, now_ms)
+                    announced = announced or last is not None
+            links = connection.execute(_FORGET_LINKS, {"link_ids": sorted(named)}).rowcount if named else 0
             alarms = 0
-            if events < most:
-                named |= set(connection.execute(_ENDED_FIRST, {"cutoff_ms": cutoff_ms}).scalars())
-                alarms = _forget_alarms(connection, cutoff_ms, now_ms)
-            links = _forget_links(connection, named)
+            if removed < most:
+                alarms = connection.execute(_FORGET_ALARMS, {"up_to": min(up_to, over_up_to)}).rowcount
             done = self._timer()
-        more = events >= most or max(links, alarms) >= LINKS_AT_ONCE
+        more = removed >= most or alarms >= LINKS_AT_ONCE
         if more:
             self._events_at_once = fitting(most, worked=done - began, written=self._timer() - done)
-        self._not_folded += events + links
-        self._untold += links
-        if more and not announced:
-            return Slice(0, more)
-        told, self._untold = self._untold, 0
-        return Slice(told, more)
+        self._not_folded += removed + links
+        return Slice(more, wrote_event=announced)
 
-    def _remove_events(
-        self, connection: Connection, cutoff_ms: int, now_ms: int, *, most: int
-    ) -> tuple[int, set[str], bool]:
-        """Remove events of the stretch that was announced, and then of the next one.
-
-        Returns:
-            How many, their links, and whether another stretch was announced.
-        """
-        removed, named, announced = 0, set[str](), False
-        last: int | None = self._records.chain.beginning(connection).seq
-        while removed < most and last is not None:
-            rows = connection.execute(_UP_TO, {"last": last, "most": most - removed}).all()
-            if rows:
-                connection.execute(_REMOVE_UP_TO, {"last": rows[-1].seq})
-                removed += len(rows)
-                named.update(row.link_id for row in rows if row.link_id is not None)
-            else:
-                last = self._announce(connection, cutoff_ms, now_ms)
-                announced = announced or last is not None
-        return removed, named, announced
-
-    def _announce(self, connection: Connection, cutoff_ms: int, now_ms: int) -> int | None:
+    def _announce(self, connection: Connection, up_to: int, over_up_to: int, now_ms: int) -> int | None:
         """Write up to where the history is removed now; `None` when there is nothing to remove."""
-        last = self._last_old(connection, cutoff_ms, now_ms)
-        mac = None if last is None else self._records.chain.mac_at(connection, last)
-        if last is not None and mac is not None:
-            # Before anything is removed: the chain must never be empty, or counting would begin again at 1.
-            self._records.chain.append(connection, EventKind.PURGED, at_ms=now_ms, reason=f"{last}:{mac.hex()}")
-        return last
-
-    def _last_old(self, connection: Connection, cutoff_ms: int, now_ms: int) -> int | None:
-        """The number of the last event, of the first `STRETCH`, up to which all can be removed."""
-        history = History(connection, before_ms=cutoff_ms)
         last = None
-        for row in connection.execute(_OLDEST).all():
-            if not history.is_old(row):
-                break
-            if row.id is not None and not self._is_over(history, row, now_ms):
-                break
-            last = row.seq
-        return last
-
-    def _is_over(self, history: History, row: Any, now_ms: int) -> bool:
-        """Whether the link of an event ended long ago. One that should have ended long ago is ended."""
-        if row.state != ACTIVE:
-            return bool(row.ended_ms < history.before_ms) or history.is_proven_old(history.last_of(row.id))
-        before_ms = before(history.before_ms, NOTHING_LIVES_SO_LONG)
-        if History(history.connection, before_ms=before_ms).is_proven_old(row.seq):
-            self._records.end(history.connection, _LINK.id == row.id, "expired", EventKind.EXPIRED, now_ms)
-        return False
+        for row in connection.execute(_OLDEST, {"up_to": up_to}).all():
+            if row.state == ACTIVE:
+                if row.seq > over_up_to:
+                    break
+                self._records.end(connection, _LINK.id == row.id, "expired", EventKind.EXPIRED, now_ms)
+            last = row
+        if last is None:
+            return None
+        # Before anything is removed: the chain must never be empty, or counting would begin again at 1.
+        self._records.chain.append(connection, EventKind.PURGED, at_ms=now_ms, reason=f"{last.seq}:{last.mac.hex()}")
+        return int(last.seq)
 
     def _fold(self) -> bool:
         """Fold SQLite's write-ahead log back, if there is enough in it; whether that was done.
@@ -266,17 +217,3 @@ def fitting(events: int, *, worked: float, written: float) -> int:
     if written < 2 * worked:
         return max(events // 2, FEWEST_EVENTS_AT_ONCE)
     return events
-
-
-def _forget_links(connection: Connection, named: Collection[str]) -> int:
-    """Forget those of these links that have ended and have no events left. Returns how many."""
-    return connection.execute(_FORGET_LINKS, {"link_ids": sorted(named)}).rowcount if named else 0
-
-
-def _forget_alarms(connection: Connection, cutoff_ms: int, now_ms: int) -> int:
-    """Forget alarms whose time was over long ago. Returns how many."""
-    far = (now_ms + milliseconds(NOTHING_LIVES_SO_LONG)) // 1000
-    connection.execute(_SEE_ALARMS, {"far": far, "now_ms": now_ms})
-    made_before_ms = before(cutoff_ms, NOTHING_LIVES_SO_LONG)
-    values = {"cutoff": cutoff_ms // 1000, "far": far, "made_before_ms": made_before_ms}
-    return connection.execute(_FORGET_ALARMS, values).rowcount

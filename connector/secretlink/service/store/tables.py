@@ -76,7 +76,6 @@ link: Final = Table(
     # Two of them, because SQLite would prefer one over all states to the index above, and sort.
     Index("ix_link_active_id", "id", sqlite_where=_ACTIVE),
     Index("ix_link_ended_state_id", "state", "id", sqlite_where=_ENDED),
-    Index("ix_link_ended_ms", "ended_ms"),
 )
 
 event: Final = Table(
@@ -121,6 +120,7 @@ alarm: Final = Table(
     Column("link_id", String(64), nullable=True),  # no foreign key: the link may be purged before
     Column("source", String(16), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("made_seq", BigInteger, nullable=False, server_default="0"),  # the newest event's when it was made
     Column("expires_at", BigInteger, nullable=False),
     Column("raised_ms", BigInteger, nullable=True),
     Column("display_name", String(200), nullable=False),
@@ -130,6 +130,15 @@ alarm: Final = Table(
     Column("brand", Text, nullable=True),
     CheckConstraint("source IN ('accessed', 'notice')", name="known_source"),
     Index("ix_alarm_expires_at", "expires_at"),
+    Index("ix_alarm_made_seq", "made_seq"),
+)
+
+mark: Final = Table(
+    "mark",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # counts: their order is not that of their instants
+    Column("seq", BigInteger, nullable=False),  # of the newest event
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 webhook: Final = Table(

@@ -272,10 +272,6 @@ class Vault:
             self.write_openings()
         return self._event_log.page(after=after, limit=limit)
 
-    def at_ms_behind(self, after: int) -> int | None:
-        """When the first event with a seq above `after` was, as it says itself; `None`: there is none."""
-        return self._event_log.at_ms_behind(after)
-
     def newest_event(self) -> int:
         """The number of the newest event; 0 before the first."""
         return self._event_log.head().seq
@@ -302,30 +298,38 @@ class Vault:
             self._records.chain.append(connection, EventKind.UNKNOWN_TOKEN_BURST, at_ms=now_ms, visitor=visitor)
         self._on_event()
 
-    def purge(self, *, older_than: timedelta) -> Slice:
-        """Forget links that ended longer ago, with their events, and alarms whose time was over then.
+    def old_up_to(self, ages: Sequence[timedelta]) -> list[int]:
+        """For each age, up to which event everything is surely older, though the clock was wrong; 0 while none is.
+
+        To be asked about hourly, by a timer that nobody sets: the answer comes from what the clock said each time. See
+        `marks`.
+        """
+        return self._retention.old_up_to(ages)
+
+    def purge(self, *, up_to: int, over_up_to: int = 0) -> Slice:
+        """Forget events up to this number, links that have none left, and alarms that were made before it.
+
+        The first event of a link that lives stops it.
+
+        Args:
+            over_up_to: What was made up to this event cannot live any more, whatever its time says, for a clock may
+                have been wrong when that was reckoned: such links are ended here. Younger alarms are not forgotten.
 
         Returns:
-            How many links were forgotten, and whether there are more: a call does a bounded part of it. Nothing to
-            forget writes no event.
+            Whether there is more: a call does a bounded part of it. Nothing to forget writes no event.
         """
-        purged = self._retention.purge(older_than)
-        if purged.done:
+        purged = self._retention.purge(up_to, over_up_to)
+        if purged.wrote_event:
             self._on_event()
-        if purged.done and not purged.more:
-            self.checkpoint()
         return purged
 
-    def blank(self, *, older_than: timedelta) -> Slice:
-        """Blank address, city and name of the browser in older events. The chain still proves them; see `chain`.
+    def blank(self, *, up_to: int) -> bool:
+        """Blank address, city and name of the browser in events up to this number. The chain still proves them.
 
         Returns:
-            How many events were blanked, and whether there are more: a call does a bounded part of it.
+            Whether there may be more: a call does a bounded part of it.
         """
-        blanked = self._retention.blank(older_than)
-        if blanked.done and not blanked.more:
-            self.checkpoint()
-        return blanked
+        return self._retention.blank(up_to)
 
     def checkpoint(self) -> None:
         """Empty SQLite's write-ahead log, so that wiped blobs are gone from there too."""
