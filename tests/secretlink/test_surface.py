@@ -20,9 +20,10 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from connector.errors import ConfigError
-from connector.secretlink.service.answers import UniformAnswers
+from connector.secretlink.service.answers import BODY_TIME, UniformAnswers
 from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, options_for
+from tests.secretlink.test_wire import Hurried
 
 STRICT = {
     "cache-control": "no-store, max-age=0",
@@ -234,3 +235,35 @@ def test_options_that_cannot_work_are_refused_in_words(
     with pytest.raises(ConfigError, match=words) as refusal:
         create_app(replace(options_for(database, pepper, api_key), **change), clock=clock)  # type: ignore[arg-type]
     assert api_key not in str(refusal.value)
+
+
+@pytest.mark.parametrize("path", ["/s/{token}/step", "/s/{token}/reveal", "/api/v1/links"])
+def test_a_body_that_does_not_come_in_time_is_refused_in_words_that_programs_read(
+    app: Starlette, api_key: str, path: str
+) -> None:
+    sent: list[Message] = []
+
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def receive() -> Message:
+            loop.ahead += BODY_TIME.total_seconds()  # type: ignore[attr-defined]
+            await asyncio.sleep(3600)
+            raise AssertionError("unreachable")
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = {"content-type": "application/json", "content-length": "20", "authorization": f"Bearer {api_key}"}
+        scope = {
+            "type": "http", "method": "POST", "path": path.format(token="t" * 32), "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("203.0.113.9", 50000),
+        }  # fmt: skip
+        await app(scope, receive, send)
+
+    with asyncio.Runner(loop_factory=Hurried) as runner:
+        runner.run(play())
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["error"] == "too_slow"

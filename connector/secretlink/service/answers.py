@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,6 +47,10 @@ log = structlog.get_logger(__name__)
 
 class BodyTooLarge(Exception):
     """A request's body is above `BODY_LIMIT`; the rest of it was not read."""
+
+
+class BodyTooSlow(Exception):
+    """A request's body did not come in time; the rest of it was not read."""
 
 
 class BadBody(Exception):
@@ -111,8 +114,8 @@ async def read_body(request: Request, *, within: timedelta = BODY_TIME) -> bytes
 
     Raises:
         BodyTooLarge: It is longer, or says that it will be.
-        HTTPException: 408: not all of it came within that time. Whoever sends a letter a minute, a thousand times at
-            once, would else take every connection that this process may have.
+        BodyTooSlow: Not all of it came within that time. Whoever sends a letter a minute, a thousand times at once,
+            would else take every connection that this process may have.
     """
     announced = request.headers.get("content-length", "0")
     # Length first: a row of thousands of digits is not turned into a number at all.
@@ -126,7 +129,7 @@ async def read_body(request: Request, *, within: timedelta = BODY_TIME) -> bytes
                 if len(body) > BODY_LIMIT:
                     raise BodyTooLarge
     except TimeoutError:
-        raise HTTPException(408, headers={"Connection": "close"}) from None
+        raise BodyTooSlow from None
     return bytes(body)
 
 
@@ -134,7 +137,7 @@ async def read_json(request: Request) -> Mapping[str, object]:
     """Read a JSON object.
 
     Raises:
-        BodyTooLarge: See `read_body`.
+        BodyTooLarge, BodyTooSlow: See `read_body`.
         WrongContentType: It is not declared as JSON.
         BadBody: It is not JSON, or not an object.
     """

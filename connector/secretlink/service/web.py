@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 from connector.errors import ConfigError
 from connector.secretlink.place import Places, parse_networks
 from connector.secretlink.seal import Pepper
-from connector.secretlink.service.answers import BodyTooLarge, UniformAnswers, error_answer, place_of
+from connector.secretlink.service.answers import BodyTooLarge, BodyTooSlow, UniformAnswers, error_answer, place_of
 from connector.secretlink.service.api.keys import ApiKeys
 from connector.secretlink.service.api.routes import Api
 from connector.secretlink.service.caretaker import LONGEST_SLEEP, Caretaker
@@ -138,6 +138,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             SQLAlchemyError: refusals.database_away,
             HistoryBroken: refusals.history_broken,
             BodyTooLarge: refusals.body_too_large,
+            BodyTooSlow: refusals.body_too_slow,
         },
         lifespan=lifespan,
     )
@@ -261,6 +262,10 @@ class _Refusals:
     async def body_too_large(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
         """413, and the connection is closed: the rest of the body was not read."""
         return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
+
+    async def body_too_slow(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
+        """408, and the connection is closed: the rest of the body was not waited for."""
+        return error_answer(408, "too_slow", "the body did not come in time", headers={"Connection": "close"})
 
 
 def _plain_routes(vault: Vault, files: StaticFiles) -> list[Route]:

@@ -86,7 +86,7 @@ async def read_fields(request: Request) -> Mapping[str, object]:
     """The fields of a form or of a JSON object; none where it is neither.
 
     Raises:
-        BodyTooLarge: See `answers.read_body`.
+        BodyTooLarge, BodyTooSlow: See `answers.read_body`.
     """
     try:
         return await _read_form(request) if is_form(request) else await read_json(request)
