@@ -42,7 +42,7 @@ from connector.core.ports import (
 )
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
-from connector.ledger import Held
+from connector.ledger import Held, Ledger
 from connector.lookout import Lookout
 
 log = structlog.get_logger(__name__)
@@ -71,29 +71,28 @@ class Courier:
 
     Args:
         zone_name: The IANA name of a tenant's time zone, for the page of an alarm.
-        lease: For how long a save in the middle keeps the claim.
     """
 
     def __init__(
         self,
         *,
         store: CaseStore,
+        ledger: Ledger,
         lookout: Lookout,
         letters: LetterWriter,
         mailer: Mailer,
         links: LinkService,
         clock: Clock,
         zone_name: Callable[[str], str],
-        lease: timedelta,
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._lookout = lookout
         self._letters = letters
         self._mailer = mailer
         self._links = links
         self._clock = clock
         self._zone_name = zone_name
-        self._lease = lease
 
     def deliver(self, held: Held) -> None:
         """Hand over everything that a claimed case owes, in order. The first system that is away stops the rest.
@@ -117,18 +116,17 @@ class Courier:
             except DatabaseError:
                 raise
             except (TemporaryError, AuthenticationError) as failure:
-                if address is not None and self._is_about_this_mail(failure):
-                    failed = self._out_of_patience(row, failure)
-                    if not failed:
-                        wait = PUT_OFF_FOR[min(row.attempts, len(PUT_OFF_FOR) - 1)]
-                        held.put_off[address] = self._clock() + wait
-                        log.info("mail_put_off", case=case.id, ticket=case.number, key=row.message.key,
-                                 wait_seconds=wait.total_seconds())  # fmt: skip
-                        continue
-                elif case.outcome is not Outcome.NOT_ME:
-                    raise
-                else:
+                if address is None or not self._is_about_this_mail(failure):
+                    if case.outcome is not Outcome.NOT_ME:
+                        raise
                     stopped[address is not None] = failure
+                    continue
+                failed = self._out_of_patience(row, failure)
+                if not failed:
+                    wait = PUT_OFF_FOR[min(row.attempts, len(PUT_OFF_FOR) - 1)]
+                    held.put_off[address] = self._clock() + wait
+                    log.info("mail_put_off", case=case.id, ticket=case.number, key=row.message.key,
+                             wait_seconds=wait.total_seconds())  # fmt: skip
                     continue
             except PermanentError as failure:
                 failed = str(failure)
@@ -238,8 +236,8 @@ class Courier:
             what, why = "The notice that the account was reset", f"{why} To do: tell the account's owner in person."
         note = Message(key=key, body=Note(text=notes.undelivered(what, why), marker=messages.marker(case, key)))
         now = self._clock()
-        held.case = self._store.save(
-            case, now=now, messages=[note], lease=self._lease,
+        self._ledger.keep(
+            held, case, now=now, messages=[note],
             audit=[AuditEntry(at=now, case_id=case.id, event="undelivered", facts={"what": row.message.key})],
         )  # fmt: skip
 

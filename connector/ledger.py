@@ -5,7 +5,7 @@ What happened, its audit and what people are to hear of it are saved in one tran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,7 +16,19 @@ import structlog
 from connector.core import messages, notes, steps
 from connector.core.case import Case
 from connector.core.machine import Event, advance
-from connector.core.ports import Account, AuditEntry, CaseStore, Clock, DryRun, Message, Note, Receipt, SessionsReport
+from connector.core.pair import Earlier
+from connector.core.ports import (
+    Account,
+    AuditEntry,
+    CaseStore,
+    Clock,
+    DryRun,
+    Message,
+    Note,
+    Receipt,
+    Reset,
+    SessionsReport,
+)
 from connector.errors import TemporaryError
 from connector.lookout import Lookout
 from connector.telemetry.metrics import ALARMS
@@ -62,19 +74,29 @@ class Ledger:
         messages = [*self.delay_note(before, now), *record.messages]
         in_earnest = before.in_earnest or not self._is_dry(before)
         after = replace(advance(before, record.event, now=now, **record.changes), in_earnest=in_earnest)
-        held.case = self._store.save(
-            after,
-            now=now,
-            messages=messages,
-            audit=[*owed, record.audit(before, now)],
-            lease=self._lease,
-        )
+        self.keep(held, after, now=now, messages=messages, audit=[*owed, record.audit(before, now)])
         held.owed.clear()
         log.info("case", case=before.id, psa=before.psa, ticket=after.number, step=record.event.value,
                  state=after.state.value)  # fmt: skip
         if record.event in (Event.REPORTED, Event.REPORTED_AGAIN):
             log.error("alarm", case=before.id, ticket=after.number, source=record.facts.get("source", ""))
             ALARMS.inc()
+
+    def keep(
+        self,
+        held: Held,
+        case: Case,
+        *,
+        now: datetime,
+        messages: Sequence[Message] = (),
+        audit: Sequence[AuditEntry] = (),
+        reset: Reset | None = None,
+        beside: Collection[Earlier] | None = None,
+    ) -> None:
+        """Save a case in the middle of a pass, with what belongs to it (see `CaseStore.save`), and renew its claim."""
+        held.case = self._store.save(
+            case, now=now, messages=messages, audit=audit, reset=reset, beside=beside, lease=self._lease
+        )
 
     def delay_note(self, case: Case, now: datetime) -> list[Message]:
         """What a ticket is told after a long failure that is over; nothing after a short one."""

@@ -144,23 +144,22 @@ class Reconciler:
         self._lookout = Lookout(
             store=store, psas=psas, directory=directory, policy_for=policy_for, link_events=link_events
         )
-        self._courier = Courier(
-            store=store, lookout=self._lookout, letters=letters, mailer=mailer, links=links, clock=clock,
-            zone_name=zone_name, lease=lease,
-        )  # fmt: skip
         self._ledger = Ledger(store=store, lookout=self._lookout, clock=clock, lease=lease)
+        self._courier = Courier(
+            store=store, ledger=self._ledger, lookout=self._lookout, letters=letters, mailer=mailer, links=links,
+            clock=clock, zone_name=zone_name,
+        )  # fmt: skip
         self._resetter = Resetter(
             store=store, ledger=self._ledger, lookout=self._lookout, directory=directory, links=links, letters=letters,
-            mailer=mailer, limits=limits, new_password=new_password, clock=clock, zone_name=zone_name, lease=lease,
+            mailer=mailer, limits=limits, new_password=new_password, clock=clock, zone_name=zone_name,
         )  # fmt: skip
         self._securer = Securer(
             store=store, ledger=self._ledger, lookout=self._lookout, directory=directory, links=links,
-            new_password=new_password, clock=clock, lease=lease,
+            new_password=new_password, clock=clock,
         )  # fmt: skip
         self._directory = directory
         self._clock = clock
         self._report_bug = report_bug
-        self._lease = lease
         self._refused_until: dict[str, datetime] = {}
         self._lock = threading.Lock()
 

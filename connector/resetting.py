@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -58,7 +58,6 @@ class Resetter:
     Args:
         new_password: A fresh candidate at each call.
         zone_name: The IANA name of a tenant's time zone, for the link page.
-        lease: For how long a save in the middle keeps the claim.
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class Resetter:
         new_password: Callable[[], Secret],
         clock: Clock,
         zone_name: Callable[[str], str],
-        lease: timedelta,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -88,7 +86,6 @@ class Resetter:
         self._new_password = new_password
         self._clock = clock
         self._zone_name = zone_name
-        self._lease = lease
 
     def rehearse(self, held: Held) -> None:
         """Everything that comes before a write, and then no write."""
@@ -102,17 +99,8 @@ class Resetter:
         if yes is None:
             return
         account, policy = yes.account, yes.policy
-        now = self._clock()
         interrupted = self._died_here(held.case)
-        # The intention is on record before the first write: a killed process has counted and is found out.
-        held.case = self._store.save(
-            replace(held.case, written_at=held.case.written_at or now),
-            now=now,
-            audit=[*yes.approved_anew, about_to(held.case, "removing_methods", yes.account, now)],
-            reset=yes.reset,
-            beside=yes.beside,
-            lease=self._lease,
-        )
+        self._intend(held, yes, "removing_methods")
         report = None
         try:
             report = self._directory.remove_methods(policy.tenant, account.id)
@@ -122,12 +110,12 @@ class Resetter:
             before = [records.BY_A_DEAD_TRY] if interrupted else []
             # The next try will not see these any more, but the ticket is to name them.
             now = self._clock()
-            held.case = self._store.save(
+            self._ledger.keep(
+                held,
                 replace(held.case, mfa_removed=(*held.case.mfa_removed, *before, *done)),
                 now=now,
                 audit=[AuditEntry(at=now, case_id=held.case.id, event="removal_failed",
                                   facts={"removed": ", ".join(done)})],
-                lease=self._lease,
             )  # fmt: skip
             raise
         told = NOBODY
@@ -148,13 +136,11 @@ class Resetter:
         # 2. Remember the new link's id before it exists, so that a later try can revoke it whatever happens here.
         link_id = _new_link_id()
         now = self._clock()
-        held.case = self._store.save(
-            advance(
-                held.case, Event.LINK_CHOSEN, now=now, link_id=link_id, link_handle="",
-                attempts=held.case.attempts, failing_since=held.case.failing_since,
-            ),
-            now=now, lease=self._lease,
+        chosen = advance(
+            held.case, Event.LINK_CHOSEN, now=now, link_id=link_id, link_handle="",
+            attempts=held.case.attempts, failing_since=held.case.failing_since,
         )  # fmt: skip
+        self._ledger.keep(held, chosen, now=now)
         mailed = None
         try:
             mailed = self._deliver_behind(held, link_id)
@@ -248,13 +234,25 @@ class Resetter:
             self._store.pause(stop.reason, now=now)
             key = f"held:{case.round}"
             note = Message(key=key, body=Note(text=notes.held(stop.reason), marker=messages.marker(case, key)))
-            held.case = self._store.save(
-                replace(case, due_at=now + WHILE_PAUSED), now=now, messages=[note], lease=self._lease,
+            self._ledger.keep(
+                held, replace(case, due_at=now + WHILE_PAUSED), now=now, messages=[note],
                 audit=[AuditEntry(at=now, case_id=case.id, event="brake", facts={"reason": stop.reason})],
             )  # fmt: skip
         else:
             self._ledger.record(held, records.hand_off(case, refusals.brake(stop.reason)))
         return None
+
+    def _intend(self, held: Held, yes: _Yes, event: str, **more: str) -> None:
+        """Put a write on record before it is done: a killed process has counted and is found out."""
+        now = self._clock()
+        self._ledger.keep(
+            held,
+            replace(held.case, written_at=held.case.written_at or now),
+            now=now,
+            audit=[*yes.approved_anew, about_to(held.case, event, yes.account, now, **more)],
+            reset=yes.reset,
+            beside=yes.beside,
+        )
 
     def _died_here(self, case: Case) -> bool:
         """Whether an earlier try at the methods ended without a report or a failure: nobody knows what it removed."""
@@ -306,18 +304,7 @@ class Resetter:
             if yes is None:
                 return None
             account, policy = yes.account, yes.policy
-            now = self._clock()
-            held.case = self._store.save(
-                replace(held.case, written_at=held.case.written_at or now),
-                now=now,
-                audit=[
-                    *yes.approved_anew,
-                    about_to(held.case, "setting_password", yes.account, now, link_id=link_id),
-                ],
-                reset=yes.reset,
-                beside=yes.beside,
-                lease=self._lease,
-            )
+            self._intend(held, yes, "setting_password", link_id=link_id)
             # 5. The write. An unclear answer starts all of this again with a new password.
             try:
                 receipt = self._directory.set_password(policy.tenant, account.id, password)
@@ -348,9 +335,7 @@ class Resetter:
 
     def _choose_link(self, held: Held) -> str:
         link_id = _new_link_id()
-        held.case = self._store.save(
-            replace(held.case, link_id=link_id, link_handle=""), now=self._clock(), lease=self._lease
-        )
+        self._ledger.keep(held, replace(held.case, link_id=link_id, link_handle=""), now=self._clock())
         return link_id
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 
 import structlog
 
@@ -40,7 +39,6 @@ class Securer:
 
     Args:
         new_password: A fresh candidate at each call.
-        lease: For how long a save in the middle keeps the claim.
     """
 
     def __init__(
@@ -53,7 +51,6 @@ class Securer:
         links: LinkService,
         new_password: Callable[[], Secret],
         clock: Clock,
-        lease: timedelta,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -62,7 +59,6 @@ class Securer:
         self._links = links
         self._new_password = new_password
         self._clock = clock
-        self._lease = lease
 
     def answer(self, held: Held) -> ConnectorError | None:
         """Take in "this was not me", and secure the account. What fails is returned: the ticket is to hear of it first.
@@ -79,10 +75,8 @@ class Securer:
         if reason := self._store.paused():
             log.warning("alarm_held_while_paused", case=held.case.id, ticket=held.case.number, reason=reason)
             now = self._clock()
-            held.case = self._store.save(
-                replace(held.case, due_at=now + WHILE_PAUSED), now=now, lease=self._lease,
-                messages=[alarm.paused(held.case, reason)],
-            )  # fmt: skip
+            told = [alarm.paused(held.case, reason)]
+            self._ledger.keep(held, replace(held.case, due_at=now + WHILE_PAUSED), now=now, messages=told)
             self._end_link(held)
             return None
         return self._secure(held)
@@ -97,7 +91,7 @@ class Securer:
         case = held.case
         if not case.link_id or link_story.has_ended(case.link_id, self._store.link_events(case.id, after=0)):
             return
-        held.case = self._store.save(case, now=self._clock(), lease=self._lease)  # the claim has to last for this too
+        self._ledger.keep(held, case, now=self._clock())  # the claim has to last for this too
         with suppress(TemporaryError, PermanentError, AuthenticationError):
             self._links.revoke(case.link_id, handle=case.link_handle)
 
@@ -141,8 +135,7 @@ class Securer:
         if refusal is not None:
             return alarm.Secured(account.upn, problem=f"it was left as it is: {refusal.reason}")
         now = self._clock()
-        audit = [about_to(held.case, "securing", account, now)]
-        held.case = self._store.save(held.case, now=now, audit=audit, lease=self._lease)
+        self._ledger.keep(held, held.case, now=now, audit=[about_to(held.case, "securing", account, now)])
         calls, problem = [], ""
         password = guard.password_can_be_set_in_the_cloud(facts) is None
         if password:
