@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -17,14 +16,11 @@ from starlette.routing import Route
 
 from connector.secretlink.seal import lookup_of
 from connector.secretlink.service.answers import error_answer
-from connector.secretlink.service.pages.addresses import Finder, Found, read_address, read_token
-from connector.secretlink.service.pages.proofs import Proofs, is_form, is_prefetch, read_fields, same_words
-from connector.secretlink.service.pages.render import Renderer
-from connector.secretlink.service.pages.strangers import Strangers
-from connector.secretlink.service.pages.visitors import Visitors
+from connector.secretlink.service.pages.addresses import Found, read_address, read_token
+from connector.secretlink.service.pages.endpoints import Endpoints
+from connector.secretlink.service.pages.proofs import is_form, is_prefetch, read_fields, same_words
 from connector.secretlink.service.store.chain import Visitor
 from connector.secretlink.service.store.links import ARMED, RAISED, AlarmRecord, LinkRecord
-from connector.secretlink.service.store.vault import Vault
 
 _TYPED_PROBLEMS = {"words": "alarm.wrong_words", "too_fast": "alarm.too_fast"}
 
@@ -49,26 +45,8 @@ class Raisable:
     raise_it: Callable[[Visitor], AlarmRecord | None] = field(repr=False)
 
 
-class AlarmPages:
+class AlarmPages(Endpoints):
     """The endpoints under `/n/`, and those under `/s/` that report a link."""
-
-    def __init__(
-        self,
-        vault: Vault,
-        proofs: Proofs,
-        visitors: Visitors,
-        strangers: Strangers,
-        renderer: Renderer,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._vault = vault
-        self._finder = Finder(vault)
-        self._proofs = proofs
-        self._visitors = visitors
-        self._strangers = strangers
-        self._renderer = renderer
-        self._clock = clock
 
     def routes(self) -> list[Route]:
         """For the application."""

@@ -7,8 +7,7 @@ without being recorded, and what is recorded as an opening, a preview or a refus
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -17,10 +16,10 @@ from starlette.routing import Route
 from connector.core.secret import Secret
 from connector.secretlink.seal import CHECK_BYTES, check_of
 from connector.secretlink.service.answers import error_answer
-from connector.secretlink.service.pages.addresses import Finder, Found, decode_bytes, encode_bytes, read_address
+from connector.secretlink.service.pages.addresses import Found, decode_bytes, encode_bytes, read_address
+from connector.secretlink.service.pages.endpoints import Endpoints
 from connector.secretlink.service.pages.proofs import (
     NONCE,
-    Proofs,
     is_form,
     is_prefetch,
     may_be_a_number,
@@ -28,12 +27,8 @@ from connector.secretlink.service.pages.proofs import (
     same_words,
 )
 from connector.secretlink.service.pages.qr import draw
-from connector.secretlink.service.pages.render import Renderer
-from connector.secretlink.service.pages.strangers import Strangers
-from connector.secretlink.service.pages.visitors import Visitors
 from connector.secretlink.service.store.chain import EventKind, Visitor
 from connector.secretlink.service.store.links import ACTIVE, FRAGMENT, LinkRecord, Refused, Revealed
-from connector.secretlink.service.store.vault import Vault
 
 _TYPED_PROBLEMS = {
     "word": "typed.wrong_word",
@@ -42,26 +37,8 @@ _TYPED_PROBLEMS = {
 }
 
 
-class Pages:
+class Pages(Endpoints):
     """The endpoints of a link that can still be opened, under `/s/`."""
-
-    def __init__(
-        self,
-        vault: Vault,
-        proofs: Proofs,
-        visitors: Visitors,
-        strangers: Strangers,
-        renderer: Renderer,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._vault = vault
-        self._finder = Finder(vault)
-        self._proofs = proofs
-        self._visitors = visitors
-        self._strangers = strangers
-        self._renderer = renderer
-        self._clock = clock
 
     def routes(self) -> list[Route]:
         """For the application."""
