@@ -69,7 +69,7 @@ def serve_links(path: Path) -> None:
         start_logging(level=prepared.log_level, format=prepared.log_format)
         # Held from here to the end; while the database was brought up to date, the other process held it.
         with exclusive(prepared.options.database, who="link service"):
-            serve(prepared.options, earlier=ending)
+            serve(prepared.options, ending=ending)
 
 
 def _prepare(path: Path, ending: Ending) -> Prepared:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -89,7 +90,7 @@ class UniformAnswers:
         except ClientDisconnect:
             return
         except Exception as error:
-            log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
+            say_failure(error)
             if not started:
                 await PlainTextResponse("Something went wrong here. Try again in a moment.", 500)(
                     scope, receive, send_with_headers
@@ -103,8 +104,13 @@ def _with_uniform(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     return [*own, *_RAW_HEADERS]
 
 
-def place_of(error: BaseException) -> str:
-    """The file and line that raised, without any value."""
+def say_failure(error: Exception) -> None:
+    """Say in the log that the database is away, or that there is a bug: what it is and where, without any value."""
+    name = "link_database_away" if isinstance(error, SQLAlchemyError) else "link_service_bug"
+    log.error(name, error=type(error).__name__, where=_place_of(error))
+
+
+def _place_of(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
 

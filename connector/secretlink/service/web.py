@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 from connector.errors import ConfigError
 from connector.secretlink.place import Places, parse_networks
 from connector.secretlink.seal import Pepper
-from connector.secretlink.service.answers import BodyTooLarge, BodyTooSlow, UniformAnswers, error_answer, place_of
+from connector.secretlink.service.answers import BodyTooLarge, BodyTooSlow, UniformAnswers, error_answer, say_failure
 from connector.secretlink.service.api.keys import ApiKeys
 from connector.secretlink.service.api.routes import Api
 from connector.secretlink.service.caretaker import LONGEST_SLEEP, Caretaker
@@ -122,9 +122,8 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                with _said():
-                    if isinstance(outcome, Exception):
-                        raise outcome
+                if isinstance(outcome, Exception):
+                    say_failure(outcome)
             for ending in (vault.write_openings, vault.checkpoint, vault.close, places.close):
                 with _said():  # whatever fails, the rest is still done
                     ending()
@@ -155,20 +154,20 @@ def serve(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ready: Callable[[str, int], None] | None = None,
-    earlier: Ending | None = None,
+    ending: Ending | None = None,
 ) -> None:
     """Run the link service until SIGTERM, SIGINT or (Windows) Ctrl+Break; then finish what is in hand and return.
 
     Args:
         ready: Called with host and port once requests are taken.
-        earlier: Signals that came before this was called; they count.
+        ending: Whose notes count, where signals are noted already; `None`: they are noted here.
 
     Raises:
         ConfigError: It cannot start: options, database or port.
     """
     # uvicorn listens only once the application is there. And at the end it raises the signal that stopped it once more,
     # of which nothing should come.
-    with noted_signals() as ending:
+    with contextlib.nullcontext(ending) if ending else noted_signals() as told:
         app = create_app(options, clock=clock)
         try:
             listener = open_listener(options.listen_host, options.listen_port)
@@ -188,8 +187,7 @@ def serve(
             timeout_graceful_shutdown=int(_GRACE.total_seconds()),
         )
         host, port = listener.getsockname()[:2]
-        endings = [ending] if earlier is None else [earlier, ending]
-        _Server(config, app, lambda: _say_ready(host, port, ready), endings).run([listener])
+        _Server(config, app, lambda: _say_ready(host, port, ready), told).run([listener])
 
 
 class _Application(Starlette):
@@ -203,22 +201,20 @@ class _Application(Starlette):
 class _Server(uvicorn.Server):
     """uvicorn that says when it is ready, and lets nobody's long poll hold up the end."""
 
-    def __init__(
-        self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], endings: list[Ending]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None], ending: Ending) -> None:
         """Nothing runs yet.
 
         Args:
-            endings: Have the signals that came before uvicorn listens for them.
+            ending: Has the signals that came before uvicorn listens for them.
         """
         super().__init__(config)
         self._app = app
         self._ready = ready
-        self._endings = endings
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if any(ending.signals for ending in self._endings):
+        if self._ending.signals:
             self.should_exit = True
         elif self.started:
             self._ready()
@@ -248,7 +244,7 @@ class _Refusals:
 
     async def database_away(self, request: Request, error: Exception) -> Response:
         """503 while the database is locked, full or gone; nothing was counted."""
-        log.error("link_database_away", error=type(error).__name__, where=place_of(error))
+        say_failure(error)
         headers = {"Retry-After": "5"}
         if request.scope["path"].startswith(("/s/", "/n/")) and (request.method == "GET" or is_form(request)):
             page = self._renderer.message("away", self._renderer.language(request))
@@ -300,10 +296,8 @@ def _said() -> Iterator[None]:
     """What goes wrong in the block ends it, is said in the log, and stops nothing else."""
     try:
         yield
-    except SQLAlchemyError as error:
-        log.error("link_database_away", error=type(error).__name__, where=place_of(error))
     except Exception as error:
-        log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
+        say_failure(error)
 
 
 async def _take_care(work: Callable[[], timedelta], news: News) -> None:

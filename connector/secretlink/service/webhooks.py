@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connector.errors import ConnectorError, TemporaryError
 from connector.http import read_retry_after
-from connector.secretlink.service.answers import place_of
+from connector.secretlink.service.answers import say_failure
 from connector.secretlink.service.api.answers import EventAnswer, instant
 from connector.secretlink.service.cuttable import CuttableHttp
 from connector.secretlink.service.news import News
@@ -118,14 +118,11 @@ class Webhooks:
             while not self._news.closed and not self._off:
                 try:
                     pause = await self._round(thread)
-                except SQLAlchemyError as error:
-                    log.error("link_database_away", error=type(error).__name__, where=place_of(error))
-                    pause = _IDLE
                 except HistoryBroken:  # it is in the log
                     pause = _IDLE
                 except Exception as error:
                     # Links go on, and so does this: what happened is in the database, and is told when it works again.
-                    log.error("link_service_bug", error=type(error).__name__, where=place_of(error))
+                    say_failure(error)
                     pause = _IDLE
                 await self._pause(pause)
         finally:
