@@ -17,7 +17,6 @@ from connector.core.notice import NotifySubject, whom_to_tell
 from connector.core.ports import (
     AlarmSource,
     ChangedTicket,
-    Link,
     LinkEvent,
     LinkEventKind,
     LinkNews,
@@ -32,7 +31,6 @@ from connector.intake import LINKS, Polls
 from connector.migrations import upgrade
 from connector.secretlink.client import BuiltinLinks
 from connector.secretlink.seal import lookup_of
-from connector.secretlink.service.store.links import Revealed
 from connector.secretlink.service.store.vault import Vault
 from connector.secretlink.telling import Teller, number
 from connector.store.cases import SqlCaseStore, open_store
@@ -43,9 +41,9 @@ from tests.fakes.psa import FakeTicket
 from tests.fakes.world import REQUESTER, SUBJECT, World
 from tests.secretlink.conftest import api_key, clock, database, pepper
 from tests.secretlink.running import running
-from tests.secretlink.support import FakeClock, new_nonce, open_vault, options_for
+from tests.secretlink.support import FakeClock, open_vault, options_for
 from tests.secretlink.test_client import client, token_of, wish
-from tests.secretlink.test_client_wishes import alarm_wish
+from tests.secretlink.test_client_wishes import alarm_wish, report_opened
 from tests.secretlink.test_vault import SOMEBODY
 from tests.test_cli import config, connector
 
@@ -69,13 +67,6 @@ def links(database: str, clock: FakeClock, pepper: bytes, api_key: str) -> Itera
 
 
 # ---------------------------------------------------------------- forged reports
-
-
-def report_opened(vault: Vault, link: Link) -> None:
-    """Somebody opens a link and says on its page that it was not them."""
-    token = token_of(link.url)
-    assert isinstance(vault.claim(lookup_of(token), nonce=new_nonce(), visitor=SOMEBODY, token=token), Revealed)
-    vault.report_link(lookup_of(token), visitor=SOMEBODY)
 
 
 def test_a_link_whose_reference_names_a_case_raises_no_alarm_about_that_case(links: BuiltinLinks, vault: Vault) -> None:

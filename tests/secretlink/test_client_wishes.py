@@ -16,6 +16,7 @@ from connector.core.ports import (
     AlarmWish,
     Capabilities,
     HumanCheck,
+    Link,
     LinkEventKind,
     LinkMode,
     LinkService,
@@ -235,11 +236,16 @@ def test_nobody_else_can_work_out_an_alarm_though_they_know_the_key_and_the_mail
     assert client(address, api_key, clock).arm(wish) != client(address, api_key, clock).arm(wish)
 
 
+def report_opened(vault: Vault, link: Link) -> None:
+    """Somebody opens a link and says on its page that it was not them."""
+    token = token_of(link.url)
+    assert isinstance(vault.claim(lookup_of(token), nonce=new_nonce(), visitor=SOMEBODY, token=token), Revealed)
+    vault.report_link(lookup_of(token), visitor=SOMEBODY)
+
+
 def test_a_link_that_is_reported_on_its_own_page_is_told_with_its_own_id(links: LinkService, vault: Vault) -> None:
     link = links.create(wish(ref="case-halo/4242"), Secret(secrets.token_urlsafe()))
-    token = token_of(link.url)
-    vault.claim(lookup_of(token), nonce=new_nonce(), visitor=SOMEBODY, token=token)
-    vault.report_link(lookup_of(token), visitor=SOMEBODY)
+    report_opened(vault, link)
     [report] = [event for event in all_events(links) if event.kind is LinkEventKind.REPORTED]
     assert (report.link_id, report.reason) == (link.id, "page"), "whatever a PSA is called"
 

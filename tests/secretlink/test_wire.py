@@ -253,6 +253,14 @@ def play(
         runner.run(perform())
 
 
+async def is_cut_in_time(stage: Stage, far_end: FarEnd) -> None:
+    """From now on: not before what was written had its time, and not after."""
+    await stage.later(SEND_SECONDS - A_MOMENT)
+    assert not far_end.aborted
+    await stage.later(A_MOMENT)
+    assert far_end.aborted
+
+
 def status_of(answer: bytes) -> int:
     return int(answer[9:12])
 
@@ -413,10 +421,7 @@ def test_a_closed_connection_ends_though_little_of_the_answer_is_left_to_take(pa
         for _ in range(pauses):
             line.pause_writing()
             line.resume_writing()
-        await stage.later(SEND_SECONDS - A_MOMENT)
-        assert not far_end.aborted
-        await stage.later(A_MOMENT)
-        assert far_end.aborted
+        await is_cut_in_time(stage, far_end)
         line.connection_lost(None)
 
     play(scene)
@@ -440,10 +445,7 @@ def test_whoever_sends_nothing_more_and_takes_nothing_is_cut_off() -> None:
         line.data_received(GET)
         await stage.until(lambda: bool(far_end.written))
         line.eof_received()
-        await stage.later(SEND_SECONDS - A_MOMENT)
-        assert not far_end.aborted
-        await stage.later(A_MOMENT)
-        assert far_end.aborted
+        await is_cut_in_time(stage, far_end)
         line.connection_lost(None)
 
     play(scene)
