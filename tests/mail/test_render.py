@@ -265,6 +265,14 @@ def test_the_accessed_mail_counts_the_views() -> None:
     assert "The link is used up now" in last
 
 
+@pytest.mark.parametrize("view", ["0", "1"])
+def test_the_facts_of_the_accessed_mail_stand_apart_from_what_follows(view: str) -> None:
+    text = render(letter_of(MailKind.LINK_ACCESSED, view=view, views_left="1")).text
+    facts, _, rest = text.partition("Was this you?")
+    assert rest
+    assert facts.endswith("\n\n")
+
+
 def test_the_accessed_mail_counts_no_view_where_none_was_used_up() -> None:
     email = render(letter_of(MailKind.LINK_ACCESSED, view="0", views_left="2"))
     assert "View: none used up" in flat(email.text)
