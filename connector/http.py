@@ -358,34 +358,6 @@ class Http:
         return session
 
 
-class MsalTransport:
-    """Our transport in the shape that MSAL wants for `http_client`: `get`, `post`, `close`.
-
-    Statuses are MSAL's business, so every one of them is handed through. Source: MSAL Python 1.39, read 2026-11-22.
-
-    Raises:
-        TemporaryError: From `get` and `post`, when there is no answer.
-    """
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-
-    def get(self, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
-            **_: object) -> _MsalAnswer:  # fmt: skip
-        return self._call("GET", url, params=params, headers=headers)
-
-    def post(self, url: str, params: Mapping[str, str] | None = None, data: Mapping[str, str] | None = None,
-             headers: Mapping[str, str] | None = None, **_: object) -> _MsalAnswer:  # fmt: skip
-        return self._call("POST", url, params=params, headers=headers, form=data)
-
-    def close(self) -> None:
-        """Nothing to close: the connections belong to `Http`."""
-
-    def _call(self, method: str, url: str, **more: Any) -> _MsalAnswer:
-        answer = self._http.call(method, url, expect=range(100, 600), **more)
-        return _MsalAnswer(answer.status, answer.body, dict(answer.headers))
-
-
 def read_retry_after(value: str | None, *, now: datetime | None = None) -> timedelta | None:
     """The wait that a `Retry-After` header asks for, seconds or HTTP date; `None` when absent or nonsense.
 
@@ -418,17 +390,6 @@ class _Request:
     background: bool
     where: str
     with_body: bool = True
-
-
-@dataclass(frozen=True)
-class _MsalAnswer:
-    status_code: int
-    text: str = field(repr=False)
-    headers: dict[str, str]
-
-    def raise_for_status(self) -> None:
-        if self.status_code >= 400:
-            raise TemporaryError(f"Microsoft's sign-in service answered {self.status_code}. It is tried again.")
 
 
 class _Failed(TemporaryError):

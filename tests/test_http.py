@@ -16,7 +16,7 @@ import requests
 from responses import RequestsMock, matchers
 
 from connector.errors import AuthenticationError, ConfigError, ConnectorError, PermanentError, TemporaryError
-from connector.http import LONGEST_RETRY_AFTER, TRIES, USER_AGENT, Answer, Http, MsalTransport, read_retry_after
+from connector.http import LONGEST_RETRY_AFTER, TRIES, USER_AGENT, Answer, Http, read_retry_after
 from connector.pacing import Pace
 
 URL = "https://psa.example.com/api/tickets"
@@ -443,31 +443,6 @@ def test_each_thread_has_connections_of_its_own(bench: Bench) -> None:
         thread.join()
     assert len({id(session) for session in sessions}) == 3
     assert bench.http._session is bench.http._session, "and keeps them"
-
-
-# ---------------------------------------------------------------- MSAL
-
-
-def test_msal_gets_every_status_as_it_is(bench: Bench, web: RequestsMock) -> None:
-    web.get(URL, json={"issuer": "x"})
-    web.post(URL, status=400, json={"error": "invalid_client"})
-    transport = MsalTransport(bench.http)
-    assert transport.get(URL, params={"a": "b"}).status_code == 200
-    refused = transport.post(URL, data={"grant_type": "client_credentials"}, headers={"X-A": "b"}, timeout=1)
-    assert (refused.status_code, refused.text) == (400, '{"error": "invalid_client"}')
-    transport.close()
-
-
-def test_what_msal_is_told_does_not_show(bench: Bench, web: RequestsMock) -> None:
-    secret = secrets.token_hex(8)
-    web.post(URL, json={"access_token": secret})
-    assert secret not in repr(MsalTransport(bench.http).post(URL, data={}))
-
-
-def test_a_sign_in_service_that_is_away_is_temporary(bench: Bench, web: RequestsMock) -> None:
-    web.post(URL, body=requests.exceptions.ConnectionError())
-    with pytest.raises(TemporaryError):
-        MsalTransport(bench.http).post(URL, data={"client_secret": "x"})
 
 
 # ---------------------------------------------------------------- the pace

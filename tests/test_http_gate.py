@@ -14,7 +14,7 @@ from responses import RequestsMock
 from structlog.testing import capture_logs
 
 from connector.errors import TemporaryError
-from connector.http import Http, MsalTransport
+from connector.http import Http
 from connector.pacing import LONGEST_WAIT_INSIDE_A_CALL, WAITING_AT_ONCE
 
 URL = "https://graph.example.com/v1.0/users"
@@ -151,7 +151,7 @@ def test_a_503_is_of_one_place_and_holds_nothing_else_back(http: Http, web: Requ
 
 def test_a_429_that_the_caller_wants_to_see_begins_a_pause_too(http: Http, web: RequestsMock) -> None:
     throttle(web, "30")
-    assert MsalTransport(http).get(URL).status_code == 429
+    assert http.call("GET", URL, expect=(429,)).status == 429
     assert refused(http, url=OTHER).retry_after == timedelta(seconds=30)
     assert len(web.calls) == 1
 

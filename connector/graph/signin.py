@@ -7,7 +7,6 @@ minute. Source: MSAL Python 1.39, read and run 2026-11-22.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from connector.core.secret import Secret
 from connector.errors import AuthenticationError, TemporaryError
 from connector.graph.aadsts import ADVICE, PASSING_CODES, codes_of
 from connector.graph.credential import Credential
-from connector.http import TEMPORARY, Http, MsalTransport, read_retry_after
+from connector.graph.transport import MsalTransport
+from connector.http import Http
 
 RENEW_AT_MOST_EVERY = timedelta(minutes=5)
 """A refusal makes us take a new token (consent may be new) at most this often: not once per refused call."""
@@ -90,7 +90,7 @@ class SignIn:
         self._tenant_id = tenant_id
         self._settings = settings
         self._credential = credential
-        self._transport = _JsonTransport(http)
+        self._transport = MsalTransport(http)
         self._clock = clock
         self._lock = threading.Lock()
         self._application: Any = None
@@ -214,42 +214,3 @@ def _lifetime(answer: Mapping[str, Any]) -> timedelta:
         return timedelta(seconds=int(answer.get("expires_in", 0)))
     except (TypeError, ValueError, OverflowError):
         return timedelta(0)
-
-
-class _JsonTransport:
-    """`MsalTransport`, but trouble and answers that are not JSON stop before MSAL sees them.
-
-    MSAL logs the whole text of an answer that it cannot read, and takes a 429 of the tenant's description for a
-    wrong tenant. Source: MSAL Python 1.39, read 2026-11-22.
-    """
-
-    def __init__(self, http: Http) -> None:
-        self._inner = MsalTransport(http)
-
-    def get(self, url: str, **more: Any) -> Any:
-        return self._checked(self._inner.get(url, **more))
-
-    def post(self, url: str, **more: Any) -> Any:
-        return self._checked(self._inner.post(url, **more))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    @staticmethod
-    def _checked(answer: Any) -> Any:
-        if answer.status_code in TEMPORARY:
-            headers = {name.casefold(): value for name, value in answer.headers.items()}
-            raise TemporaryError(
-                f"Microsoft's sign-in service answered {answer.status_code}. It is tried again by itself.",
-                retry_after=read_retry_after(headers.get("retry-after")),
-            )
-        try:
-            fine = isinstance(json.loads(answer.text), dict)
-        except ValueError:
-            fine = False
-        if not fine:
-            raise TemporaryError(
-                f"The sign-in address sent something that is not JSON (status {answer.status_code}). Something between "
-                "us and Microsoft may be answering in its place: check graph.authority and http.proxy."
-            )
-        return answer

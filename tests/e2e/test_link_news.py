@@ -82,7 +82,7 @@ def test_a_link_service_restored_from_a_backup_is_an_alarm_until_its_history_is_
     shutil.copy(stage.folder / "links.db", backup)
     stage.start_links()
     number, link = carry_to_the_link(stage, "emil@contoso.com")
-    reveal(stage, *carry_to_the_link(stage, "farid@contoso.com"))  # so what came before it was read: the backup lacks it
+    reveal(stage, *carry_to_the_link(stage, "farid@contoso.com"))  # what came before it was read, too
     assert "Its history goes on" in str(findings(stage))
     stage.stop("links")
     for kept in stage.folder.glob("links.db*"):
