@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import requests
 import structlog
 import tenacity
+import urllib3
 from prometheus_client import Counter, Gauge, Histogram
 
 from connector.config.budget import Budget
@@ -36,6 +37,11 @@ log = structlog.get_logger(__name__)
 USER_AGENT = "psa-reset-connector/0.1"  # without "Mozilla": Request Tracker sends browsers to its login page
 TRIES = 3
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+LONGEST_BODY = 32 * 1024 * 1024
+"""Bytes, unpacked. The longest answers are pages of tickets, of some hundred kilobytes."""
+WAITS_OF_A_BODY = 4
+"""A whole body has so many times the time limit of one wait, or who sends a byte now and then would hold a worker."""
+_PIECE = 65_536
 TEMPORARY = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 """Statuses that mend themselves; those from 520 on come from gateways (Cloudflare) before a system that is away."""
 
@@ -86,7 +92,7 @@ class Http:
     Args:
         system: Its name in messages and metrics: `HaloPSA`, `Microsoft Graph`.
         scope: What an `AuthenticationError` pauses: `psa.halo`, `tenant.contoso`, `links`.
-        timeout: For connecting and for each wait for data.
+        timeout: For connecting and for each wait for data; a whole body has `WAITS_OF_A_BODY` times as long.
         ca_bundle: Path of a PEM file that replaces the system's authorities, or `None`.
         proxy: Address of an HTTP proxy, or `None` for none.
         refuse_sandbox: True in production: an answer with the header `X-Sandbox` is an error.
@@ -267,18 +273,15 @@ class Http:
         where = request.where
         with self._turn(where, background=request.background):
             pause = self._gate.latest
-            response = self._send(request, where)
-        if self._refuse_sandbox and "X-Sandbox" in response.headers:
+            answer = self._send(request)
+        if self._refuse_sandbox and "X-Sandbox" in answer.headers:
             raise ConfigError(
                 f"{self.system} at {_origin(request.url)} is the sandbox, but this connector runs with "
                 "environment: production. Point the configuration at the real system, or set environment: demo."
             )
-        status = response.status_code
+        status = answer.status
         CALLS.labels(self.system, request.method, f"{status // 100}xx").inc()
-        body = response.text if request.with_body else ""
-        response.close()
-        answer = Answer(status=status, headers=response.headers, body=body, system=self.system, where=where)
-        retry_after = read_retry_after(response.headers.get("Retry-After"))
+        retry_after = read_retry_after(answer.headers.get("Retry-After"))
         if status != 429:
             self._gate.open(pause)
         elif retry_after is not None:
@@ -304,10 +307,10 @@ class Http:
             )
         raise PermanentError(f"{self.system} refused {where} ({status}). See the address and the rights of this app.")
 
-    def _send(self, request: _Request, where: str) -> requests.Response:
-        started = time.perf_counter()
+    def _send(self, request: _Request) -> Answer:
+        started, where = time.perf_counter(), request.where
         try:
-            return self._session.request(
+            response = self._session.request(
                 request.method,
                 request.url,
                 headers=request.headers,
@@ -318,22 +321,26 @@ class Http:
                 allow_redirects=False,
                 verify=self._verify,  # per request: a session's own value loses against REQUESTS_CA_BUNDLE
                 proxies=self._proxies,
-                stream=not request.with_body,
+                stream=True,
             )
+            with response:
+                body = self._body_of(response, request) if request.with_body else ""
+            return Answer(status=response.status_code, headers=response.headers, body=body, system=self.system,
+                          where=where)  # fmt: skip
         except requests.exceptions.SSLError:
             CALLS.labels(self.system, request.method, "tls").inc()
             raise TemporaryError(
                 f"{self.system} at {_origin(request.url)} showed a certificate that we do not trust. "
                 "Check the address, and http.ca_bundle where an own authority is used."
             ) from None
-        except requests.exceptions.Timeout:
+        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
             CALLS.labels(self.system, request.method, "timeout").inc()
             raise _Failed(
                 f"{self.system} did not answer {where} within {request.timeout.total_seconds():g} s. "
                 "It is tried again by itself.",
                 status=0,
             ) from None
-        except requests.exceptions.ConnectionError:
+        except (requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError):
             CALLS.labels(self.system, request.method, "no_connection").inc()
             raise _Failed(
                 f"{self.system} at {_origin(request.url)} cannot be reached or cut the connection. "
@@ -345,6 +352,30 @@ class Http:
             raise TemporaryError(f"The call {where} failed ({type(failure).__name__}). It is tried again.") from None
         finally:
             SECONDS.labels(self.system).observe(time.perf_counter() - started)
+
+    def _body_of(self, response: requests.Response, request: _Request) -> str:
+        """The body, piece by piece as it comes: each piece may be a byte."""
+        patience = WAITS_OF_A_BODY * request.timeout.total_seconds()
+        patience_ends = time.monotonic() + patience
+        content = bytearray()
+        response.raw.decode_content = True
+        while piece := response.raw.read1(_PIECE):
+            content += piece
+            if len(content) > LONGEST_BODY:
+                raise self._no_end(request, f"is longer than {LONGEST_BODY // 1024**2} MB")
+            if time.monotonic() > patience_ends:
+                raise self._no_end(request, f"takes longer than {patience:g} s")
+        try:
+            return content.decode(response.encoding or "utf-8", errors="replace")
+        except LookupError:  # an encoding that nobody knows
+            return content.decode(errors="replace")
+
+    def _no_end(self, request: _Request, what: str) -> TemporaryError:
+        CALLS.labels(self.system, request.method, "no_end").inc()
+        return TemporaryError(
+            f"{self.system} sends an answer to {request.where} that {what}, so it was not taken. It is tried again by "
+            "itself; something between us may be answering in its place: check the address and the proxy."
+        )
 
     @property
     def _session(self) -> requests.Session:
