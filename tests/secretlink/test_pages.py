@@ -299,6 +299,25 @@ def test_a_link_that_ran_out_unopened_says_that_nobody_saw_the_password(browser:
     assert [event["kind"] for event in browser.events()] == ["created", "expired", "refused"]
 
 
+def test_a_page_never_forgets_that_the_password_was_seen_though_the_record_of_it_is_gone(
+    app: Starlette, browser: Browser
+) -> None:
+    expired, used = make_link(views=2), make_link(views=1, lifetime=timedelta(minutes=50))
+    for made in (expired, used):
+        browser.create(made)
+        assert browser.reveal(made).status == 200
+    newest = browser.events()[-1]["seq"]
+    browser.clock.advance(days=60)
+    for made in (expired, used):
+        browser.get(made.path)  # somebody finds the old mail: that is younger than what is forgotten now
+    browser.clock.advance(days=31)
+    app.state.vault.purge(up_to=newest, over_up_to=newest)
+    assert app.state.vault.views_of(used.terms.link_id) == ()
+    assert "Its time was over at" in browser.get(expired.path).text
+    assert "Nobody saw the password" not in browser.get(expired.path).text
+    assert "the password was shown once" in browser.get(used.path).text
+
+
 def test_a_withdrawn_link_says_to_look_for_a_newer_mail(browser: Browser, link: Made) -> None:
     step = browser.step_of(link)
     assert browser.api("POST", f"/links/{link.terms.link_id}/revoke").status == 200
