@@ -41,7 +41,7 @@ from connector.core.ports import (
     StatusTarget,
 )
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError
+from connector.errors import AuthenticationError, DatabaseError, PermanentError, TemporaryError, without_promise
 from connector.ledger import Held, Ledger
 from connector.lookout import Lookout
 
@@ -155,8 +155,8 @@ class Courier:
         tries = row.attempts + 1
         if self._clock() - row.created_at < patience or tries < LEAST_TRIES:
             return ""
-        last = str(failure).partition(" It is tried again")[0]
-        return f"it was put off {tries} times in {patience // timedelta(hours=1)} hours, the last time so: {last}"
+        hours = patience // timedelta(hours=1)
+        return f"it was put off {tries} times in {hours} hours, the last time so: {without_promise(failure)}"
 
     def _hand_over(self, case: Case, row: OutboxRow) -> None:
         dry_run = self._lookout.policy(case).dry_run

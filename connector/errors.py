@@ -7,8 +7,12 @@ holds a secret or a response body.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
+
+_PROMISE: Final = re.compile(r" It is tried again(?: by itself)?(?:\.|; (\w))")
 
 
 class ConnectorError(Exception):
@@ -101,3 +105,8 @@ class Overtaken(TemporaryError):
 
 class DatabaseError(TemporaryError):
     """Our own database is locked, full or gone; nothing was written."""
+
+
+def without_promise(failure: Exception) -> str:
+    """What failed and what to do, without the promise of another try: for whoever makes none, as a command."""
+    return _PROMISE.sub(lambda found: f" {found[1].upper()}" if found[1] else "", str(failure))

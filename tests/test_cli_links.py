@@ -188,6 +188,63 @@ def test_a_link_that_nobody_made_is_not_said_to_be_ended(desk: Desk) -> None:
     assert desk.events_of(case) == []
 
 
+def test_a_link_that_the_service_does_not_know_is_not_said_to_be_ended(desk: Desk) -> None:
+    """It was made while another service was configured, say."""
+    link_id, case = desk.make_with_case("4242", id=f"lnk_{secrets.token_hex(12)}")
+    store = desk.store()
+    store.note_tickets("halo", [ChangedTicket("4243", "4243")], now=now())
+    elsewhere = store.claim_due(now=now(), lease=MINUTE)
+    assert elsewhere is not None
+    elsewhere = store.save(replace(elsewhere, link_id=f"lnk_{secrets.token_hex(12)}", due_at=now()), now=now())
+    store.close()
+    done = desk.run("links", "revoke", "4243")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"knows no link {elsewhere.link_id}, so nothing was ended" in done.stderr
+    assert "kind builtin" in done.stderr
+    assert (desk.events_of(elsewhere), desk.events_of(case)) == ([], [])
+    assert set(listed(desk)) == {link_id}
+
+
+@pytest.mark.parametrize("ticket", ["4242", "4243"])
+def test_a_case_that_is_cancelled_says_whether_its_link_was_ended(desk: Desk, ticket: str) -> None:
+    link_id, _ = desk.make_with_case("4242")
+    store = desk.store()
+    store.note_tickets("halo", [ChangedTicket("4243", "4243")], now=now())
+    elsewhere = store.claim_due(now=now(), lease=MINUTE)
+    assert elsewhere is not None
+    store.save(replace(elsewhere, link_id="lnk_elsewhere1234", state=State.LINK_OUT, due_at=now()), now=now())
+    store.close()
+    done = desk.run("cancel", ticket)
+    assert done.returncode == 0, done.stderr
+    if ticket == "4242":
+        assert done.stdout.strip() == "halo:4242 is cancelled. Its link is revoked."
+        assert listed(desk) == {}
+    else:
+        assert done.stdout.strip() == "halo:4243 is cancelled. The link service knows no link lnk_elsewhere1234 of it."
+        assert set(listed(desk)) == {link_id}
+
+
+def test_what_a_command_cannot_do_it_does_not_promise_for_later(desk: Desk) -> None:
+    _, case = desk.make_with_case("4242")
+    desk.settings["links"]["url"] = f"http://127.0.0.1:{free_port()}"
+    (desk.folder / "connector.yaml").write_text(json.dumps(desk.settings))
+    done = desk.run("links", "revoke", "4242")
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr
+    assert "tried again" not in done.stderr
+    assert desk.events_of(case) == []
+
+
+def test_a_service_without_a_history_has_none_to_be_accepted(desk: Desk) -> None:
+    desk.settings["links"] = {
+        "kind": "passwordpusher", "url": f"http://127.0.0.1:{free_port()}", "token": {"file": "secret"}
+    }  # fmt: skip
+    (desk.folder / "connector.yaml").write_text(json.dumps(desk.settings))
+    done = desk.run("links", "accept-history")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "links.kind passwordpusher: this link service keeps no history" in done.stderr
+
+
 def test_a_ticket_without_a_link_has_nothing_to_be_revoked(desk: Desk) -> None:
     store = desk.store()
     store.note_tickets("halo", [ChangedTicket("4242", "4242")], now=now())

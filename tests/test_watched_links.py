@@ -32,9 +32,9 @@ class AskedLinks(FakeLinks):
     def create(self, wish: LinkWish, password: Secret) -> Link:
         return replace(super().create(wish, password), handle=f"handle of {wish.id}")
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:
         self.revoked.append((link_id, handle))
-        super().revoke(link_id, handle=handle)
+        return super().revoke(link_id, handle=handle)
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         self.watched.append(watched)

@@ -18,7 +18,7 @@ def main() -> None:
 
 def with_exit_codes(act: Callable[[], None]) -> None:
     """Do something; our errors become sentences on standard error, and exit codes."""
-    from connector.errors import ConfigError, ConnectorError
+    from connector.errors import ConfigError, ConnectorError, without_promise
 
     try:
         act()
@@ -27,7 +27,7 @@ def with_exit_codes(act: Callable[[], None]) -> None:
             print(problem, file=sys.stderr)
         sys.exit(2)
     except ConnectorError as failure:
-        print(failure, file=sys.stderr)
+        print(without_promise(failure), file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

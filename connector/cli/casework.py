@@ -116,8 +116,10 @@ def cancel(context: typer.Context, ticket: TicketArgument) -> None:
     from connector.core.records import cancel as end
 
     settings, place = load(context)
+    about_link = ""
 
     def decide(case: Case) -> Record:
+        nonlocal about_link
         if case.state is State.ALARMED:
             raise ConnectorError(
                 f"Ticket {case.psa}:{case.number} has an alarm (somebody said that it was not them): its account is "
@@ -131,11 +133,12 @@ def cancel(context: typer.Context, ticket: TicketArgument) -> None:
         if case.link_id:
             from connector.wiring import build_adapters
 
-            build_adapters(settings, place).links.revoke(case.link_id, handle=case.link_handle)
+            known = build_adapters(settings, place).links.revoke(case.link_id, handle=case.link_handle)
+            about_link = " Its link is revoked." if known else f" The link service knows no link {case.link_id} of it."
         return end(case, "an administrator")
 
     case = carry_out(context, ticket, decide)
-    typer.echo(f"{case.psa}:{case.number} is cancelled." + (" Its link is revoked." if case.link_id else ""))
+    typer.echo(f"{case.psa}:{case.number} is cancelled.{about_link}")
 
 
 def pause(

@@ -68,7 +68,6 @@ def revoke(
     """Make a link dead at once. The password behind it stays in force, but nobody gets to see it."""
     from connector.core.case import State
     from connector.core.ports import AuditEntry
-    from connector.secretlink.client_answers import ListingLinks
     from connector.secretlink.seal import is_link_id
     from connector.wiring import build_adapters, present
 
@@ -80,10 +79,13 @@ def revoke(
         link_id = what if named else case.link_id if case else ""
         if not link_id:
             raise ConnectorError(f"No link was made for ticket {what}. There is nothing to revoke.")
-        if case is None and isinstance(service, ListingLinks) and not service.knows(link_id):
-            raise ConnectorError(f"There is no link {link_id}. See: connector links list")
         handle = case.link_handle if case is not None and case.link_id == link_id else ""
-        service.revoke(link_id, handle=handle)  # before anything that may fail: it is why we are called
+        if not service.revoke(link_id, handle=handle):
+            raise ConnectorError(
+                f"The link service of kind {settings.links.kind} knows no link {link_id}, so nothing was ended. If it "
+                "was made while `links` named another service or account, end it there. What it shows is of no use "
+                "once the password is changed."
+            )
         if case is not None:
             facts = {"link_id": link_id, "by": "an administrator"}
             store.write_audit(AuditEntry(at=present(), case_id=case.id, event="link_revoked_by_hand", facts=facts))
@@ -101,6 +103,11 @@ def accept_history(context: typer.Context) -> None:
 
     settings, place = load(context)
     service = build_adapters(settings, place).links
+    if not isinstance(service, KeepsHistory):
+        raise ConnectorError(
+            f"links.kind {settings.links.kind}: this link service keeps no history that could break. There is nothing "
+            "to accept; see whether it is there with: connector check"
+        )
     with open_cases(context) as store, _links_poll(store) as poll:
         try:
             service.news(poll.cursor)
@@ -109,7 +116,7 @@ def accept_history(context: typer.Context) -> None:
         else:
             typer.echo("The link service's history goes on where it was left. There is nothing to accept.")
             return
-        cursor = service.begin_anew(poll.cursor) if isinstance(service, KeepsHistory) else ""
+        cursor = service.begin_anew(poll.cursor)
         taken = 0
         while True:
             news = service.news(cursor)

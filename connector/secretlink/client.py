@@ -179,9 +179,9 @@ class BuiltinLinks:
         """What our own link service can do."""
         return Capabilities(locales=LOCALES)
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - our id is enough
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:  # noqa: ARG002 - our id is enough
         """Make the link dead; a repeat, or a link that was never made, is fine. See `core.ports.LinkService`."""
-        self._call("POST", f"/links/{link_id}/revoke", expect=(200, 404))
+        return self._call("POST", f"/links/{link_id}/revoke", expect=(200, 404)).status == 200
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:  # noqa: ARG002 - it tells by itself
         """One page of events after the cursor, the kinds that concern nobody here left out.
@@ -290,10 +290,6 @@ class BuiltinLinks:
             yield from found
             more = more and following != after
             after = following
-
-    def knows(self, link_id: str) -> bool:
-        """Whether the service has a link of this id. See `client_answers.ListingLinks`."""
-        return self._call("GET", f"/links/{link_id}", expect=(200, 404)).status == 200
 
     def check(self) -> Iterable[Finding]:
         """Whether the service is there, takes our key for all that we need, has our time, and can be reached."""

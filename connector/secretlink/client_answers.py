@@ -51,13 +51,6 @@ class ListingLinks(Protocol):
             TemporaryError, AuthenticationError (scope `links`).
         """
 
-    def knows(self, link_id: str) -> bool:
-        """Whether it has a link of this id, whatever became of it.
-
-        Raises:
-            TemporaryError, AuthenticationError (scope `links`).
-        """
-
 
 @runtime_checkable
 class KeepsHistory(Protocol):

@@ -81,8 +81,8 @@ class Watching:
         self._made.append(Watched(link.id, link.handle, link.expires_at, link.views))
         return link
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:
-        self._links.revoke(link_id, handle=handle)
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:
+        return self._links.revoke(link_id, handle=handle)
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         return self._links.news(cursor, watched or self._made)
@@ -226,7 +226,7 @@ class LinkServiceContract:
 
     def test_a_revoked_link_shows_nothing(self, post: LinkPost) -> None:
         link = post.links.create(wish_for(post), a_password())
-        post.links.revoke(link.id)
+        assert post.links.revoke(link.id) is True
         assert post.open(link.url) is None
 
     def test_a_link_that_was_opened_once_can_be_revoked(self, post: LinkPost) -> None:
@@ -243,13 +243,12 @@ class LinkServiceContract:
 
     def test_revoking_twice_is_fine_and_told_once(self, post: LinkPost) -> None:
         link = post.links.create(wish_for(post), a_password())
-        post.links.revoke(link.id)
-        post.links.revoke(link.id)
+        assert [post.links.revoke(link.id) for _ in range(2)] == [True, True]
         assert kinds_of(all_events(post.links), link.id).count(LinkEventKind.REVOKED) == 1
 
     def test_revoking_a_link_that_was_never_made_is_fine_and_changes_nothing(self, post: LinkPost) -> None:
         before = all_events(post.links)
-        post.links.revoke(f"lnk_{secrets.token_hex(12)}")
+        assert post.links.revoke(f"lnk_{secrets.token_hex(12)}") is False
         assert all_events(post.links) == before
 
     def test_a_link_opens_until_its_last_second(self, post: LinkPost) -> None:

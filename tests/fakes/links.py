@@ -206,11 +206,13 @@ class FakeLinks:
         self._at("create", "after", wish.id)
         return Link(id=wish.id, url=url, expires_at=kept.expires_at, views=wish.views)
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:
         self._at("revoke", "before", link_id)
         with self._lock:
+            known = link_id in self._links
             self._end(link_id)
         self._at("revoke", "after", link_id)
+        return known
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         self._at("news", "before", cursor)

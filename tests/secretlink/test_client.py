@@ -86,9 +86,7 @@ def test_a_lifetime_in_fractions_of_a_second_is_rounded_up(links: LinkService, c
 
 def test_revoking_is_fine_twice_and_for_a_link_that_was_never_made(links: LinkService) -> None:
     link = links.create(wish(), Secret(secrets.token_urlsafe()))
-    links.revoke(link.id)
-    links.revoke(link.id)
-    links.revoke(new_link_id())
+    assert [links.revoke(link_id) for link_id in (link.id, link.id, new_link_id())] == [True, True, False]
     assert [event.kind for event in all_events(links)] == [LinkEventKind.CREATED, LinkEventKind.REVOKED]
 
 

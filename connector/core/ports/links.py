@@ -244,11 +244,15 @@ class LinkService(Protocol):
             AuthenticationError (scope `links`), PermanentError.
         """
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:
         """Make the link dead. Repeating it, or naming a link that was never made, changes nothing and is fine.
 
         Args:
             handle: As `create` gave it, where it is still known.
+
+        Returns:
+            Whether the service knows of the link: then it is dead, whatever ended it. `False` where it was not found,
+            so that nothing was ended: it was never made, or by another service or account, or is long forgotten.
 
         Raises:
             TemporaryError, AuthenticationError (scope `links`).
