@@ -12,8 +12,9 @@ from connector.core.ports import Level, LinkEventKind, Watched
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Http
-from connector.secretlink.passwordpusher.adapter import MOST_READ_AGAIN, READ_AGAIN_EVERY, PasswordPusher
+from connector.secretlink.passwordpusher.adapter import PasswordPusher
 from connector.secretlink.passwordpusher.api import PushApi
+from connector.secretlink.passwordpusher.memory import MOST_READ_AGAIN, READ_AGAIN_EVERY
 from connector.secretlink.passwordpusher.pushes import Order
 from connector.secretlink.place import Places
 from sandbox.passwordpusher_pushes import Visitor

@@ -9,7 +9,8 @@ import pytest
 
 from connector.core.ports import Link, LinkNews, LinkWish, MailKind, Watched
 from connector.core.secret import Secret
-from connector.secretlink.passwordpusher.adapter import READ_AGAIN_EVERY, PasswordPusher
+from connector.secretlink.passwordpusher.adapter import PasswordPusher
+from connector.secretlink.passwordpusher.memory import READ_AGAIN_EVERY
 from sandbox.passwordpusher_pushes import Visitor
 from tests.fakes.links import FakeLinks
 from tests.fakes.psa import FakeTicket

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import Self
 
 import structlog
 
@@ -30,45 +29,13 @@ from connector.secretlink.fitness import refuse_unfit
 from connector.secretlink.foreign import events_of_all
 from connector.secretlink.passwordpusher import story
 from connector.secretlink.passwordpusher.api import PushApi
+from connector.secretlink.passwordpusher.memory import Known, Memory
 from connector.secretlink.passwordpusher.pushes import Order, Push, kept
 from connector.secretlink.passwordpusher.section import CAPABILITIES, LONGEST_LIFE, PasswordPusherSection, findings
 from connector.secretlink.place import Places
 from connector.secretlink.telling import Teller
 
 log = structlog.get_logger(__name__)
-
-LOOK_FOR_FORGOTTEN_EVERY: Final = timedelta(minutes=5)
-"""How often pushes of ours are looked for that nobody watches: left by a process that died between two steps."""
-
-UNWATCHED_FOR: Final = timedelta(minutes=15)
-"""How long after its creation a link may take to be watched; then it was given up, and its address is forgotten."""
-
-
-READ_AGAIN_EVERY: Final = timedelta(minutes=3)
-"""How often an audit is read of which the list shows nothing new: a look by somebody signed in there moves no count."""
-
-MOST_READ_AGAIN: Final = 5
-"""So many of them in one call of `news`, those first that waited longest: with polls of 15 s, 20 calls a minute."""
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What this process knows of a link.
-
-    Attributes:
-        views_left: As the list showed it when the audit was read; `None`: read it again.
-        dead: The push was seen to be dead.
-        since: When this process came to know it.
-        read_at: When its audit was last read, or its turn was to be read again; `None` before.
-    """
-
-    token: Secret
-    since: datetime
-    read_at: datetime | None = None
-    events: tuple[LinkEvent, ...] = ()
-    views_left: int | None = None
-    dead: bool = False
-    over: bool = False
 
 
 class PasswordPusher:
@@ -90,10 +57,7 @@ class PasswordPusher:
         self._clock = clock
         self._places = places
         self._teller = Teller()
-        self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}
-        self._looked_at: datetime | None = None
-        self._lost: dict[str, datetime] = {}
+        self._memory = Memory()
 
     @classmethod
     def from_config(cls, name: str, section: Mapping[str, object], surroundings: Surroundings) -> Self:
@@ -126,11 +90,8 @@ class PasswordPusher:
             PermanentError: The push did not come out as ordered, and was ended at once.
         """
         refuse_unfit(wish, CAPABILITIES, "Password Pusher")
-        with self._lock:
-            if wish.id in self._known:
-                raise PermanentError(
-                    f"There is a push with the id {wish.id} already. Retry the case: it gets a new id."
-                )
+        if self._memory.of(wish.id) is not None:
+            raise PermanentError(f"There is a push with the id {wish.id} already. Retry the case: it gets a new id.")
         end = datetime.fromtimestamp(math.ceil((self._clock() + wish.lifetime).timestamp()), UTC)
         order = Order(password, story.write_note(wish.id, end, wish.ref), wish.views, wish.lifetime)
         edition = self._api.edition()
@@ -143,8 +104,7 @@ class PasswordPusher:
                 "ended at once. Look at its limits (PWP__PW__…) and at links.views and links.lifetime, then run: "
                 "connector check"
             )
-        with self._lock:
-            self._known[wish.id] = _Known(push.token, since=self._clock())
+        self._memory.keep(wish.id, Known(push.token, since=self._clock()))
         return Link(
             id=wish.id,
             # With `/r`: the page in front of the password, which uses no view.
@@ -155,12 +115,11 @@ class PasswordPusher:
 
     def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - the note has our id
         """End the push. See `core.ports.LinkService`."""
-        with self._lock:
-            known = self._known.get(link_id)
+        known = self._memory.of(link_id)
         if known is not None:
             if not known.dead:
                 self._api.expire(known.token)
-                self._died(link_id)
+                self._memory.died(link_id)
             return
         # A second look where the first shows none: pages shift while they are read.
         found = self._ours(self._clock()).get(link_id) or self._ours(self._clock()).get(link_id, [])
@@ -170,20 +129,19 @@ class PasswordPusher:
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         """What happened to the watched links; and the end of every push of ours whose time is over.
 
-        One list a call; one audit for each link of which the list shows something new, and for up to `MOST_READ_AGAIN`
-        of those whose audit was not read for `READ_AGAIN_EVERY`.
+        One list a call; one audit for each link of which the list shows something new, and for some of those whose
+        audit was not read for a while (`memory.MOST_READ_AGAIN`, `memory.READ_AGAIN_EVERY`).
         """
         now = self._clock()
-        if not watched and not self._is_time_for_forgotten(now):
+        if not watched and not self._memory.is_time_to_look(now):
             return self._teller.tell(cursor, ())
         alive = self._end_what_is_over(self._ours(now))
-        with self._lock:
-            self._looked_at = now
+        self._memory.looked(now)
         self._find_dead({link.id for link in watched} - alive.keys(), now)
-        again = self._take_turns([link.id for link in watched], now)
+        again = self._memory.take_turns([link.id for link in watched], now)
         events = events_of_all(watched, lambda link: self._events_of(link, alive.get(link.id), again=link.id in again))
         news = self._teller.tell(cursor, events)
-        self._forget_all_but({link.id for link in watched})
+        self._memory.forget_all_but({link.id for link in watched}, self._clock())
         return news
 
     def await_news(self, cursor: str, timeout: timedelta) -> bool:  # noqa: ARG002
@@ -209,10 +167,6 @@ class PasswordPusher:
                 found.setdefault(note.link_id, []).append(push)
         return found
 
-    def _is_time_for_forgotten(self, now: datetime) -> bool:
-        with self._lock:
-            return self._looked_at is None or now - self._looked_at >= LOOK_FOR_FORGOTTEN_EVERY
-
     def _end_what_is_over(self, pushes: Mapping[str, Sequence[Push]]) -> dict[str, Push]:
         """End every push whose time is over, watched or not. Returns those that live on, by our id.
 
@@ -234,26 +188,12 @@ class PasswordPusher:
                     log.warning("link_not_ended", link=link_id, error=str(failure))
                     alive[link_id] = push
                 else:
-                    self._died(link_id)
+                    self._memory.died(link_id)
         return alive
-
-    def _take_turns(self, watched: Sequence[str], now: datetime) -> frozenset[str]:
-        """The links whose audit is to be read again though nothing may be new; each has had its turn by that.
-
-        So one that cannot be read is not before the others each time.
-        """
-        with self._lock:
-            read = {link_id: known.read_at for link_id, known in self._known.items() if known.read_at}
-            due = [link_id for link_id in watched if link_id in read and now - read[link_id] >= READ_AGAIN_EVERY]
-            turns = sorted(due, key=lambda link_id: read[link_id])[:MOST_READ_AGAIN]
-            for link_id in turns:
-                self._known[link_id] = replace(self._known[link_id], read_at=now)
-        return frozenset(turns)
 
     def _events_of(self, link: Watched, push: Push | None, *, again: bool) -> tuple[LinkEvent, ...]:
         now = self._clock()
-        with self._lock:
-            known = self._known.get(link.id) or (_Known(push.token, since=now) if push else None)
+        known = self._memory.of(link.id) or (Known(push.token, since=now) if push else None)
         if known is None or known.over:
             return known.events if known else ()
         surely_dead, gone = known.dead, push is None
@@ -276,8 +216,7 @@ class PasswordPusher:
         views_left = push.views_left if push else None
         # That a list left it out proves nothing: lists come in pages, which shift while they are read.
         fresh = replace(known, events=told.events, views_left=views_left, dead=surely_dead, over=told.over, read_at=now)
-        with self._lock:
-            self._known[link.id] = fresh
+        self._memory.keep(link.id, fresh)
         return told.events
 
     def _find_dead(self, wanted: set[str], now: datetime) -> None:
@@ -286,34 +225,16 @@ class PasswordPusher:
         One without any trace is looked for again after a while. Nothing is concluded from its absence: its case is
         handed to a person when nobody has told its end.
         """
-        with self._lock:
-            missing = {link_id for link_id in wanted - self._known.keys() if self._lost.get(link_id, now) <= now}
+        missing = self._memory.to_search(wanted, now)
         if not missing:
             return
         for push in self._api.expired(since=now - LONGEST_LIFE):
             note = story.read_note(push.note)
             if note is not None and note.link_id in missing:
                 missing.discard(note.link_id)
-                with self._lock:
-                    self._known.setdefault(note.link_id, _Known(push.token, since=now, dead=True))
+                self._memory.found_dead(note.link_id, push.token, now)
             if not missing:
                 break
-        with self._lock:
-            self._lost = {link_id: until for link_id, until in self._lost.items() if link_id in wanted}
-            self._lost |= dict.fromkeys(missing, now + LOOK_FOR_FORGOTTEN_EVERY)
+        self._memory.not_found(missing, wanted, now)
         for link_id in missing:
             log.warning("link_not_found", link=link_id)
-
-    def _died(self, link_id: str) -> None:
-        with self._lock:
-            known = self._known.get(link_id)
-            if known is not None:
-                self._known[link_id] = replace(known, dead=True, views_left=None)
-
-    def _forget_all_but(self, watched: set[str]) -> None:
-        """Addresses of links that nobody watches any more; those that were just made are not watched yet."""
-        with self._lock:
-            for link_id in [link_id for link_id in self._known if link_id not in watched]:
-                known = self._known[link_id]
-                if known.over or known.dead or self._clock() - known.since > UNWATCHED_FOR:
-                    del self._known[link_id]
