@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import secrets
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from connector.core.secret import Secret
+from connector.http import Http
 from connector.telemetry import LOUD_LIBRARIES, report, scrub, start_logging, start_sentry
 from connector.telemetry.metrics import BUGS
 
@@ -62,6 +65,11 @@ def test_a_value_under_a_harmless_key_stays(key: str) -> None:
         "https://links.example.com/s/lnk_0123456789abcdef01234567#{}",
         "GET /s/lnk_0123456789abcdef01234567%23{} 404",
         "GET /s/lnk_0123456789abcdef01234567%2523{} 404",
+        "https://push.example.com/p/{}/r",
+        "GET /api/v2/pushes/{}/audit",
+        "https://secrets.example.com/secret/{}",
+        "GET /api/v2/receipt/{}",
+        "POST /api/v1/private/{}/burn",
         "Authorization: Bearer {}",
         "authorization: basic {}",
         "Token {}",
@@ -228,6 +236,25 @@ def test_libraries_that_write_addresses_when_debugging_are_kept_quiet(start: Cal
     logging.getLogger(name).debug("GET https://example.com/?token=x")
     logging.getLogger(f"{name}.inner").info("connected")
     assert log.text == ""
+
+
+def test_an_answer_with_a_broken_header_shows_no_address(start: Callable[..., Log]) -> None:
+    log, hidden = start(level="debug"), a_secret()
+    answer = b"HTTP/1.1 200 OK\r\nX-Broken by a proxy\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        http = Http(system="HaloPSA", scope="psa.halo")
+        http.call("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/hidden/{hidden}")
+        thread.join()
+    assert hidden not in log.text
 
 
 def test_starting_again_replaces_the_log(start: Callable[..., Log]) -> None:

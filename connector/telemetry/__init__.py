@@ -25,8 +25,11 @@ SUSPICIOUS_KEYS = re.compile(
     r"pass(word|phrase|wd)?$|secret|token|authori[sz]ation|cookie|api[_-]?key|private[_-]?key|pepper|sealed|credential|url$",
     re.IGNORECASE,
 )
-LINK_ADDRESS = re.compile(r"/([sn])/[A-Za-z0-9_-]{16,}(?:(?:#|%(?:25)*23)[A-Za-z0-9_-]+)?")
-"""Of a link or an alarm; a link's token may stand behind the hash, which mail gateways turn into %23 or %2523."""
+LINK_ADDRESS = re.compile(
+    r"/(s|n|p|pushes|secret|receipt|private)/[A-Za-z0-9_-]{10,}(?:(?:#|%(?:25)*23)[A-Za-z0-9_-]+)?"
+)
+"""Of a link or an alarm; a link's token may stand behind the hash, which mail gateways turn into %23 or %2523. After
+those of our own service Password Pusher's and OneTimeSecret's."""
 BEARER = re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9+/=._~-]{8,}")
 JSON_WEB_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 LOUD_LIBRARIES = ("urllib3", "msal", "uvicorn", "alembic", "sqlalchemy", "asyncio", "aiosmtpd", "schedule")
@@ -100,8 +103,10 @@ def start_logging(*, level: str = "info", format: str = "auto", stream: TextIO |
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in LOUD_LIBRARIES:
-        # Their debug level writes addresses and headers; nothing of that is ours to publish.
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+        # Their debug level writes addresses and headers; nothing of that is ours to publish. urllib3 does so when it
+        # warns, too, and what goes wrong with a call we say ourselves.
+        least = logging.CRITICAL if name == "urllib3" else logging.WARNING
+        logging.getLogger(name).setLevel(max(least, logging.getLevelNamesMapping()[level.upper()]))
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOUD_LIBRARIES:
             # Some bring handlers of their own, which would write past the scrubbing above.
