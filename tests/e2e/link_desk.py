@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -172,11 +172,13 @@ class Desk:
 
 
 @contextmanager
-def link_desk(folder: Path, **options: Any) -> Iterator[Desk]:
+def link_desk(
+    folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), **options: Any
+) -> Iterator[Desk]:
     """Run a link service of its own until the block ends."""
     api_key = secrets.token_urlsafe(32)
     chosen = options_for(make_database(folder), secrets.token_bytes(32), api_key, **options)
-    with running(chosen, clock=lambda: datetime.now(UTC)) as url:
+    with running(chosen, clock=clock) as url:
         yield Desk(url, api_key)
 
 

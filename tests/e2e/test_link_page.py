@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,37 @@ def test_an_answer_lost_on_the_way_is_asked_for_again_without_a_second_view(page
     assert page.locator("#password").inner_text() == link.password
     assert lost == [200]
     assert desk.views_of(link) == 1
+
+
+class AheadClock:
+    """The time, and how far the service is ahead of it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def test_an_answer_that_comes_too_late_to_be_repeated_is_told_with_the_view_that_it_cost(
+    page: Any, tmp_path: Path
+) -> None:
+    clock = AheadClock()
+    with link_desk(tmp_path, clock=clock) as desk:
+        link = desk.make(views=2)
+        page.route("**/reveal?*", lambda route: (route.fetch(), route.abort()), times=1)
+        page.goto(link.address)
+        proceed(page)
+        page.locator("#show").click()
+        page.get_by_role("alert").get_by_text("connection was lost").wait_for()
+        clock.ahead = timedelta(seconds=61)
+        page.get_by_role("button", name="Try again").click()
+        page.get_by_role("alert").get_by_text("One view was used for it").wait_for()
+        assert "no view was used" not in page.locator("main").inner_text()
+        assert page.locator("#views-left").inner_text() == "1 of 2 times"
+        page.get_by_role("button", name="Try again").click()
+        page.get_by_text("This link was opened before").wait_for()
+        assert desk.views_of(link) == 1
 
 
 @pytest.mark.parametrize("width", [320, 375, 1100])

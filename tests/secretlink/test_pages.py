@@ -206,6 +206,18 @@ def test_a_lost_answer_can_be_asked_for_again_without_a_second_view(browser: Bro
     assert (late.status, late.json()["error"]) == (403, "repeated")
 
 
+def test_an_answer_asked_for_again_too_late_says_that_a_view_was_used(browser: Browser, link: Made) -> None:
+    content = {"challenge": browser.step_of(link), "nonce": new_nonce()}
+    assert browser.post_json(f"{link.path}/reveal", content).status == 200
+    browser.clock.advance(seconds=61)
+    late = browser.post_json(f"{link.path}/reveal", content).json()
+    assert "a view was used" in late["message"]
+    assert (late["views_left"], late["max_views"]) == (1, 2)
+    refused = browser.post_json(f"{link.path}/reveal", {**content, "challenge": ""}).json()
+    assert "no view was used" in refused["message"]
+    assert browser.views_of(link) == 1
+
+
 @pytest.mark.parametrize(
     "headers", [{"sec-purpose": "prefetch"}, {"sec-purpose": "prefetch;prerender"}, {"purpose": "prefetch"}]
 )

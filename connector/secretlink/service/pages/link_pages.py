@@ -184,6 +184,8 @@ class Pages(Endpoints):
         if isinstance(answer, Refused):
             if answer.link is None or answer.link.state != ACTIVE:
                 return _gone_in_json()
+            if answer.reason == "repeated":
+                return _answered_before(answer.link)
             return _refused_in_json(answer.reason, tries_left=answer.tries_left)
         link = answer.link
         content: dict[str, object] = {
@@ -265,6 +267,13 @@ def _password_of(answer: Revealed) -> Secret:
 
 def _gone_in_json() -> Response:
     return error_answer(410, "gone", "this link cannot be opened")
+
+
+def _answered_before(link: LinkRecord) -> Response:
+    """The one refusal after which a view may be gone: the answer that it was for was lost on the way."""
+    message = "the password was sent before, and a view was used for that; open the page again"
+    counts = {"views_left": link.views_left, "max_views": link.terms.max_views}
+    return JSONResponse({"error": "repeated", "message": message, **counts}, 403)
 
 
 def _refused_in_json(problem: str, *, tries_left: int | None = None) -> Response:

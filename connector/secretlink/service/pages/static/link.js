@@ -39,9 +39,11 @@
       else if (checked) wish.answer = typed;
       return post(`${path}/reveal`, wish);
     };
-    const refused = ({ error, tries_left: n }) => {
-      if (error === "check") notTheAnswer(say("check.wrong", { n }));
-      return error === "check";
+    const refused = (content) => {
+      if (content.error === "check") notTheAnswer(say("check.wrong", { n: content.tries_left }));
+      else if (content.error === "repeated") sentBefore(content);
+      else return false;
+      return true;
     };
     const answer = await act(button, work, { retry: () => reveal(button, { challenge, nonce }), gone, refused });
     if (!answer) return undefined;
@@ -62,6 +64,12 @@
     part("answer").focus();
   }
 
+  // The answer to this very press was lost, and by now it is too late to give it again.
+  function sentBefore(content) {
+    tellViews(content);
+    trouble(say("script.repeated"), reload);
+  }
+
   function reached(answer) {
     part("last-view").hidden = !answer.last_view;
     part("facts").hidden = answer.last_view;
@@ -77,9 +85,13 @@
     part("secret-title").focus();
   }
 
+  function tellViews({ views_left: left, max_views: n }) {
+    part("views-left").textContent = say("link.views", { n, left });
+  }
+
   // A page that keeps the token to itself says nothing of the link until it has proved that it may know.
   function tellFacts(answer) {
-    part("views-left").textContent = say("link.views", { n: answer.max_views, left: answer.views_left });
+    tellViews(answer);
     secondsLeft = answer.seconds_left;
     toldAt = performance.now();
     tick();
