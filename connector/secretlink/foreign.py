@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -18,6 +18,9 @@ Path = str | tuple[str, Secret, str]
 """Of a call, behind the service's address; with a secret in its middle where the path leads to a password."""
 
 
+_UNKNOWN: Final = (404, 410)
+
+
 class ForeignCalls:
     """Calls to one service with one account. Safe to use from several threads: it keeps nothing."""
 
@@ -30,7 +33,7 @@ class ForeignCalls:
             url: Where the service is, without a slash at its end.
             authorization: The value of that header.
             refused: What to say when the account is not accepted, and what to do then.
-            forget: Called when it is refused or away: the service may have been replaced or upgraded meanwhile.
+            forget: Called after any failure: the service may have been replaced or upgraded meanwhile.
         """
         self._http = http
         self._url = url
@@ -42,7 +45,9 @@ class ForeignCalls:
         """Send one request; `more` as `Http.call` takes it. No message names a path's secret.
 
         Raises:
-            TemporaryError, PermanentError, AuthenticationError (scope `links`).
+            TemporaryError: It is away; or it says, where the caller does not expect that, that there is no such call. So
+                does a gateway before a service that is away, and so does one that was upgraded.
+            PermanentError, AuthenticationError (scope `links`).
         """
         if isinstance(path, str):
             url, shown = f"{self._url}{path}", None
@@ -51,13 +56,20 @@ class ForeignCalls:
             url, shown = f"{self._url}{before}{hidden.reveal()}{after}", f"{self._url}{before}…{after}"
         headers = {"Authorization": self._authorization.reveal()}
         try:
-            return self._http.call(method, url, expect=expect, shown=shown, headers=headers, **more)
+            answer = self._http.call(method, url, expect={*expect, *_UNKNOWN}, shown=shown, headers=headers, **more)
         except AuthenticationError:
             self._forget()
             raise AuthenticationError(self._refused, scope="links") from None
-        except TemporaryError:
+        except ConnectorError:
             self._forget()
             raise
+        if answer.status not in expect:
+            self._forget()
+            raise TemporaryError(
+                f"{answer.system} does not know {answer.where} ({answer.status}): it was upgraded, or something answers "
+                "in its place. It is tried again by itself; if it lasts, check links.url, then run: connector check"
+            )
+        return answer
 
 
 def events_of_all(watched: Sequence[Watched], read: Callable[[Watched], Sequence[LinkEvent]]) -> list[LinkEvent]:

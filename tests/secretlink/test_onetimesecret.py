@@ -150,6 +150,58 @@ def test_the_account_is_proved_before_the_first_secret_even_where_a_stranger_may
     assert desk.world.secrets.receipts == {}
 
 
+# ---------------------------------------------------------------- a gateway, or another version, in its place
+
+
+def test_an_upgrade_that_takes_the_old_calls_away_is_found_out_by_the_first_that_fails(desk: Sandbox) -> None:
+    desk.world.secrets.version = 1
+    post = OtherPost(desk, adapter_for(desk), "onetimesecret")
+    link = post.links.create(a_wish(views=1), a_password())
+    post.open(link.url)
+    desk.world.secrets.version = 2
+    post.fault("status", match="/api/v1/", status=404)
+    with pytest.raises(TemporaryError):
+        post.links.news("")
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.REVEALED]
+
+
+def test_a_gateway_that_says_404_to_everything_is_a_service_that_is_away(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    post.fault("status", status=404)
+    for adapter in (post.adapter, adapter_for(post.sandbox)):
+        for call in (
+            lambda: adapter.create(a_wish(views=1), a_password()),  # noqa: B023 - called before the next turn
+            lambda: adapter.revoke(link.id, handle=link.handle),  # noqa: B023
+            lambda: adapter.news("", watched(link)),  # noqa: B023
+        ):
+            with pytest.raises(TemporaryError, match=r"links\.url"):
+                call()
+    post.repair()
+    assert post.open(link.url) is not None, "nothing was burned, and nobody was told so"
+
+
+def test_a_404_about_one_secret_is_not_believed_while_the_list_shows_it_alive(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    (secret,) = post.sandbox.world.secrets.receipts.values()
+    post.fault("status", match=secret.identifier, status=404)
+    for adapter in (post.adapter, adapter_for(post.sandbox)):
+        with pytest.raises(TemporaryError) as failure:
+            adapter.revoke(link.id, handle=link.handle)
+        assert secret.identifier not in str(failure.value)
+        with pytest.raises(TemporaryError):
+            adapter.news("", watched(link))
+    post.repair()
+    post.links.revoke(link.id, handle=link.handle)
+    assert post.open(link.url) is None
+
+
+def test_a_secret_that_neither_path_nor_list_knows_is_gone(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    post.sandbox.world.secrets.receipts.clear()
+    post.links.revoke(link.id, handle=link.handle)
+    assert post.links.news("").events == ()
+
+
 # ---------------------------------------------------------------- what is told
 
 

@@ -126,6 +126,41 @@ def test_a_service_that_changed_its_edition_is_found_out_before_anybody_gets_a_l
     assert post.links.create(a_wish(), a_password()).views == 2, "and the next one goes by the new edition"
 
 
+def test_an_upgrade_that_takes_the_old_calls_away_is_found_out_by_the_first_that_fails(desk: Sandbox) -> None:
+    desk.world.pushes.edition = "v1"
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    desk.world.pushes.edition = "oss"
+    post.fault("status", match=r"/p(/\w+)*\.json", status=404)
+    with pytest.raises(TemporaryError):
+        post.links.news("")
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.REVEALED]
+
+
+def test_one_404_of_a_gateway_makes_no_version_1_of_a_service(desk: Sandbox) -> None:
+    desk.world.pushes.edition = "pro"
+    post = OtherPost(desk, adapter_for(desk), "passwordpusher")
+    post.fault("status", match="version", times=1, status=404)
+    post.links.create(a_wish(), a_password())
+    (push,) = desk.world.pushes.kept.values()
+    assert push.duration is not None, "made by the calls of the hosted edition"
+
+
+def test_a_gateway_that_says_404_to_everything_is_a_service_that_is_away(post: OtherPost) -> None:
+    known = post.links.create(a_wish(), a_password())
+    post.fault("status", status=404)
+    for adapter in (post.adapter, adapter_for(post.sandbox)):
+        with pytest.raises(TemporaryError, match=r"links\.url"):
+            adapter.create(a_wish(), a_password())
+        with pytest.raises(TemporaryError, match=r"links\.url"):
+            adapter.news("", [Watched(known.id, "", known.expires_at, known.views)])
+    assert len(post.sandbox.world.pushes.kept) == 1
+    post.repair()
+    assert post.open(known.url) is not None
+    assert kinds_of(all_events(post.links), known.id) == [LinkEventKind.REVEALED]
+
+
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_push_that_is_not_taken_is_a_persons_business_and_its_answer_is_not_repeated(
     post: OtherPost, status: int

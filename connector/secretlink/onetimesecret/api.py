@@ -127,7 +127,7 @@ class SecretApi:
             TemporaryError, AuthenticationError (scope `links`).
         """
         seconds = int(lifetime.total_seconds())
-        refusals = (400, 404, 422)
+        refusals = (400, 422)
         if self.version() == 2:
             # No passphrase, not even an empty one: the key alone would make one.
             # Source: `process_passphrase` of `base_secret_action.rb`, read 2026-11-22.
@@ -161,11 +161,26 @@ class SecretApi:
         return Concealed(secret_id, receipt_id, timedelta(seconds=max(lived)) if lived else timedelta.max)
 
     def receipt(self, receipt_id: Secret) -> Receipt | None:
-        """What became of a secret; `None` when its receipt is gone."""
+        """What became of a secret; `None` when its receipt is gone.
+
+        Who says 404 may be a gateway before a service that is away, so it counts only if the account's list does not
+        show the secret alive.
+
+        Raises:
+            TemporaryError: It is not shown, though it is alive; it is away.
+            PermanentError, AuthenticationError (scope `links`).
+        """
         before = "/api/v2/receipt/" if self.version() == 2 else "/api/v1/private/"
         answer = self._calls.call("GET", (before, receipt_id, ""), expect=(200, *_GONE))
         if answer.status in _GONE:
-            return None
+            listed = next((one for one in self.recent() if one.id == receipt_id), None)
+            if listed is not None and listed.stage in (Stage.ALIVE, Stage.UNCLEAR):
+                self.forget()
+                raise TemporaryError(
+                    f"OneTimeSecret says {answer.status} about a secret that its list shows. Something may be answering "
+                    "in its place: check links.url. It is tried again by itself."
+                )
+            return listed
         said = _mapping(answer.json(), answer)
         return _receipt(_mapping(said.get("record"), answer) if self.version() == 2 else said, receipt_id)
 

@@ -59,19 +59,27 @@ class PushApi:
 
         Raises:
             TemporaryError: It cannot be reached, or something else answers.
+            AuthenticationError (scope `links`).
         """
         known = self._edition
         if known is None:
-            # Public: neither edition wants a token here. Source: `Api::BaseController`, read 2026-11-22.
-            answer = self._http.call("GET", f"{self._url}/api/v2/version", expect=(200, 404))
-            if answer.status == 404:
-                known = Edition.V1
-            else:
-                said = mapping_of(answer.json(), answer).get("edition")
-                # A 2.x that does not say is taken for self-hosted: it is the older, and lives in days.
-                known = Edition.OSS if said in (None, "", "oss") else Edition.HOSTED
+            known = self._asked()
+            if known is Edition.V1:
+                # A gateway says 404, too, while what is behind it starts. So version 1 has to answer as such, and what
+                # it does not know, it does not know a moment later either.
+                self._calls.call("GET", _list_path("active", Edition.V1))
+                known = self._asked()
             self._edition = known
         return known
+
+    def _asked(self) -> Edition:
+        # Public: neither edition wants a token here. Source: `Api::BaseController`, read 2026-11-22.
+        answer = self._http.call("GET", f"{self._url}/api/v2/version", expect=(200, 404))
+        if answer.status == 404:
+            return Edition.V1
+        said = mapping_of(answer.json(), answer).get("edition")
+        # A 2.x that does not say is taken for self-hosted: it is the older, and lives in days.
+        return Edition.OSS if said in (None, "", "oss") else Edition.HOSTED
 
     def forget(self) -> None:
         """It may have been upgraded or replaced: ask for the edition anew."""
@@ -107,7 +115,7 @@ class PushApi:
         if self._account_id:
             body["account_id"] = self._account_id
         path = "/p.json" if edition is Edition.V1 else "/api/v2/pushes"
-        answer = self._calls.call("POST", path, expect=(200, 201, 400, 404, 422), json=body)
+        answer = self._calls.call("POST", path, expect=(200, 201, 400, 422), json=body)
         if answer.status >= 400:
             self.forget()
             raise PermanentError(
@@ -126,7 +134,7 @@ class PushApi:
         return self._listed("expired", since)
 
     def _listed(self, which: str, since: datetime) -> Iterator[Push]:
-        path = f"/p/{which}.json" if self.edition() is Edition.V1 else f"/api/v2/pushes/{which}"
+        path = _list_path(which, self.edition())
         more = {"account_id": self._account_id} if self._account_id else {}
         met: set[Secret] = set()
         for page in range(1, _MOST_PAGES + 1):
@@ -200,3 +208,7 @@ class PushApi:
                     "Password Pusher does not let us end one of its pushes. End it there by hand, and check that "
                     "links.token belongs to the account that made it."
                 )
+
+
+def _list_path(which: str, edition: Edition) -> str:
+    return f"/p/{which}.json" if edition is Edition.V1 else f"/api/v2/pushes/{which}"
