@@ -45,8 +45,8 @@ class ForeignCalls:
         """Send one request; `more` as `Http.call` takes it. No message names a path's secret.
 
         Raises:
-            TemporaryError: It is away; or it says, where the caller does not expect that, that there is no such call. So
-                does a gateway before a service that is away, and so does one that was upgraded.
+            TemporaryError: It is away; or it says, where the caller does not expect that, that there is no such call:
+                so does a gateway before a service that is away, and one that was upgraded.
             PermanentError, AuthenticationError (scope `links`).
         """
         if isinstance(path, str):
@@ -66,8 +66,9 @@ class ForeignCalls:
         if answer.status not in expect:
             self._forget()
             raise TemporaryError(
-                f"{answer.system} does not know {answer.where} ({answer.status}): it was upgraded, or something answers "
-                "in its place. It is tried again by itself; if it lasts, check links.url, then run: connector check"
+                f"{answer.system} does not know {answer.where} ({answer.status}): it was upgraded, or something else "
+                "answers in its place. If that lasts, check links.url, then run: connector check. It is tried again by "
+                "itself."
             )
         return answer
 

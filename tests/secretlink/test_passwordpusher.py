@@ -244,9 +244,21 @@ def test_pushes_of_others_are_left_alone(post: OtherPost) -> None:
 
 def test_a_link_is_revoked_by_its_note_when_nobody_remembers_its_address(post: OtherPost) -> None:
     kept, link = (post.links.create(a_wish(), a_password()) for _ in range(2))
-    adapter_for(post.sandbox).revoke(link.id)
+    for _ in range(2):
+        assert adapter_for(post.sandbox).revoke(link.id) is True, "and it stays known when it is dead"
     assert post.open(link.url) is None
     assert post.open(kept.url) is not None
+    assert adapter_for(post.sandbox).revoke(f"lnk_{secrets.token_hex(12)}") is False
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_every_push_with_the_note_of_a_link_is_revoked_with_it(post: OtherPost, restarted: bool) -> None:
+    link = post.links.create(a_wish(), a_password())
+    (push,) = post.sandbox.world.pushes.kept.values()
+    twin = {"payload": "x", "note": push.note, "retrieval_step": True}  # what is between us has sent it twice
+    post.sandbox.world.pushes.create(twin, Visitor("192.0.2.1", "", owner=True))
+    (adapter_for(post.sandbox) if restarted else post.links).revoke(link.id)
+    assert [push.expired for push in post.sandbox.world.pushes.kept.values()] == [True, True]
 
 
 def test_a_push_whose_answer_was_lost_is_revoked_all_the_same(post: OtherPost) -> None:

@@ -32,8 +32,8 @@ class Pushes(FakeLinks):
     def create(self, wish: LinkWish, password: Secret) -> Link:
         return self._adapter.create(wish, password)
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:
-        self._adapter.revoke(link_id, handle=handle)
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:
+        return self._adapter.revoke(link_id, handle=handle)
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         return self._adapter.news(cursor, watched)

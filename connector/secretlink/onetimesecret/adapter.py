@@ -170,16 +170,19 @@ class OneTimeSecret:
             handle=handle_of(made.receipt_id),
         )
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:
         """Burn the secret. See `core.ports.LinkService`.
 
-        Without a handle, and by a process that did not make it, it cannot be found: such a one was never mailed.
+        Without a handle, and by a process that did not make it, it cannot be found: such a one was never mailed. Twice
+        its lifetime later it is forgotten.
         """
         with self._lock:
             known = self._known.get(link_id)
         receipt_id = known.receipt_id if known else self._search({handle}).get(handle) if handle else None
-        if receipt_id is not None:
-            self._api.burn(receipt_id)
+        if receipt_id is None:
+            return False
+        self._api.burn(receipt_id)
+        return True
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         """What happened to the watched links: one call for each that is open, or one for all where they are many."""

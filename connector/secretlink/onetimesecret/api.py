@@ -177,8 +177,8 @@ class SecretApi:
             if listed is not None and listed.stage in (Stage.ALIVE, Stage.UNCLEAR):
                 self.forget()
                 raise TemporaryError(
-                    f"OneTimeSecret says {answer.status} about a secret that its list shows. Something may be answering "
-                    "in its place: check links.url. It is tried again by itself."
+                    f"OneTimeSecret says {answer.status} about a secret that its list shows alive. Something may be "
+                    "answering in its place: if that lasts, check links.url. It is tried again by itself."
                 )
             return listed
         said = _mapping(answer.json(), answer)

@@ -113,18 +113,23 @@ class PasswordPusher:
             views=wish.views,
         )
 
-    def revoke(self, link_id: str, *, handle: str = "") -> None:  # noqa: ARG002 - the note has our id
-        """End the push. See `core.ports.LinkService`."""
+    def revoke(self, link_id: str, *, handle: str = "") -> bool:  # noqa: ARG002 - the note has our id
+        """End the push, and any other that has its note. See `core.ports.LinkService`.
+
+        Pushes older than `LONGEST_LIFE` count as forgotten.
+        """
         known = self._memory.of(link_id)
-        if known is not None:
-            if not known.dead:
-                self._api.expire(known.token)
-                self._memory.died(link_id)
-            return
-        # A second look where the first shows none: pages shift while they are read.
-        found = self._ours(self._clock()).get(link_id) or self._ours(self._clock()).get(link_id, [])
+        if known is not None and not known.dead:
+            self._api.expire(known.token)
+            self._memory.died(link_id)
+        now = self._clock()
+        found = self._ours(now).get(link_id, [])
+        if not found and known is None:
+            # A second look where the first shows none: pages shift while they are read.
+            found = self._ours(now).get(link_id, [])
         for push in found:
             self._api.expire(push.token)
+        return bool(known or found or self._dead({link_id}, now))
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         """What happened to the watched links; and the end of every push of ours whose time is over.
@@ -228,13 +233,20 @@ class PasswordPusher:
         missing = self._memory.to_search(wanted, now)
         if not missing:
             return
-        for push in self._api.expired(since=now - LONGEST_LIFE):
-            note = story.read_note(push.note)
-            if note is not None and note.link_id in missing:
-                missing.discard(note.link_id)
-                self._memory.found_dead(note.link_id, push.token, now)
-            if not missing:
-                break
+        for link_id, push in self._dead(missing, now).items():
+            missing.discard(link_id)
+            self._memory.found_dead(link_id, push.token, now)
         self._memory.not_found(missing, wanted, now)
         for link_id in missing:
             log.warning("link_not_found", link=link_id)
+
+    def _dead(self, wanted: set[str], now: datetime) -> dict[str, Push]:
+        """The dead pushes of these links, by our id."""
+        found: dict[str, Push] = {}
+        for push in self._api.expired(since=now - LONGEST_LIFE):
+            note = story.read_note(push.note)
+            if note is not None and note.link_id in wanted:
+                found.setdefault(note.link_id, push)
+            if len(found) == len(wanted):
+                break
+        return found
