@@ -1,7 +1,8 @@
 """Whether a link service can do what the configuration wants of it: said at the start, not at the first ticket.
 
-What a service cannot do is a problem that stops the start where people would be promised something else than they get:
-views, lifetime, mode, typed check. What is merely weaker than with our own service is a warning of `connector check`.
+What a service of that kind cannot do is a problem that stops the start where people would be promised something else
+than they get: views, shortest lifetime, mode, typed check. What is merely weaker than with our own service, or shows
+only when the service is asked which edition it is, is a warning of `connector check`.
 """
 
 from __future__ import annotations
@@ -42,12 +43,6 @@ def problems(kind: str, can: Capabilities, wanted: Iterable[Wanted]) -> Iterator
             yield (
                 f"{where}.lifetime: links of kind {kind} live for {_span(can.shortest)} at least, not "
                 f"{_span(want.lifetime)}. Write {_span(can.shortest)} or more, or use kind: builtin."
-            )
-        if want.lifetime is not None and can.lifetimes and want.lifetime not in can.lifetimes:
-            offered = ", ".join(_span(length) for length in can.lifetimes)
-            yield (
-                f"{where}.lifetime: links of kind {kind} cannot live for {_span(want.lifetime)}. "
-                f"Write one of {offered}, or use kind: builtin."
             )
         if want.mode is not None and want.mode not in can.modes:
             modes = ", ".join(sorted(mode.value for mode in can.modes))
@@ -96,7 +91,7 @@ def refuse_unfit(wish: LinkWish, can: Capabilities, name: str) -> None:
     """
     if not 1 <= wish.views <= can.most_views:
         raise PermanentError(f"{name} gives a link 1 to {can.most_views} views, not {wish.views}. Set links.views.")
-    if wish.lifetime < can.shortest or (can.lifetimes and wish.lifetime not in can.lifetimes):
+    if wish.lifetime < can.shortest:
         raise PermanentError(f"{name} gives no lifetime of {_span(wish.lifetime)}. Set links.lifetime.")
     if wish.mode not in can.modes:
         raise PermanentError(f"{name} cannot make a link of mode {wish.mode.value}. Set links.mode: path.")

@@ -29,7 +29,7 @@ from tests.contracts.links import (
     kinds_of,
     token_of,
 )
-from tests.secretlink.other_services import BRITISH, EDGE, OtherPost, Sandbox
+from tests.secretlink.other_services import BRITISH, EDGE, MORNING, OtherPost, Sandbox
 
 STAFF = Visitor("192.0.2.9", EDGE, owner=True)
 
@@ -104,6 +104,20 @@ def test_a_lifetime_is_whole_days_or_the_longest_step_that_is_not_longer(
 ) -> None:
     order = Order(Secret("x"), "", 1, lifetime)
     assert (order.days, order.duration) == (days, duration)
+
+
+@pytest.mark.parametrize(("minutes", "hosted"), [(50, 45), (5, 5), (61, 60)])
+def test_a_link_is_said_to_end_when_it_does(post: OtherPost, edition: str, minutes: int, hosted: int) -> None:
+    link = post.links.create(a_wish(lifetime=timedelta(minutes=minutes)), a_password())
+    end = timedelta(minutes=hosted if edition == "pro" else minutes)
+    assert link.expires_at == MORNING + end
+    (push,) = post.sandbox.world.pushes.kept.values()
+    assert f" until {link.expires_at:%Y-%m-%dT%H:%M:%SZ} " in push.note
+    post.pass_time(end - SECOND)
+    assert post.open(link.url) is not None
+    post.pass_time(2 * SECOND)
+    assert post.open(link.url) is None
+    assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.REVEALED, LinkEventKind.EXPIRED]
 
 
 def test_a_push_that_came_out_with_other_views_is_ended_at_once(post: OtherPost) -> None:
@@ -599,3 +613,4 @@ def test_the_check_names_the_edition_and_warns_of_what_it_lacks(post: OtherPost,
     assert "an account of its own" in text
     assert ("PWPUSH_MASTER_KEY" in text) is (edition != "pro")
     assert ("for up to a day" in text) is (edition != "pro")
+    assert ("ends a step earlier" in text) is (edition == "pro")

@@ -141,12 +141,9 @@ class Capabilities:
     """What a link service can do. The defaults are those of our own.
 
     Attributes:
-        lifetimes: The only ones that it offers, shortest first; empty: any from `shortest` to a week.
         shortest: The shortest lifetime that it gives.
-        keeps_lifetime: `False`: the service itself ends a link later than asked, and the adapter ends it in time.
         most_views: How many views a link can have.
         tells_ip, tells_agent, tells_place: What a reveal comes with.
-        tells_expiry: Whether the end of a link is told, or has to be found out.
         scanner_proof: Opening the page, following what is on it and sending its forms uses no view.
         alarms: Whether it has pages for "this was not me".
         modes: Who can open the password.
@@ -156,14 +153,11 @@ class Capabilities:
         needs_watched: `news` wants to know the links that are still of interest.
     """
 
-    lifetimes: tuple[timedelta, ...] = ()
     shortest: timedelta = timedelta(seconds=1)
-    keeps_lifetime: bool = True
     most_views: int = 20
     tells_ip: bool = True
     tells_agent: bool = True
     tells_place: bool = True
-    tells_expiry: bool = True
     scanner_proof: bool = True
     alarms: bool = True
     modes: frozenset[LinkMode] = frozenset(LinkMode)

@@ -92,10 +92,11 @@ class PasswordPusher:
         refuse_unfit(wish, CAPABILITIES, "Password Pusher")
         if self._memory.of(wish.id) is not None:
             raise PermanentError(f"There is a push with the id {wish.id} already. Retry the case: it gets a new id.")
-        end = datetime.fromtimestamp(math.ceil((self._clock() + wish.lifetime).timestamp()), UTC)
-        order = Order(password, story.write_note(wish.id, end, wish.ref), wish.views, wish.lifetime)
         edition = self._api.edition()
-        push, answer = self._api.create(order)
+        order = Order(password, "", wish.views, wish.lifetime)
+        end = datetime.fromtimestamp(math.ceil((self._clock() + order.open_for(edition)).timestamp()), UTC)
+        order = replace(order, note=story.write_note(wish.id, end, wish.ref))
+        push, answer = self._api.create(order, edition)
         if not kept(order, edition, answer, end=end):
             self._api.forget()
             self._api.expire(push.token)

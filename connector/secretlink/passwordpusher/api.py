@@ -85,7 +85,7 @@ class PushApi:
         """It may have been upgraded or replaced: ask for the edition anew."""
         self._edition = None
 
-    def create(self, order: Order) -> tuple[Push, Mapping[str, Any]]:
+    def create(self, order: Order, edition: Edition) -> tuple[Push, Mapping[str, Any]]:
         """Make a push, once: after an unclear failure there may be one, whose address nobody has.
 
         Returns:
@@ -95,7 +95,6 @@ class PushApi:
             PermanentError: The service does not take it.
             TemporaryError, AuthenticationError (scope `links`).
         """
-        edition = self.edition()
         # The viewer may not delete: a mail scanner that presses every button would, and the requester with it.
         wish: dict[str, object] = {
             "payload": order.payload.reveal(),

@@ -93,6 +93,10 @@ class Order:
         fitting = [index for index, length in enumerate(DURATIONS) if length <= self.lifetime]
         return fitting[-1] if fitting else 0
 
+    def open_for(self, edition: Edition) -> timedelta:
+        """How long it can be opened: for its lifetime, unless the hosted service ends it at a step before that."""
+        return min(self.lifetime, DURATIONS[self.duration]) if edition is Edition.HOSTED else self.lifetime
+
 
 def kept(order: Order, edition: Edition, answer: Mapping[str, Any], *, end: datetime) -> bool:
     """Whether a push came out as it was ordered: its views, its end and its retrieval step.

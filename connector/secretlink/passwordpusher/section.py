@@ -18,8 +18,6 @@ from connector.secretlink.passwordpusher.api import PushApi
 from connector.secretlink.passwordpusher.pushes import Edition
 
 CAPABILITIES: Final = Capabilities(
-    keeps_lifetime=False,  # self-hosted counts in days; the hosted one offers 13 steps
-    tells_expiry=False,
     scanner_proof=False,
     alarms=False,
     modes=frozenset({LinkMode.PATH}),
@@ -78,6 +76,11 @@ def findings(api: PushApi, url: str, *, now: datetime) -> Iterator[Finding]:
             "give the connector an account of its own",
         )  # fmt: skip
     if edition is Edition.HOSTED:
+        yield Finding(
+            Level.WARNING, "links.lifetime", "the hosted service offers 15, 30, 45 and 60 minutes, 6 and 12 hours and "
+            "whole days: a link of any other lifetime ends a step earlier, while mails name the lifetime as configured",
+            "set links.lifetime to one of these",
+        )  # fmt: skip
         return
     yield Finding(
         Level.WARNING, "links.lifetime", "self-hosted Password Pusher counts in days, so the connector ends each "
