@@ -28,8 +28,8 @@ from tests.contracts.links import (
 from tests.secretlink.other_services import MORNING, OtherPost, Sandbox
 
 
-def adapter_for(desk: Sandbox, *, token: Secret | None = None) -> OneTimeSecret:
-    """A new process' adapter: it remembers nothing."""
+def adapter_for(desk: Sandbox, *, token: Secret | None = None, ahead: timedelta = timedelta(0)) -> OneTimeSecret:
+    """A new process' adapter: it remembers nothing. Its clock is so much ahead of the service's."""
     known, url = desk.world.credentials, desk.addresses.onetimesecret
     return OneTimeSecret(
         api=SecretApi(
@@ -39,7 +39,7 @@ def adapter_for(desk: Sandbox, *, token: Secret | None = None) -> OneTimeSecret:
             token=token or Secret(known.onetimesecret_token),
         ),
         url=url,
-        clock=desk.clock,
+        clock=lambda: desk.clock() + ahead,
     )
 
 
@@ -254,6 +254,19 @@ def test_a_secret_that_outlives_its_time_is_burned(post: OtherPost) -> None:
     secret.ttl = 7200  # a service whose clock goes wrong
     post.sandbox.clock.moment += LIFETIME + timedelta(seconds=5)
     assert kinds_of(all_events(post.links), link.id) == [LinkEventKind.EXPIRED]
+    assert secret.state == "burned"
+
+
+@pytest.mark.parametrize("behind", [SECOND, timedelta(minutes=3)])
+def test_a_service_whose_clock_is_behind_ours_makes_no_revocation_of_an_end(
+    desk: Sandbox, version: str, behind: timedelta
+) -> None:
+    adapter = adapter_for(desk, ahead=behind)
+    link = adapter.create(a_wish(views=1), a_password())
+    (secret,) = desk.world.secrets.receipts.values()
+    secret.ttl += 60  # made a minute late
+    desk.clock.moment += LIFETIME + timedelta(seconds=3)
+    assert kinds_of(adapter.news("", watched(link)).events, link.id) == [LinkEventKind.EXPIRED]
     assert secret.state == "burned"
 
 

@@ -34,8 +34,8 @@ from tests.secretlink.other_services import BRITISH, EDGE, MORNING, OtherPost, S
 STAFF = Visitor("192.0.2.9", EDGE, owner=True)
 
 
-def adapter_for(desk: Sandbox, *, token: Secret | None = None) -> PasswordPusher:
-    """A new process' adapter: it remembers nothing."""
+def adapter_for(desk: Sandbox, *, token: Secret | None = None, ahead: timedelta = timedelta(0)) -> PasswordPusher:
+    """A new process' adapter: it remembers nothing. Its clock is so much ahead of the service's."""
     url = desk.addresses.passwordpusher
     return PasswordPusher(
         api=PushApi(
@@ -44,7 +44,7 @@ def adapter_for(desk: Sandbox, *, token: Secret | None = None) -> PasswordPusher
             token=token or Secret(desk.world.credentials.passwordpusher_token),
         ),
         url=url,
-        clock=desk.clock,
+        clock=lambda: desk.clock() + ahead,
         places=Places(),
     )
 
@@ -220,6 +220,30 @@ def test_a_connector_that_was_away_ends_the_link_when_it_is_back_and_tells_the_t
     assert kinds_of(events, opened.id) == [LinkEventKind.REVEALED, LinkEventKind.EXPIRED]
     assert kinds_of(events, silent.id) == [LinkEventKind.EXPIRED]
     assert post.open(opened.url) is None
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("behind", [timedelta(minutes=1), timedelta(hours=1)])
+def test_a_service_whose_clock_is_behind_ours_makes_no_revocation_of_an_end(
+    desk: Sandbox, edition: str, restarted: bool, behind: timedelta
+) -> None:
+    before = adapter_for(desk, ahead=behind)
+    link = before.create(a_wish(lifetime=timedelta(hours=2)), a_password())
+    watched = [Watched(link.id, "", link.expires_at, link.views)]
+    desk.clock.moment += timedelta(hours=2) + SECOND
+    adapter = adapter_for(desk, ahead=behind) if restarted else before
+    assert kinds_of(adapter.news("", watched).events, link.id) == [LinkEventKind.EXPIRED]
+
+
+def test_a_push_that_was_ended_by_hand_stays_revoked_whatever_the_clocks_say(desk: Sandbox, edition: str) -> None:
+    adapter = adapter_for(desk, ahead=timedelta(hours=1))
+    link = adapter.create(a_wish(), a_password())
+    desk.clock.moment += timedelta(minutes=30)
+    (push,) = desk.world.pushes.kept.values()
+    desk.world.pushes.end(push, by=STAFF)
+    desk.clock.moment += LIFETIME
+    watched = [Watched(link.id, "", link.expires_at, link.views)]
+    assert kinds_of(adapter.news("", watched).events, link.id) == [LinkEventKind.REVOKED]
 
 
 def test_two_processes_number_the_same_events_the_same_way(post: OtherPost) -> None:

@@ -194,7 +194,7 @@ class PasswordPusher:
                     log.warning("link_not_ended", link=link_id, error=str(failure))
                     alive[link_id] = push
                 else:
-                    self._memory.died(link_id)
+                    self._memory.ran_out(link_id, push.token, now)
         return alive
 
     def _events_of(self, link: Watched, push: Push | None, *, again: bool) -> tuple[LinkEvent, ...]:
@@ -206,7 +206,9 @@ class PasswordPusher:
         nothing_new = push is not None and not known.dead and push.views_left == known.views_left is not None
         if now >= link.expires_at and not surely_dead:
             # Even when no list shows it any more: its end is told only after somebody has seen to it.
-            self._api.expire(known.token)
+            alive_at_its_end = self._api.expire(known.token) or push is not None
+            known = replace(known, dead=True, ran_out=alive_at_its_end)
+            self._memory.keep(link.id, known)
             surely_dead = True
         elif nothing_new and not again:
             return known.events
@@ -218,7 +220,7 @@ class PasswordPusher:
             # A poll that fails for that would be followed by a longer wait, and end links late.
             log.info("link_unread", link=link.id, error=str(failure))
             return known.events
-        told = story.tell(link, rows, self._places, dead=surely_dead or gone, now=now)
+        told = story.tell(link, rows, self._places, dead=surely_dead or gone, ran_out=known.ran_out, now=now)
         views_left = push.views_left if push else None
         # That a list left it out proves nothing: lists come in pages, which shift while they are read.
         fresh = replace(known, events=told.events, views_left=views_left, dead=surely_dead, over=told.over, read_at=now)

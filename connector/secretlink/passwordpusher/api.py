@@ -188,8 +188,11 @@ class PushApi:
             rows.reverse()  # newest first there; two of one moment keep their order
         return sorted(rows, key=lambda row: row.at)
 
-    def expire(self, token: Secret) -> None:
+    def expire(self, token: Secret) -> bool:
         """Make a push dead. A repeat, or one that is dead or unknown, is fine.
+
+        Returns:
+            Whether it was alive for sure; `False` also where it was this that ended it, but the first answer was lost.
 
         Raises:
             PermanentError: It is alive, and not ours to end.
@@ -198,7 +201,7 @@ class PushApi:
         before, after = ("/p/", ".json") if self.edition() is Edition.V1 else ("/api/v2/pushes/", "")
         answer = self._calls.call("DELETE", (before, token, after), expect=(200, 204, 404, 410, 422), repeatable=True)
         if answer.status == 200 and mapping_of(answer.json(), answer).get("expired") is True:
-            return
+            return True
         # Already dead, or not ours: both are 422, with words in the language of the service. Unknown, or a service that
         # has moved its calls: both are 404. The list of the living knows.
         for push in self.active(since=datetime(1970, 1, 1, tzinfo=UTC)):
@@ -207,6 +210,7 @@ class PushApi:
                     "Password Pusher does not let us end one of its pushes. End it there by hand, and check that "
                     "links.token belongs to the account that made it."
                 )
+        return False
 
 
 def _list_path(which: str, edition: Edition) -> str:

@@ -32,6 +32,7 @@ class Known:
     Attributes:
         views_left: As the list showed it when the audit was read; `None`: read it again.
         dead: The push was seen to be dead.
+        ran_out: It was alive when its time was over, by our clock: so that is its end, whatever time its rows have.
         over: Nothing will follow.
         since: When this process came to know it.
         read_at: When its audit was last read, or its turn was to be read again; `None` before.
@@ -43,6 +44,7 @@ class Known:
     events: tuple[LinkEvent, ...] = ()
     views_left: int | None = None
     dead: bool = False
+    ran_out: bool = False
     over: bool = False
 
 
@@ -76,6 +78,13 @@ class Memory:
             known = self._known.get(link_id)
             if known is not None:
                 self._known[link_id] = replace(known, dead=True, views_left=None)
+
+    def ran_out(self, link_id: str, token: Secret, now: datetime) -> None:
+        """This push of a link was ended just now because its time was over. Of a twin of it nothing is concluded."""
+        with self._lock:
+            known = self._known.get(link_id) or Known(token, since=now)
+            if known.token == token:
+                self._known[link_id] = replace(known, dead=True, ran_out=True, views_left=None)
 
     def looked(self, now: datetime) -> None:
         """All living pushes were looked at."""

@@ -75,7 +75,9 @@ class Story:
     over: bool
 
 
-def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now: datetime) -> Story:
+def tell(
+    link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now: datetime, ran_out: bool = False
+) -> Story:
     """The events of a link, each with the number that it has at every reading.
 
     A look by somebody signed in there uses up no view: it is told as a reveal without a number, `view=0`.
@@ -83,6 +85,8 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
     Args:
         rows: The whole audit, oldest first, read after the push was known to be dead if it is.
         dead: The push is known to be dead, whatever ended it.
+        ran_out: It was alive when its time was over. Where that is not known, as after a restart, the row of its end
+            says by the service's clock whether somebody ended it before: then a person looks at it, who need not have.
     """
     events: list[LinkEvent] = []
     seq = views = 0
@@ -95,9 +99,8 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
             kind = LinkEventKind.REVEALED
         ended = ended or row.kind == _ENDS
         # The end of its time is told below, with or without a row: time leaves none, and our own deletion one.
-        if kind is None or (kind is LinkEventKind.REVOKED and row.at >= link.expires_at - CLOCKS_MAY_DIFFER):
-            continue
-        if kind is LinkEventKind.REVOKED and revoked:
+        in_time = ran_out or row.at >= link.expires_at - CLOCKS_MAY_DIFFER
+        if kind is None or (kind is LinkEventKind.REVOKED and (in_time or revoked)):
             continue
         revoked = revoked or kind is LinkEventKind.REVOKED
         seq = number(row.at, link.id, after=seq)
@@ -117,8 +120,8 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
             )
         )
     used_up = views >= link.views
-    ran_out = dead and now >= link.expires_at and not revoked and not used_up
-    if ran_out:
+    expired = dead and now >= link.expires_at and not revoked and not used_up
+    if expired:
         seq = number(link.expires_at, link.id, after=seq)
         events.append(
             LinkEvent(
@@ -129,7 +132,7 @@ def tell(link: Watched, rows: Sequence[Row], places: Places, *, dead: bool, now:
                 views_left=max(0, link.views - views),
             )
         )
-    return Story(tuple(events), over=dead and (ran_out or revoked or used_up))
+    return Story(tuple(events), over=dead and (expired or revoked or used_up))
 
 
 def _address(text: str) -> str:
