@@ -141,6 +141,7 @@ class Http:
         *,
         expect: Collection[int] = (200, 201, 202, 204),
         repeatable: bool | None = None,
+        once: bool = False,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         json: object | None = None,
@@ -158,6 +159,8 @@ class Http:
             repeatable: Whether a second sending after an unclear failure is harmless; default: GET and HEAD only.
                 A 429 or 503 with `Retry-After` was not carried out, so those are repeated for every method when
                 the wait is short and few others wait.
+            once: Never send it a second time, not even after one of those: a gateway may say it after the effect, and
+                what has no id of ours would then be there twice.
             json, form, content: The body, at most one of them; `content` is sent as it is, for whoever has signed it.
             background: Nobody waits for it: a poll, a sweep. Only matters where there is a budget, of which the
                 background leaves enough for what people wait for, and a little is kept for the background: so what is
@@ -176,7 +179,7 @@ class Http:
         may_repeat = method in ("GET", "HEAD") if repeatable is None else repeatable
 
         def worth_repeating(failure: BaseException) -> bool:
-            if not isinstance(failure, _Failed):
+            if once or not isinstance(failure, _Failed):
                 return False
             if failure.retry_after is not None and not self._gate.worth_waiting(failure.retry_after):
                 return False

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from sandbox import odd_answers
 
 SYSTEMS = ("halo", "connectwise", "graph", "authority", "smtp", "webhook", "passwordpusher", "onetimesecret")
-KINDS = ("status", "cut_before", "cut_after", "slow", "not_json", "timeout")
+KINDS = ("status", "status_after", "cut_before", "cut_after", "slow", "not_json", "timeout")
 WEBHOOK_KINDS = ("lost", "twice", "late")
 """What can happen to something that a PSA sends by itself."""
 
@@ -25,6 +25,7 @@ class Fault:
     """What should go wrong, and how often.
 
     `match` is a regular expression searched in "METHOD /path" (for SMTP: "MAIL from", "RCPT to" or "DATA subject").
+    `status_after` does it and then answers with a `status`, as a gateway does that lost the answer (not for SMTP).
     `cut_before` drops the connection instead of doing anything; `cut_after` does it and then drops the
     connection; `timeout` does nothing and answers nothing for `delay` seconds (default 90); `slow` answers after
     `delay` seconds (default 0.5). What a PSA sends by itself (system `webhook`, match "POST event") can be `lost`, come
@@ -50,6 +51,8 @@ class Fault:
         kinds = WEBHOOK_KINDS if self.system == "webhook" else KINDS
         if self.kind not in kinds:
             raise ValueError(f"kind is one of {', '.join(kinds)}, not {self.kind!r}")
+        if self.system == "smtp" and self.kind == "status_after":
+            raise ValueError("status_after is a gateway's, and no gateway stands before smtp")
         if self.shape is not None and self.shape not in odd_answers.NAMES:
             raise ValueError(f"shape is one of {', '.join(odd_answers.NAMES)}, not {self.shape!r}")
         if self.tenant is not None and self.system not in ("graph", "authority"):

@@ -98,6 +98,9 @@ class Outside:
         except Exception:
             # A mistake of the sandbox's own: what was answered so far (a 500) still carries the header.
             logging.getLogger("sandbox").exception("The sandbox failed at %s %s", scope["method"], scope["path"])
+        if fault and fault.kind == "status_after":
+            answer = _Answer()
+            await _faulty_response(self.system, fault)(scope, _replay(b""), answer.collect)
         return answer
 
     async def _cut(self, scope: Scope) -> None:

@@ -204,6 +204,18 @@ def test_a_short_wait_is_kept_inside_the_call_for_writes_too(
     assert bench.waits == [3]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_is_to_be_sent_once_is_not_repeated_though_a_short_wait_is_named(
+    bench: Bench, web: RequestsMock, method: str, status: int
+) -> None:
+    web.add(method, URL, status=status, headers={"Retry-After": "3"})
+    with pytest.raises(TemporaryError) as failure:
+        bench.http.call(method, URL, once=True)
+    assert failure.value.retry_after == timedelta(seconds=3)
+    assert (len(web.calls), bench.waits) == (1, [])
+
+
 def test_a_long_wait_is_the_callers(bench: Bench, web: RequestsMock) -> None:
     web.get(URL, status=429, headers={"Retry-After": "120"})
     with pytest.raises(TemporaryError) as failure:

@@ -45,6 +45,14 @@ def test_a_connection_is_cut_before_or_after_the_effect(stage: Stage, kind: str,
     assert stage.graph("POST", f"users/{DANA}/revokeSignInSessions").status_code == 200
 
 
+@pytest.mark.parametrize(("kind", "effects"), [("status", 0), ("status_after", 1)])
+def test_a_gateway_answers_in_place_of_it_before_or_after_the_effect(stage: Stage, kind: str, effects: int) -> None:
+    stage.fault("graph", kind, match="revokeSignInSessions", status=503, headers={"Retry-After": "1"})
+    answer = stage.graph("POST", f"users/{DANA}/revokeSignInSessions")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert stage.account(DANA)["writes"] == effects
+
+
 def test_cutting_one_connection_leaves_others_alone(stage: Stage) -> None:
     with requests.Session() as other:
         other.get(f"{stage.addresses.control}/control/calls", timeout=10)

@@ -124,8 +124,9 @@ def test_an_answer_in_another_shape_is_not_believed_and_not_shown(desk: Sandbox,
     assert password.reveal() not in f"{failure.value!r} {failure.value.__context__!r}"
 
 
-def test_a_create_is_not_sent_twice(post: OtherPost) -> None:
-    post.fault("cut_after", match="conceal|share")
+@pytest.mark.parametrize("kind", ["cut_after", "status_after"])
+def test_a_create_is_not_sent_twice(post: OtherPost, kind: str) -> None:
+    post.fault(kind, match="conceal|share", times=1, status=503, headers={"Retry-After": "0"})
     with pytest.raises(TemporaryError):
         post.links.create(a_wish(views=1), a_password())
     assert len(post.sandbox.world.secrets.receipts) == 1

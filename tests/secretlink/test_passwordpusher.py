@@ -310,8 +310,9 @@ def test_a_push_whose_answer_was_lost_is_revoked_all_the_same(post: OtherPost) -
     assert push.expired
 
 
-def test_a_create_is_not_sent_twice(post: OtherPost) -> None:
-    post.fault("cut_after", match="^POST")
+@pytest.mark.parametrize("kind", ["cut_after", "status_after"])
+def test_a_create_is_not_sent_twice(post: OtherPost, kind: str) -> None:
+    post.fault(kind, match="^POST", times=1, status=503, headers={"Retry-After": "0"})
     with pytest.raises(TemporaryError):
         post.links.create(a_wish(), a_password())
     assert len(post.sandbox.world.pushes.kept) == 1

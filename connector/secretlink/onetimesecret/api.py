@@ -128,14 +128,15 @@ class SecretApi:
         """
         seconds = int(lifetime.total_seconds())
         refusals = (400, 422)
+        expect = (200, 201, *refusals)
         if self.version() == 2:
             # No passphrase, not even an empty one: the key alone would make one.
             # Source: `process_passphrase` of `base_secret_action.rb`, read 2026-11-22.
             wish = {"secret": {"secret": content.reveal(), "ttl": seconds}}
-            answer = self._calls.call("POST", "/api/v2/secret/conceal", expect=(200, 201, *refusals), json=wish)
+            answer = self._calls.call("POST", "/api/v2/secret/conceal", expect=expect, once=True, json=wish)
         else:
             form = {"secret": content.reveal(), "ttl": str(seconds)}
-            answer = self._calls.call("POST", "/api/v1/share", expect=(200, 201, *refusals), form=form)
+            answer = self._calls.call("POST", "/api/v1/share", expect=expect, once=True, form=form)
         if answer.status in refusals:
             self.forget()
             raise PermanentError(

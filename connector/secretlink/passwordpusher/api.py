@@ -114,7 +114,7 @@ class PushApi:
         if self._account_id:
             body["account_id"] = self._account_id
         path = "/p.json" if edition is Edition.V1 else "/api/v2/pushes"
-        answer = self._calls.call("POST", path, expect=(200, 201, 400, 422), json=body)
+        answer = self._calls.call("POST", path, expect=(200, 201, 400, 422), once=True, json=body)
         if answer.status >= 400:
             self.forget()
             raise PermanentError(
