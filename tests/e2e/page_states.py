@@ -360,7 +360,7 @@ def plain_start(stage: Stage, page: Any) -> None:
 def type_and_send(page: Any, field: str, text: str) -> None:
     page.wait_for_timeout(900)
     page.locator(field).fill(text)
-    page.locator("noscript form button, form button").first.click()
+    page.locator("form button").first.click()
 
 
 @state(scripts=False)

@@ -96,6 +96,59 @@ def test_a_person_without_scripts_types_a_word(chromium: Any, desk: Desk) -> Non
     assert desk.views_of(link) == 1
 
 
+def page_without(chromium: Any, script: str, answer: dict[str, Any]) -> Any:
+    """A page with JavaScript, to which one of the scripts comes like this."""
+    page = chromium.new_context().new_page()
+    page.set_default_timeout(10_000)
+    page.route(f"**/static/{script}-*.js", lambda route: route.fulfill(content_type="text/javascript", **answer))
+    return page
+
+
+GONE, OF_ANOTHER_TIME = {"status": 404, "body": ""}, {"status": 200, "body": "const from = the future?;"}
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"), [("texts", GONE), ("common", GONE), ("common", OF_ANOTHER_TIME), ("link", GONE)]
+)
+def test_where_a_script_does_not_come_or_does_not_run_a_person_types_a_word(
+    chromium: Any, desk: Desk, script: str, answer: dict[str, Any]
+) -> None:
+    link = desk.make(views=1)
+    page = page_without(chromium, script, answer)
+    page.goto(link.address)
+    page.get_by_label("The word SHOW").fill("show")
+    page.get_by_role("button", name="Show the password").click()
+    page.locator("output").wait_for()
+    assert page.locator("output").inner_text() == link.password
+    page.context.close()
+    assert desk.views_of(link) == 1
+
+
+def test_where_a_script_of_the_alarm_does_not_come_a_person_types_the_words(chromium: Any, desk: Desk) -> None:
+    alarm = desk.arm()
+    page = page_without(chromium, "alarm", GONE)
+    page.goto(alarm.address)
+    page.get_by_label("The words NOT ME").fill("not me")
+    page.get_by_role("button", name="Raise the alarm").click()
+    page.get_by_role("heading", name="The alarm was raised").wait_for()
+    page.context.close()
+    assert desk.alarms_of(alarm) == 1
+
+
+def test_what_is_to_be_typed_without_scripts_is_not_seen_while_these_are_on_their_way(page: Any, desk: Desk) -> None:
+    waiting: list[Any] = []
+    page.route("**/static/*.js", lambda route: waiting.append(route))
+    page.goto(desk.make().address, wait_until="commit")
+    page.locator("#plain").wait_for(state="attached")
+    page.wait_for_timeout(1000)
+    assert waiting
+    assert not page.get_by_label("The word SHOW").is_visible()
+    for route in waiting:
+        route.continue_()
+    page.get_by_role("button", name="Continue").wait_for()
+    assert page.get_by_label("The word SHOW").count() == 0
+
+
 def test_copy_takes_the_password_while_it_stays_hidden_and_says_so(chromium: Any, desk: Desk) -> None:
     link = desk.make()
     with fresh_page(chromium, permissions=["clipboard-read", "clipboard-write"]) as page:

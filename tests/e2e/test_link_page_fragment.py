@@ -146,6 +146,17 @@ def test_a_browser_that_cannot_decrypt_says_so_and_nothing_is_used(chromium: Any
     assert desk.views_of(link) == 0
 
 
+def test_where_the_script_that_decrypts_does_not_come_the_page_says_what_it_needs(chromium: Any, desk: Desk) -> None:
+    link = desk.make(mode="fragment")
+    page = chromium.new_context().new_page()
+    page.route("**/static/fragment-*.js", lambda route: route.fulfill(status=404))
+    page.goto(link.address)
+    page.get_by_text("This link needs JavaScript").wait_for()
+    assert not page.get_by_role("button", name="Continue").is_visible()
+    page.context.close()
+    assert desk.views_of(link) == 0
+
+
 def test_bytes_that_do_not_open_are_said_to_be_broken(page: Any, desk: Desk) -> None:
     link = desk.make(mode="fragment")
 

@@ -2,7 +2,7 @@
 // "That was not me": on an alarm's own page, and on the page of a link that was opened. Two deliberate acts, as for a
 // password, because a robot that alarms people in vain is no better than one that uses up links.
 (() => {
-  const { act, page, part, post, reload, say, show, steps } = common;
+  const { act, begin, page, part, post, say, steps } = common;
   const proof = page.dataset.lookup ? { lookup: page.dataset.lookup } : {};
 
   steps({
@@ -22,5 +22,5 @@
     part("done-title").focus();
   }
 
-  if (part("start")) show("start");
+  begin("start");
 })();

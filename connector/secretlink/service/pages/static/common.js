@@ -33,6 +33,8 @@ const common = (() => {
   ]);
 
   const show = (stage) => STAGES.forEach((id) => { if (part(id)) part(id).hidden = id !== stage; });
+  // To be called when all is there and runs: only then what does without scripts is not needed any more.
+  const begin = (stage) => { part("plain").remove(); show(stage); };
   const reload = () => window.location.reload();
   const onClick = (id, work) => part(id)?.addEventListener("click", (event) => { if (event.isTrusted) work(); });
 
@@ -132,5 +134,5 @@ const common = (() => {
   // Nothing may come back out of the browser's memory of visited pages.
   window.addEventListener("pageshow", (event) => { if (event.persisted) reload(); });
 
-  return { act, duration, onClick, page, part, post, reload, say, show, spell, steps, trouble };
+  return { act, begin, duration, onClick, page, part, post, reload, say, show, spell, steps, trouble };
 })();

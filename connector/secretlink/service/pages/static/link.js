@@ -2,8 +2,8 @@
 // The page of one link. It keeps nothing, and shows the password after two deliberate acts by a person.
 (() => {
   const COVER_AFTER = 20000;
-  const { act, duration, onClick, page, part, post, reload, say, show, spell, steps, trouble } = common;
-  const keptHere = typeof fragment !== "undefined"; // whether the token stays in the browser
+  const { act, begin, duration, onClick, page, part, post, reload, say, show, spell, steps, trouble } = common;
+  const keptHere = Boolean(page.dataset.linkId); // whether the token stays in the browser
   const path = page.dataset.path;
 
   let checked = page.dataset.checked === "yes";
@@ -209,13 +209,13 @@
 
   // ---------------------------------------------------------------- the start
 
-  function begin() {
-    if (!keptHere) return show("start");
+  function firstStage() {
+    if (!keptHere) return "start";
     if (!fragment.able()) {
       part("stuck-text").textContent = say("script.insecure");
-      return show("stuck");
+      return "stuck";
     }
-    return show(fragment.take(window.location.hash) ? "paste" : "start");
+    return fragment.take(window.location.hash) ? "paste" : "start";
   }
 
   function usePasted() {
@@ -250,5 +250,5 @@
   window.addEventListener("hashchange", reload);
   window.addEventListener("pagehide", wipe);
   setInterval(tick, 5000);
-  begin();
+  begin(firstStage());
 })();
