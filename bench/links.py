@@ -260,6 +260,7 @@ def insert_past(database: Path, count: int, days_ago: int) -> None:
     ended = now - days_ago * 86_400
     link = {
         "id": "past.id", "lookup_mac": "randomblob(32)", "content_mac": "randomblob(32)",
+        "sealed_digest": "NULL",  # as if they were made before there was one: the macs are not right
         "blob": "NULL", "state": "'expired'", "expires_at": f"{ended} - n % 3600",
         "created_ms": f"({ended} - 3600) * 1000", "ended_ms": f"{ended} * 1000",
     }  # fmt: skip

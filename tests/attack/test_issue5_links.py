@@ -149,8 +149,8 @@ def test_who_writes_the_database_cannot_take_the_typed_check_away(vault: Vault, 
     change(vault, "link", link.terms.link_id, check_mac=None)
     answer = claim(vault, link)
     assert isinstance(answer, Refused)
-    assert answer.reason == "damaged"
-    assert [event.kind for event in vault.events(after=0, limit=10).events] == ["created", "refused"]
+    assert answer.reason == "unknown"
+    assert [event.kind for event in vault.events(after=0, limit=10).events] == ["created"]
 
 
 def test_who_writes_the_database_cannot_have_a_link_speak_for_another_one(vault: Vault, clock: FakeClock) -> None:
@@ -314,7 +314,7 @@ def test_a_link_that_the_version_before_made_still_opens(vault: Vault, clock: Fa
     vault.create(link.to_new_link())
     content = link.to_new_link().canonical(form=1)
     before = hmac.new(Pepper(pepper).content_key, content, hashlib.sha256).digest()
-    change(vault, "link", link.terms.link_id, content_mac=before)
+    change(vault, "link", link.terms.link_id, content_mac=before, sealed_digest=None)
     assert isinstance(claim(vault, link), Revealed)
     change(vault, "link", link.terms.link_id, locale="de")
     assert isinstance(claim(vault, link), Refused), "it had no language"

@@ -118,7 +118,11 @@ class AlarmPages(Endpoints):
         if found is None:
             return None
         raisable = self._of_link(found)
-        return raisable if raisable.alarm.state == RAISED or found.link.can_be_reported(self._clock()) else None
+        if raisable.alarm.state != RAISED:
+            views = self._vault.views_of(found.link.terms.link_id)
+            if not found.link.can_be_reported(self._clock(), views=views):
+                return None
+        return raisable
 
     def _find_alarm(self, text: str) -> Raisable | None:
         token = read_token(text)

@@ -175,7 +175,7 @@ class Renderer:
             ended=language.moment(link.ended_ms // 1000, link.time_zone) if link.ended_ms is not None else "",
             openings=_openings(language, link, views),
             reported=language.moment(report.at_ms // 1000, link.time_zone) if report else "",
-            can_be_reported=link.can_be_reported(now),
+            can_be_reported=link.can_be_reported(now, views=views),
             lookup=lookup,
         )
 

@@ -19,7 +19,7 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import EventKind, Visitor
 from connector.secretlink.service.store.links import ARMED, RAISED, AlarmRecord, Conflict, LinkRecord, NewAlarm
-from connector.secretlink.service.store.records import Records, record_from
+from connector.secretlink.service.store.records import Records
 
 PAGE = "page"
 """The reason of a report that came from the page of the link itself."""
@@ -96,21 +96,19 @@ class Alarms:
 
     def report_link(self, lookup: bytes, *, visitor: Visitor) -> tuple[LinkRecord | None, bool]:
         """See `Vault.report_link`; also whether anything was written."""
-        event = tables.event.c
-        with self._records.writing() as (connection, now_ms):
-            row = self._records.row_by_lookup(connection, lookup)
-            if row is None:
+        records = self._records
+        with records.writing() as (connection, now_ms):
+            row = records.row_by_lookup(connection, lookup)
+            link = records.known(row)
+            if row is None or link is None:
                 return None, False
-            before = connection.execute(
-                select(event.seq).where(
-                    event.link_id == row.id, event.kind == EventKind.REPORTED.value, event.reason == PAGE
-                )
-            ).first()
-            can_be = record_from(row).can_be_reported(datetime.fromtimestamp(now_ms / 1000, UTC))
-            if before is not None or not can_be:
-                return record_from(row), False
-            self._report(connection, row, now_ms, ref=row.ref, reason=PAGE, visitor=visitor)
-            return record_from(self._records.row_by_id(connection, row.id) or row), True
+            views = records.chain.of_link(connection, row.id, EventKind.REVEALED)
+            reports = records.chain.of_link(connection, row.id, EventKind.REPORTED)
+            can_be = link.can_be_reported(datetime.fromtimestamp(now_ms / 1000, UTC), views=views)
+            if not can_be or any(report.reason == PAGE for report in reports):
+                return link, False
+            self._report(connection, row, now_ms, ref=link.ref, reason=PAGE, visitor=visitor)
+            return records.known(records.row_by_id(connection, row.id)), True
 
     def _report(
         self, connection: Connection, link: Row[Any] | None, now_ms: int, *, ref: str, reason: str, visitor: Visitor

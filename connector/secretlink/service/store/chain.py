@@ -38,7 +38,15 @@ __all__ = ["Chain", "ChainReport", "Event", "EventKind", "Head", "HistoryBroken"
 BEFORE_THE_FIRST: Final = bytes(32)
 _NEWEST: Final = select(tables.event.c.seq, tables.event.c.mac).order_by(tables.event.c.seq.desc()).limit(1)
 _INSERT: Final = insert(tables.event)
+_BEFORE: Final = tables.event.alias("before")
+_OF_LINK: Final = (
+    select(tables.event, _BEFORE.c.mac.label("mac_before"))
+    .join_from(tables.event, _BEFORE, _BEFORE.c.seq == tables.event.c.seq - 1, isouter=True)
+    .where(tables.event.c.link_id == bindparam("of_link"), tables.event.c.kind == bindparam("of_kind"))
+    .order_by(tables.event.c.seq)
+)
 _FORM: Final = 2
+_MAC_BYTES: Final = 32
 _SALT_BYTES: Final = 16
 
 
@@ -200,6 +208,24 @@ class Chain:
             return BEFORE_THE_FIRST
         return connection.execute(select(tables.event.c.mac).where(tables.event.c.seq == seq)).scalar_one_or_none()
 
+    def of_link(self, connection: Connection, link_id: str, kind: EventKind) -> tuple[Event, ...]:
+        """What happened to one link of one kind, oldest first, as far as it is proven.
+
+        Each event was checked against the one before it; one that does not fit, or is of a pepper that is not known any
+        more, is passed over.
+        """
+        rows = connection.execute(_OF_LINK, {"of_link": link_id, "of_kind": kind.value}).mappings().all()
+        return tuple(event_from(row) for row in rows if self._fits(self._before(connection, row), row))
+
+    def _before(self, connection: Connection, row: RowMapping) -> Head:
+        """What a row of `_OF_LINK` must follow."""
+        if row["mac_before"] is not None:
+            return Head(row["seq"] - 1, row["mac_before"])
+        try:
+            return self.beginning(connection)
+        except HistoryBroken:
+            return Head(0, b"")  # nothing follows that
+
     def beginning(self, connection: Connection) -> Head:
         """What the first kept event must follow: the last one that the newest purge removed.
 
@@ -321,6 +347,8 @@ class Chain:
         event = event_from(row)
         if event.seq != before.seq + 1:
             return False
+        if len(before.mac) != _MAC_BYTES or len(row["mac"]) != _MAC_BYTES:
+            return False  # else what belongs to a mac and what to the event would be for who writes the database to say
         known = self._peppers.find(row["pepper_id"])
         if row["blanked_mac"] is not None:
             content = _blanked_content(before, row, event)

@@ -5,7 +5,8 @@ What people rely on:
 * Never more views than allowed, whoever asks at the same time: one conditional UPDATE counts, nothing else does.
 * No reveal without a record, and no counted view without a reveal: counting, decrypting, wiping and the event commit
   together, and the password is returned only after the commit. A crash in between loses the answer, never the count.
-* A link that cannot be decrypted (tampered terms, wrong pepper), or whose row is not what was made, costs no view.
+* A link that cannot be decrypted (another blob, wrong pepper) costs no view, and one whose row is not what was made is
+  unknown.
 * What has to be typed is compared in the same transaction, one answer after the other: nobody gets more than
   `MOST_WRONG_ANSWERS` tries by asking many times at once.
 """
@@ -22,8 +23,8 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from connector.secretlink.seal import SealBroken, Terms, lookup_of, open_sealed
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import EventKind, Visitor
+from connector.secretlink.service.store.genuine import is_as_made
 from connector.secretlink.service.store.links import ACTIVE, FRAGMENT, Refused, Revealed
-from connector.secretlink.service.store.making import is_as_made
 from connector.secretlink.service.store.records import IS_ACTIVE, Records, record_from
 
 SAME_CLICK: Final = timedelta(seconds=60)
@@ -86,7 +87,7 @@ class Claims:
             raise ValueError("the token is not the one of the lookup")
         with self._records.writing() as (connection, now_ms):
             row = self._records.row_by_lookup(connection, asked.lookup)
-            if row is None:
+            if row is None or self._records.known(row) is None:
                 return Refused("unknown", None)
             if row.state != ACTIVE or row.expires_at <= now_ms // 1000:
                 if self._answered_at(connection, row.id, asked.nonce) is None:
@@ -124,7 +125,7 @@ class Claims:
     def _repeat(self, row: Row[Any], asked: Asked, answered_ms: int, now_ms: int) -> Revealed | Refused:
         """Answer the same click again, while it is fresh."""
         if abs(now_ms - answered_ms) > SAME_CLICK.total_seconds() * 1000:  # a clock may have been set back
-            return Refused("repeated", record_from(row))
+            return Refused("repeated", self._records.known(row))
         return self._open(row, asked, counted=False)
 
     def _is_right(self, row: Row[Any], check: bytes | None) -> bool:
@@ -143,7 +144,9 @@ class Claims:
                 .values(check_failures=link.check_failures + 1)
                 .returning(tables.link)
             ).one()
-        record = record_from(row)
+        record = self._records.known(row)
+        if record is None:  # somebody else writes into this database
+            return Refused("unknown", None)
         # A wrong answer is always written down: there are few. Answers left out could be sent without an end.
         self._records.note(
             connection, record, EventKind.CHECK_FAILED, now_ms=now_ms, visitor=asked.visitor,
@@ -153,8 +156,9 @@ class Claims:
         if tries_left > 0:
             return Refused("check", record, tries_left)
         self._records.end(
-            connection, link.id == row.id, "revoked", EventKind.REVOKED, now_ms, reason=EventKind.CHECK_FAILED.value
-        )
+            connection, link.id == row.id, "revoked", EventKind.REVOKED, now_ms,
+            reason=EventKind.CHECK_FAILED.value if record.proven else None,
+        )  # fmt: skip
         return Refused("revoked", replace(record, state="revoked", ended_ms=now_ms), 0)
 
     def _refuse(
@@ -179,7 +183,7 @@ class Claims:
         if pepper is None:
             raise SealBroken(f"Link {row.id} was made under a pepper that is not known. Put it into old_peppers.")
         sealed = pepper.unwrap(row.blob, terms=terms)
-        if not is_as_made(row, pepper, lookup=asked.lookup, sealed=sealed, check=asked.check):
+        if not is_as_made(row, self._records.peppers, lookup=asked.lookup, sealed=sealed, check=asked.check):
             raise SealBroken(f"Link {row.id} is not what was made: its row was changed in the database.")
         record = record_from(row)
         if asked.token is None:

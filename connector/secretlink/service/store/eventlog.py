@@ -96,14 +96,9 @@ class EventLog:
         return connection.execute(wanted).mappings().all()
 
     def of_link(self, link_id: str, kind: EventKind) -> tuple[Event, ...]:
-        """What happened to one link of one kind, oldest first."""
+        """See `Chain.of_link`."""
         with looking(self._engine) as connection:
-            rows = connection.execute(
-                select(tables.event)
-                .where(tables.event.c.link_id == link_id, tables.event.c.kind == kind.value)
-                .order_by(tables.event.c.seq)
-            )
-            return tuple(event_from(row) for row in rows.mappings())
+            return self._chain.of_link(connection, link_id, kind)
 
     def head(self) -> Head:
         """The newest event's place and mac."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -54,7 +55,7 @@ class NewLink:
     check: bytes | None = field(default=None, repr=False)
 
     def canonical(self, *, form: int = 2) -> bytes:
-        """The bytes by which a repeated create is told from a clash, and a row that was changed from one that was not.
+        """What was authenticated of a link when it was made, before there was a digest; see `genuine`.
 
         Args:
             form: 1: as before there were languages and checks; only links of then are that.
@@ -76,6 +77,8 @@ class LinkRecord:
     Attributes:
         checked: Whether something has to be typed before the password is shown.
         check_failures: How many wrong answers were typed so far.
+        proven: Whether its row was checked to be what was made. Else it holds nothing but terms, state and counts; see
+            `genuine.unproven`.
     """
 
     terms: Terms
@@ -94,17 +97,23 @@ class LinkRecord:
     locale: str = "en"
     checked: bool = False
     check_failures: int = 0
+    proven: bool = True
 
     @property
     def views_left(self) -> int:
         """Views that can still be used; 0 for a link that has ended."""
         return self.terms.max_views - self.views if self.state == ACTIVE else 0
 
-    def can_be_reported(self, now: datetime) -> bool:
-        """Whether who has its token may say "that was not me": once it was opened, and until it is long over."""
-        if self.last_view_ms is None:
+    def can_be_reported(self, now: datetime, *, views: Sequence[Event]) -> bool:
+        """Whether who has its token may say "that was not me": once it was opened, and until it is long over.
+
+        Args:
+            views: Its reveals, each checked against the chain (`Vault.views_of`); `last_view_ms` proves nothing.
+        """
+        if not views or not self.proven:
             return False
-        return self.state == ACTIVE or now - datetime.fromtimestamp(self.last_view_ms / 1000, UTC) < _REPORTABLE
+        lives = self.state == ACTIVE and now.timestamp() < self.terms.expires_at
+        return lives or now - datetime.fromtimestamp(views[-1].at_ms / 1000, UTC) < _REPORTABLE
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import EventKind, Visitor
 from connector.secretlink.service.store.database import looking
 from connector.secretlink.service.store.links import ACTIVE, LinkRecord
-from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
+from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due
 
 _END_OF_TIME: Final = 253_402_300_799
 """The last second of the year 9999, as `datetime` knows it. Only who changes the database writes a later one."""
@@ -42,7 +42,7 @@ class Register:
         """A link as it is written down, though its time may be over."""
         with looking(self._records.engine) as connection:
             row = find(connection)
-        return record_from(row) if row else None
+        return self._records.known(row)
 
     def settle(self, find: Find) -> tuple[LinkRecord | None, bool]:
         """A link as it is now; ends it when its time is over."""
@@ -55,16 +55,23 @@ class Register:
     def page(self, *, state: str | None, after: str, limit: int) -> Sequence[LinkRecord]:
         """See `Vault.list_links`."""
         link = tables.link.c
-        wanted = select(tables.link).where(link.id > after).order_by(link.id).limit(limit)
+        wanted = select(tables.link).where(link.id > bindparam("after")).order_by(link.id).limit(bindparam("most"))
         if state == ACTIVE:
             wanted = wanted.where(IS_ACTIVE)
         elif state is not None:
             wanted = wanted.where(HAS_ENDED, link.state == state)
-        with looking(self._records.engine) as connection:
-            return tuple(record_from(row) for row in connection.execute(wanted))
+        links: list[LinkRecord] = []
+        while (most := limit - len(links)) > 0:  # more than once only where rows were changed: those leave no gap
+            with looking(self._records.engine) as connection:
+                rows = connection.execute(wanted, {"after": after, "most": most}).all()
+            links += (known for row in rows if (known := self._records.known(row)) is not None)
+            if len(rows) < most:
+                break
+            after = rows[-1].id
+        return tuple(links)
 
     def visit(self, link: LinkRecord, kind: EventKind, *, visitor: Visitor, reason: str | None) -> LinkRecord:
-        """See `Vault.visit`; what happened waits to be written."""
+        """See `Vault.visit`; what happened waits to be written. Of a link that is not proven nobody is told so much."""
         records = self._records
         now_ms = records.now_ms()
         if is_due(link, now_ms):
@@ -73,6 +80,8 @@ class Register:
                 link = records.settled(connection, row, now_ms) or replace(link, state="expired", ended_ms=now_ms)
         if link.state != ACTIVE:
             kind, reason = EventKind.REFUSED, link.state
+        if not link.proven:
+            return link
         if records.openings.is_full:
             self.write_openings()
         records.openings.add(
@@ -98,7 +107,7 @@ class Register:
             after = self._records.row_by_id(connection, link_id)
         if before is None or after is None:
             return None, False
-        return record_from(after), before.state != after.state
+        return self._records.known(after), before.state != after.state
 
     def next_expiry(self) -> datetime | None:
         """See `Vault.next_expiry`."""

@@ -47,7 +47,7 @@ link: Final = Table(
     Column("id", String(64), primary_key=True),
     Column("lookup_mac", LargeBinary(32), nullable=False, unique=True),
     Column("pepper_id", String(16), nullable=False),
-    Column("content_mac", LargeBinary(32), nullable=False),  # tells a repeated create from a clash
+    Column("content_mac", LargeBinary(32), nullable=False),  # over all that never changes: see `genuine`
     Column("mode", String(16), nullable=False),
     Column("blob", LargeBinary, nullable=True),  # NULL as soon as the link has ended
     Column("state", String(16), nullable=False),
@@ -66,6 +66,7 @@ link: Final = Table(
     Column("locale", String(16), nullable=False, server_default="en"),
     Column("check_mac", LargeBinary(32), nullable=True),  # NULL: nothing has to be typed
     Column("check_failures", Integer, nullable=False, server_default="0"),
+    Column("sealed_digest", LargeBinary(32), nullable=True),  # NULL: made before there was one
     CheckConstraint("views >= 0 AND views <= max_views", name="views_within_limit"),
     CheckConstraint("max_views BETWEEN 1 AND 20 AND expires_at > 0", name="terms_are_possible"),
     CheckConstraint("state IN ('active', 'consumed', 'expired', 'revoked')", name="known_state"),

@@ -1,5 +1,8 @@
 """Where links live: make, look, claim, expire, revoke, report. Each call is one transaction; see `claims` for reveals.
 
+Links and alarms whose rows are not what was made are as good as unknown everywhere, and said in the log: see `genuine`.
+They can still be ended.
+
 A link is `active` until it is `consumed` (its last view was used), `expired` or `revoked`; from then on its blob is
 gone and only a tombstone stays. An alarm is `armed` until it is `raised` or `expired`.
 """
@@ -232,10 +235,11 @@ class Vault:
     def report_link(self, lookup: bytes, *, visitor: Visitor) -> LinkRecord | None:
         """The same from the page of the link itself, by who has its token; once per link. Ends it if it still lives.
 
-        Nothing comes of it where the link cannot be reported (any more): see `LinkRecord.can_be_reported`.
+        Nothing comes of it where the link cannot be reported (any more): see `LinkRecord.can_be_reported`. That it was
+        opened is not taken from its row but from the chain, so nobody who writes the database can make it so.
 
         Returns:
-            The link as it is now; `None` for an unknown lookup.
+            The link as it is now; `None` for an unknown lookup, and for a row that is not what was made.
         """
         record, reported = self._despite_openings(lambda: self._alarms.report_link(lookup, visitor=visitor))
         if reported:
@@ -277,11 +281,11 @@ class Vault:
         return self._event_log.head().seq
 
     def views_of(self, link_id: str) -> tuple[Event, ...]:
-        """The reveals of one link, oldest first: for whoever holds its token."""
+        """The reveals of one link, oldest first: for whoever holds its token. Only those that the chain proves."""
         return self._event_log.of_link(link_id, EventKind.REVEALED)
 
     def report_of(self, link_id: str) -> Event | None:
-        """The first time that somebody said of a link "that was not me"; `None` when nobody has."""
+        """The first time that somebody said of a link "that was not me"; `None` when nobody has. Proven likewise."""
         return next(iter(self._event_log.of_link(link_id, EventKind.REPORTED)), None)
 
     def record_burst(self, *, visitor: Visitor) -> None:
