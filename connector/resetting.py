@@ -137,7 +137,7 @@ class Resetter:
         link_id = _new_link_id()
         now = self._clock()
         chosen = advance(
-            held.case, Event.LINK_CHOSEN, now=now, link_id=link_id, link_handle="",
+            held.case, Event.LINK_CHOSEN, now=now, link_id=link_id, link_handle="", link_expires_at=None,
             attempts=held.case.attempts, failing_since=held.case.failing_since,
         )  # fmt: skip
         self._ledger.keep(held, chosen, now=now)
@@ -298,7 +298,10 @@ class Resetter:
                 ),
                 password,
             )
-            held.case = replace(held.case, link_handle=link.handle)  # saved with what comes next, before the write
+            # Saved with what comes next, before the write: from then on this link is watched, whoever dies.
+            held.case = replace(
+                held.case, link_handle=link.handle, link_expires_at=link.expires_at, views_allowed=link.views
+            )
             # 4. No write without a fresh yes: everything is read again now, after the slow part is done.
             yes = self._fresh_yes(held, Action.PASSWORD)
             if yes is None:
@@ -335,7 +338,9 @@ class Resetter:
 
     def _choose_link(self, held: Held) -> str:
         link_id = _new_link_id()
-        self._ledger.keep(held, replace(held.case, link_id=link_id, link_handle=""), now=self._clock())
+        self._ledger.keep(
+            held, replace(held.case, link_id=link_id, link_handle="", link_expires_at=None), now=self._clock()
+        )
         return link_id
 
 

@@ -8,11 +8,15 @@ from dataclasses import replace
 import pytest
 
 from connector.core.case import State
-from connector.core.ports import Capabilities, Link, LinkNews, LinkWish, Watched
+from connector.core.ports import Capabilities, Link, LinkNews, LinkWish, MailKind, Watched
 from connector.core.secret import Secret
 from connector.errors import PasswordRejected, TemporaryError
 from tests.fakes.links import FakeLinks
 from tests.fakes.world import SUBJECT, FakeClock, World
+
+
+class Killed(BaseException):
+    """SIGKILL: no handler of ours may catch it."""
 
 
 class AskedLinks(FakeLinks):
@@ -151,6 +155,43 @@ def test_the_handle_is_saved_before_the_password_is_set() -> None:
     world.run()
     assert seen == [f"handle of {links.made()[0]}"]
     assert world.directory.account(SUBJECT).must_change
+
+
+@pytest.mark.parametrize("needs_watched", [True, False])
+def test_who_opens_a_link_whose_maker_died_after_its_mail_is_told_of(needs_watched: bool) -> None:
+    """The next try makes a new one, and its password is the one in force; the first was seen by somebody all the same.
+
+    That is told without waiting for what becomes of the new link.
+    """
+    world, links = a_world(needs_watched=needs_watched)
+    ticket = world.ticket()
+    world.run()
+
+    def die(*_: str) -> None:
+        if world.mails.count(MailKind.PASSWORD_READY):
+            raise Killed  # whatever is tried from now on, so that nothing is tidied up
+
+    world.mailer.on_call = links.on_call = die
+    world.approve(ticket)
+    with pytest.raises(Killed):
+        world.run()
+    world.mailer.on_call = links.on_call = None
+    world.restart()
+    world.open_newest_link()
+    for _ in range(10):
+        world.clock.advance(minutes=1)
+        world.run()
+    first, second = links.made()
+    case = world.case_of(ticket)
+    assert (case.state, case.link_id, case.views_used) == (State.LINK_OUT, second, 0)
+    assert world.mails.count(MailKind.LINK_ACCESSED) == 1
+    assert links.alive() == [second]
+    world.open_newest_link()
+    world.clock.advance(minutes=1)
+    world.run()
+    assert world.case_of(ticket).state is State.CLOSED
+    assert world.mails.count(MailKind.LINK_ACCESSED) == 2
+    assert first != second
 
 
 @pytest.mark.parametrize("times", [1, 2])

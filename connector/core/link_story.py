@@ -140,10 +140,19 @@ def tell_link_story(case: Case, seen: Seen, policy: Policy) -> Record | None:
                 changes=changes,
             )
             return replace(withdrawn, messages=(*messages, *withdrawn.messages))
-    if messages and case.state in (State.CLOSED, State.NEEDS_PERSON, State.ALARMED):
-        unmoved = alarm.unmoved(case) if case.state is State.ALARMED else {"due_at": None}
-        return Record(event=Event.LATE_REVEAL, changes={**changes, **unmoved}, messages=messages, facts=facts)
-    return None
+    if not messages:
+        return None
+    due: Mapping[str, Any]
+    match case.state:
+        case State.CLOSED | State.NEEDS_PERSON:
+            due = {"due_at": None}
+        case State.ALARMED:
+            due = alarm.unmoved(case)
+        case State.LINK_OUT:  # an earlier link, of a process that died after its mail
+            due = {"due_at": _next_look(case)}
+        case _:
+            return None
+    return Record(event=Event.LATE_REVEAL, changes={**changes, **due}, messages=messages, facts=facts)
 
 
 def after_delivery(

@@ -116,6 +116,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         E.NOT_CONFIRMED: S.LINK_OUT,
         E.OPENED: S.OPENED,
         E.EXPIRED: S.EXPIRED,
+        E.LATE_REVEAL: S.LINK_OUT,
         E.HANDED_OFF: S.NEEDS_PERSON,
         E.CANCELLED: S.CANCELLED,
         E.REPORTED: S.ALARMED,

@@ -151,9 +151,9 @@ def alarm_reference(connection: Connection, case_id: str) -> str:
 
 
 def watch_link(connection: Connection, case: Case) -> None:
-    """Remember how long the link of a case is of interest, once it is out. A repeat changes nothing."""
+    """Remember how long the link of a case is of interest, once it was made. A repeat changes nothing."""
     link = tables.case_link.c
-    if case.state is State.LINK_OUT and case.link_expires_at is not None:
+    if case.link_expires_at is not None:
         values = {"handle": case.link_handle, "expires_at": case.link_expires_at, "views": case.views_allowed}
         first = (link.link_id == case.link_id) & link.expires_at.is_(None)
         connection.execute(update(tables.case_link).where(first).values(values))

@@ -605,10 +605,14 @@ class CaseStoreContract:
         assert list(store.watched_links(now=NOW + MINUTE + timedelta(days=2))) == [last]
         assert list(store.watched_links(now=NOW + HOUR + timedelta(days=2))) == []
 
-    def test_a_link_that_was_not_mailed_is_not_watched(self, store: Store) -> None:
+    def test_a_link_is_watched_from_the_moment_when_it_is_known_to_be_made(self, store: Store) -> None:
+        """Whoever made it may die after its mail and before anything else is written down."""
         case = hold(store, open_case(store).id)
-        store.save(replace(case, state=State.APPROVED, link_id="link-1", link_expires_at=NOW + HOUR), now=NOW)
+        chosen = replace(case, state=State.APPROVED, link_id="link-1", link_expires_at=None)
+        case = store.save(chosen, now=NOW, lease=LEASE)
         assert list(store.watched_links(now=NOW)) == []
+        store.save(replace(case, link_handle="handle", link_expires_at=NOW + HOUR, views_allowed=2), now=NOW)
+        assert list(store.watched_links(now=NOW)) == [Watched("link-1", "handle", NOW + HOUR, 2)]
 
     def test_a_link_is_watched_on_when_its_case_is_closed(self, store: Store) -> None:
         case = mail_link(store, 1, "link-1", ends_at=NOW + HOUR)

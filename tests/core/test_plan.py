@@ -633,10 +633,20 @@ def test_an_end_without_a_reveal_is_expired() -> None:
     assert moves(record) == [StatusTarget.CLOSED]
 
 
-@pytest.mark.parametrize("kind", [K.EXPIRED, K.REVOKED, K.REVEALED])
-def test_what_happens_to_an_older_link_does_not_move_the_case(kind: LinkEventKind) -> None:
-    event = reveal(5, link="lnk_1") if kind is K.REVEALED else told(5, kind, link="lnk_1")
-    assert isinstance(step_of(a_case_with_a_link(), Seen(link_events=[event])), Wait)
+@pytest.mark.parametrize("kind", [K.EXPIRED, K.REVOKED])
+def test_the_end_of_an_older_link_does_not_move_the_case(kind: LinkEventKind) -> None:
+    assert isinstance(step_of(a_case_with_a_link(), Seen(link_events=[told(5, kind, link="lnk_1")])), Wait)
+
+
+def test_a_reveal_of_an_older_link_is_told_at_once_and_the_newest_one_waited_for_as_before() -> None:
+    case = a_case_with_a_link()
+    waits = step_of(case, Seen())
+    assert isinstance(waits, Wait)
+    record = record_of(case, Seen(link_events=[reveal(5, link="lnk_1")]))
+    assert (record.event, mails(record), record.changes["link_seq"]) == (E.LATE_REVEAL, [MailKind.LINK_ACCESSED], 5)
+    assert (record.changes["due_at"], record.changes["views_used"]) == (waits.until, 0)
+    assert "203.0.113.5" in notes(record)
+    assert moves(record) == []
 
 
 @pytest.mark.parametrize("end", [reveal(6), told(6, K.EXPIRED), told(6, K.REVOKED)])

@@ -226,7 +226,7 @@ class MemoryCaseStore:
                 kept.next_at = wish
             if case.link_id:
                 self._links.setdefault(case.link_id, case.id)
-                if case.state is State.LINK_OUT and case.link_expires_at is not None:
+                if case.link_expires_at is not None:
                     link = Watched(case.link_id, case.link_handle, case.link_expires_at, case.views_allowed)
                     self._watched.setdefault(case.link_id, link)
             if reset is not None:
