@@ -250,6 +250,13 @@ def test_a_file_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
         ("\tenvironment: demo\n", "line 1"),
         ("- just\n- a list\n", "must hold keys and values, but holds list"),
         ("", "must hold keys and values, but holds NoneType"),
+        ("environment: demo\npepper: {{ pepper }}\n", "line 2: a key is a word"),
+        ("? [a, b]\n: 1\n", "line 1: a key is a word"),
+        ("environment: demo\nexpires: 2027-02-29\n", "line 2: there is no such day"),
+        ("workers: !!int many\n", "line 1"),
+        ("workers: !!float many\n", "line 1: there is no such day, time or number"),
+        ("workers: !!bool perhaps\n", "line 1: there is no such day, time or number"),
+        ("expires: !!timestamp tomorrow\n", "line 1: there is no such day"),
     ],
 )
 def test_what_is_no_proper_yaml_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
@@ -630,6 +637,13 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
         read_duration(value)
 
 
+@pytest.mark.parametrize("value", ["36501d", "1000000d", "99999999999999d", "9" * 400 + "d"])
+def test_a_duration_of_more_than_a_hundred_years_is_a_slip_of_the_pen(value: str) -> None:
+    assert read_duration("36500d") == timedelta(days=36_500)
+    with pytest.raises(ValueError, match="is too long: write at most 36500d"):
+        read_duration(value)
+
+
 @pytest.mark.parametrize(
     ("text", "limit"), [("3/24h", Limit(3, timedelta(hours=24))), ("10 / 1h", Limit(10, timedelta(hours=1)))]
 )
@@ -658,6 +672,7 @@ def test_what_is_no_limit_is_refused(value: object) -> None:
         ("links.views", 21),
         ("support.colour", "blue"),
         ("support.time_zone", "Mars/Olympus"),
+        ("support.time_zone", "Europe"),
         ("tenants.contoso.time_zone", "../etc/passwd"),
         ("tenants.contoso.approvers", ["anna at contoso.example.com"]),
         ("tenants", {}),

@@ -161,10 +161,25 @@ class _Refused(yaml.constructor.ConstructorError):
 class _StrictLoader(yaml.SafeLoader):
     """YAML without surprises: a key given twice is an error instead of the last one winning."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """What a node stands for.
+
+        Raises:
+            YAMLError: It stands for nothing, such as the 30th of February, for which PyYAML has errors of many kinds.
+        """
+        try:
+            return super().construct_object(node, deep=deep)
+        except (AttributeError, LookupError, TypeError, ArithmeticError, ValueError):
+            what = "there is no such day, time or number: correct it, or write it in quotes"
+            raise _Refused(None, None, what, node.start_mark) from None
+
 
 def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[object] = set()
     for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            what = "a key is a word, not a list or a mapping; a placeholder in double braces was not filled in, perhaps"
+            raise _Refused(None, None, what, key_node.start_mark)
         key = loader.construct_object(key_node)
         if key in seen:
             raise _Refused(None, None, f"the key {key!r} is given twice", key_node.start_mark)

@@ -21,6 +21,8 @@ from connector.core.brake import Limit
 from connector.core.secret import Secret
 
 DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
+LONGEST = timedelta(days=36_500)
+"""A hundred years: more is a slip of the pen, and a calendar that is reckoned with it comes to its end."""
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain"})
 
@@ -44,14 +46,17 @@ def read_duration(value: object) -> timedelta:
     """`5s`, `60m`, `24h`, `7d` as a timedelta.
 
     Raises:
-        ValueError: Anything else, a bare number included: its unit would be a guess.
+        ValueError: Anything else, a bare number included: its unit would be a guess. Or more than `LONGEST`.
     """
     if isinstance(value, timedelta):
         return value
     found = DURATION.match(value) if isinstance(value, str) else None
     if not found:
         raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 15s, 60m, 24h or 7d")
-    return timedelta(seconds=float(found[1]) * UNITS[found[2]])
+    seconds = float(found[1]) * UNITS[found[2]]
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{value!r} is too long: write at most {LONGEST.days}d")
+    return timedelta(seconds=seconds)
 
 
 def read_limit(value: object) -> Limit:
@@ -133,7 +138,7 @@ def _check_listen(value: str) -> str:
 def _check_zone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # `Europe` is a folder of the list
         raise ValueError(f"{value!r} is not a time zone: write an IANA name such as Europe/London") from None
     return value
 
