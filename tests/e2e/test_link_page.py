@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.link_desk import PHONE, TICKET, Desk, fresh_page, link_desk, proceed, reveal, uncover
+from tests.e2e.link_desk import PHONE, TICKET, Desk, Sent, fresh_page, link_desk, proceed, reveal, uncover
 from tests.own_venv import make_venv, run_in
 from tests.secretlink.support import make_link
 
@@ -160,8 +160,8 @@ def test_copy_takes_the_password_while_it_stays_hidden_and_says_so(chromium: Any
         assert link.password not in page.content()
 
 
-def test_the_password_hides_itself_again_after_twenty_seconds(page: Any, desk: Desk) -> None:
-    link = desk.make()
+def reveal_on_a_clock(page: Any, link: Sent) -> None:
+    """Both steps on a page whose time the test makes."""
     page.clock.install()
     page.goto(link.address)
     page.get_by_role("button", name="Continue").click()
@@ -169,12 +169,72 @@ def test_the_password_hides_itself_again_after_twenty_seconds(page: Any, desk: D
     page.clock.fast_forward(1000)
     page.wait_for_timeout(900)  # the server has a clock of its own
     page.get_by_role("button", name="Show password").click()
+
+
+def test_the_password_hides_itself_again_after_twenty_seconds(page: Any, desk: Desk) -> None:
+    link = desk.make()
+    reveal_on_a_clock(page, link)
     page.get_by_role("button", name="Show", exact=True).click()
     page.clock.fast_forward(19_000)
     assert page.locator("#password").inner_text() == link.password
     page.clock.fast_forward(1_500)
     page.get_by_role("button", name="Show", exact=True).wait_for()
     assert link.password not in page.content()
+
+
+def letters_on(page: Any) -> str:
+    return "".join(item.text_content() for item in page.locator("#spelled b").all())
+
+
+def open_letters_and_picture(page: Any) -> None:
+    page.get_by_text("Spell it out").click()
+    page.get_by_text("QR code for").click()
+    page.locator("#qr-picture path:not([d=''])").wait_for(state="attached")
+
+
+def test_letters_and_picture_stay_for_reading_out_and_then_hide_with_the_password(page: Any, desk: Desk) -> None:
+    link = desk.make()
+    reveal_on_a_clock(page, link)
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.clock.fast_forward(19_000)
+    open_letters_and_picture(page)
+    page.clock.fast_forward(170_000)
+    assert letters_on(page) == link.password
+    page.clock.fast_forward(11_000)
+    page.get_by_text("The password is hidden again.").wait_for()
+    assert link.password not in page.content()
+    assert letters_on(page) == ""
+    assert page.locator("#qr-picture path").get_attribute("d") == ""
+    assert page.locator("details[open]").count() == 0
+
+
+def test_letters_alone_hide_too_and_what_is_closed_by_hand_brings_the_short_time_back(page: Any, desk: Desk) -> None:
+    link = desk.make()
+    reveal_on_a_clock(page, link)
+    page.get_by_text("Spell it out").click()
+    page.locator("#spelled b").first.wait_for()
+    page.clock.fast_forward(181_000)
+    page.get_by_text("The password is hidden again.").wait_for()
+    assert letters_on(page) == ""
+    page.get_by_role("button", name="Show", exact=True).click()
+    open_letters_and_picture(page)
+    page.get_by_text("Spell it out").click()
+    page.get_by_text("QR code for").click()
+    page.locator("#spelled:empty").wait_for(state="attached")
+    page.locator("#qr-picture path[d='']").wait_for(state="attached")
+    page.clock.fast_forward(21_000)
+    page.get_by_role("button", name="Show", exact=True).wait_for()
+    assert link.password not in page.content()
+
+
+def test_hide_hides_the_letters_and_the_picture_as_well(page: Any, desk: Desk) -> None:
+    page.goto(desk.make().address)
+    reveal(page)
+    uncover(page)
+    open_letters_and_picture(page)
+    page.get_by_role("button", name="Hide", exact=True).click()
+    assert letters_on(page) == ""
+    assert page.locator("#qr-picture path").get_attribute("d") == ""
 
 
 def test_the_password_is_spelled_out_on_request(page: Any, desk: Desk) -> None:

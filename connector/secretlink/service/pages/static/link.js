@@ -1,7 +1,8 @@
 "use strict";
 // The page of one link. It keeps nothing, and shows the password after two deliberate acts by a person.
 (() => {
-  const COVER_AFTER = 20000;
+  const COVER_AFTER = 20000; // milliseconds
+  const COVER_AFTER_READING = 180000; // with letters or picture open: thirty letters take two minutes by phone
   const { act, begin, duration, onClick, page, part, post, reload, say, show, spell, steps, trouble } = common;
   const keptHere = Boolean(page.dataset.linkId); // whether the token stays in the browser
   const path = page.dataset.path;
@@ -136,6 +137,21 @@
     part("cover-state").hidden = false;
     part("uncover").setAttribute("aria-expanded", "false");
     part("uncover").textContent = say("script.show");
+    part("spelling").open = false;
+    part("qr").open = false;
+    spellOut();
+    drawQr();
+  }
+
+  // Whatever is to be seen goes at one time. What is opened or closed meanwhile starts that time anew.
+  function coverLater() {
+    const reading = part("spelling").open || part("qr").open;
+    clearTimeout(coverTimer);
+    if (!reading && part("password").classList.contains("covered")) return;
+    coverTimer = setTimeout(() => {
+      cover();
+      saySo(say("script.hidden_again"));
+    }, reading ? COVER_AFTER_READING : COVER_AFTER);
   }
 
   // A line that is too long breaks before a hyphen, never after it: at a line's end a hyphen looks like a broken word.
@@ -153,11 +169,7 @@
     part("cover-state").hidden = true;
     part("uncover").setAttribute("aria-expanded", "true");
     part("uncover").textContent = say("script.hide");
-    clearTimeout(coverTimer);
-    coverTimer = setTimeout(() => {
-      cover();
-      saySo(say("script.hidden_again"));
-    }, COVER_AFTER);
+    coverLater();
   }
 
   async function copy() {
@@ -238,8 +250,12 @@
   onClick("uncover", () => (part("password").classList.contains("covered") ? uncover() : cover()));
   onClick("copy", copy);
   onClick("use-pasted", usePasted);
-  part("spelling").addEventListener("toggle", spellOut);
-  part("qr").addEventListener("toggle", drawQr);
+  for (const [id, draw] of [["spelling", spellOut], ["qr", drawQr]]) {
+    part(id).addEventListener("toggle", () => {
+      draw();
+      coverLater();
+    });
+  }
   onEnter("answer", press);
   onEnter("pasted", usePasted);
   part("languages")?.addEventListener("click", (event) => {
