@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
 
 from connector.core.ports import LinkEvent, Watched
 from connector.core.secret import Secret
-from connector.errors import AuthenticationError, ConnectorError, TemporaryError
+from connector.errors import AuthenticationError, ConnectorError, PermanentError, TemporaryError
 from connector.http import Answer, Http
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,19 @@ Path = str | tuple[str, Secret, str]
 
 
 _UNKNOWN: Final = (404, 410)
+
+
+class NotShown(PermanentError):
+    """The service does not know one of our links, or does not show it to us: that link's trouble, and no other's."""
+
+
+@contextmanager
+def without_history() -> Iterator[None]:
+    """In `news` of a service that keeps no history: there a `PermanentError` would say that it broke off."""
+    try:
+        yield
+    except PermanentError as failure:
+        raise TemporaryError(str(failure)) from None
 
 
 class ForeignCalls:
@@ -78,7 +92,7 @@ def events_of_all(watched: Sequence[Watched], read: Callable[[Watched], Sequence
 
     Raises:
         AuthenticationError: Of the first link: it is the same for all.
-        ConnectorError: None of them can be read.
+        ConnectorError: None of them can be read. A `read` that has `NotShown` to say logs it and raises nothing.
     """
     events: list[LinkEvent] = []
     trouble: list[ConnectorError] = []

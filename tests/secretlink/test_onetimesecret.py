@@ -241,6 +241,23 @@ def test_a_receipt_that_is_gone_says_nothing(post: OtherPost) -> None:
     assert adapter_for(post.sandbox).news("", watched(link)).events == ()
 
 
+def test_a_receipt_that_is_gone_is_asked_for_now_and_then(post: OtherPost) -> None:
+    post.links.create(a_wish(views=1), a_password())
+    post.sandbox.world.secrets.receipts.clear()
+    post.sandbox.world.record.clear()
+    for _ in range(4 * 60):
+        assert post.links.news("").events == ()
+        post.sandbox.clock.moment += timedelta(seconds=15)
+    assert len(post.sandbox.world.record.exchanges) <= 2 * 12
+
+
+def test_no_poll_says_that_a_history_broke_off_for_there_is_none(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    post.fault("status", match="recent", status=400)
+    with pytest.raises(TemporaryError):
+        adapter_for(post.sandbox).news("", watched(link))
+
+
 def test_a_handle_of_nobodys_revokes_nothing(post: OtherPost) -> None:
     link = post.links.create(a_wish(views=1), a_password())
     stranger = adapter_for(post.sandbox)

@@ -337,6 +337,35 @@ def test_a_link_without_any_trace_is_not_said_to_have_ended(post: OtherPost) -> 
     assert adapter_for(post.sandbox).news("", watched).events == ()
 
 
+def test_a_push_that_was_lost_there_fails_no_poll_and_is_asked_for_now_and_then(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    told = post.links.news("").events
+    post.sandbox.world.pushes.kept.clear()  # its database was restored, say
+    calls_of(post)
+    for _ in range(4 * 60):
+        post.sandbox.clock.moment += timedelta(seconds=15)
+        assert post.links.news("").events == told
+    assert calls_of(post).count(token_of(link.url)) == 12 + 1, "every five minutes, and at its end"
+
+
+def test_a_push_that_is_listed_and_yet_not_shown_is_trouble(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    post.fault("status", match="audit", status=404)
+    with pytest.raises(TemporaryError):
+        post.links.news("")
+    post.repair()
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.REVEALED]
+
+
+def test_no_poll_says_that_a_history_broke_off_for_there_is_none(post: OtherPost) -> None:
+    post.links.create(a_wish(), a_password())
+    post.fault("status", match="active", status=400)
+    with pytest.raises(TemporaryError):
+        post.links.news("")
+
+
 def test_one_link_that_cannot_be_read_does_not_keep_back_the_others(post: OtherPost) -> None:
     broken, fine = (post.links.create(a_wish(), a_password()) for _ in range(2))
     for link in (broken, fine):
@@ -356,7 +385,7 @@ def test_a_service_that_says_404_to_an_end_is_not_believed(desk: Sandbox, old: b
     with pytest.raises(PermanentError):
         post.links.revoke(link.id)
     post.sandbox.clock.moment += LIFETIME
-    with pytest.raises(PermanentError):
+    with pytest.raises(TemporaryError, match="does not let us end"):
         post.links.news("")
     post.repair()
     assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.EXPIRED]

@@ -32,7 +32,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
 from connector.secretlink.fitness import refuse_unfit, warnings
-from connector.secretlink.foreign import events_of_all
+from connector.secretlink.foreign import events_of_all, without_history
 from connector.secretlink.onetimesecret.api import Receipt, SecretApi, Stage
 from connector.secretlink.telling import Teller, number
 
@@ -59,7 +59,7 @@ FEW: Final = 3
 """So many open links are asked about one by one; more of them by the account's list."""
 
 LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
-"""How long after a fruitless search for a receipt it is looked for again."""
+"""How long after a fruitless search for a receipt, or when it was gone, it is looked for again."""
 
 CLOCKS_MAY_DIFFER: Final = timedelta(seconds=2)
 
@@ -87,10 +87,11 @@ class OneTimeSecretSection(Section):
 
 @dataclass(frozen=True)
 class _Known:
-    """What this process knows of a link. `over`: nothing will follow."""
+    """What this process knows of a link. `gone_at`: when its receipt was not there; `over`: nothing will follow."""
 
     receipt_id: Secret
     since: datetime
+    gone_at: datetime | None = None
     events: tuple[LinkEvent, ...] = ()
     over: bool = False
 
@@ -186,9 +187,10 @@ class OneTimeSecret:
 
     def news(self, cursor: str, watched: Sequence[Watched] = ()) -> LinkNews:
         """What happened to the watched links: one call for each that is open, or one for all where they are many."""
-        self._find({link.id: link for link in watched})
-        listed = self._listed([link.id for link in watched])
-        events = events_of_all(watched, lambda link: self._events_of(link, listed))
+        with without_history():
+            self._find({link.id: link for link in watched})
+            listed = self._listed([link.id for link in watched])
+            events = events_of_all(watched, lambda link: self._events_of(link, listed))
         news = self._teller.tell(cursor, events)
         self._forget_all_but({link.id for link in watched})
         return news
@@ -264,12 +266,17 @@ class OneTimeSecret:
         if known is None or known.over:
             return known.events if known else ()
         now = self._clock()
+        if known.gone_at is not None and now - known.gone_at < LOOK_AGAIN_AFTER:
+            return known.events
         receipt = listed.get(known.receipt_id)
         if receipt is None or (receipt.stage not in (Stage.REVEALED, Stage.BURNED) and now >= link.expires_at):
             # In a list, the end of a secret's time is not seen to. Source: `list_receipts.rb`, read 2026-11-22.
             receipt = self._api.receipt(known.receipt_id)
         if receipt is None:
             # Its time is over as well: nobody knows any more whether it was seen, so nothing is said.
+            log.warning("link_not_shown", link=link.id)
+            with self._lock:
+                self._known[link.id] = replace(known, gone_at=now)
             return known.events
         if receipt.stage is Stage.ALIVE and now >= link.expires_at + CLOCKS_MAY_DIFFER:
             # Its time is over by our clock, and it should not be alive: make sure, and see what it was.

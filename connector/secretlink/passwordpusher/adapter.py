@@ -26,7 +26,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
 from connector.secretlink.fitness import refuse_unfit
-from connector.secretlink.foreign import events_of_all
+from connector.secretlink.foreign import NotShown, events_of_all, without_history
 from connector.secretlink.passwordpusher import story
 from connector.secretlink.passwordpusher.api import PushApi
 from connector.secretlink.passwordpusher.memory import Known, Memory
@@ -138,17 +138,8 @@ class PasswordPusher:
         One list a call; one audit for each link of which the list shows something new, and for some of those whose
         audit was not read for a while (`memory.MOST_READ_AGAIN`, `memory.READ_AGAIN_EVERY`).
         """
-        now = self._clock()
-        if not watched and not self._memory.is_time_to_look(now):
-            return self._teller.tell(cursor, ())
-        alive = self._end_what_is_over(self._ours(now))
-        self._memory.looked(now)
-        self._find_dead({link.id for link in watched} - alive.keys(), now)
-        again = self._memory.take_turns([link.id for link in watched], now)
-        events = events_of_all(watched, lambda link: self._events_of(link, alive.get(link.id), again=link.id in again))
-        news = self._teller.tell(cursor, events)
-        self._memory.forget_all_but({link.id for link in watched}, self._clock())
-        return news
+        with without_history():
+            return self._news(cursor, watched, self._clock())
 
     def await_news(self, cursor: str, timeout: timedelta) -> bool:  # noqa: ARG002
         """See `core.ports.LinkService`; it cannot wait."""
@@ -163,6 +154,18 @@ class PasswordPusher:
         return findings(self._api, self._url, now=self._clock())
 
     # -- inside
+
+    def _news(self, cursor: str, watched: Sequence[Watched], now: datetime) -> LinkNews:
+        if not watched and not self._memory.is_time_to_look(now):
+            return self._teller.tell(cursor, ())
+        alive = self._end_what_is_over(self._ours(now))
+        self._memory.looked(now)
+        self._find_dead({link.id for link in watched} - alive.keys(), now)
+        again = self._memory.take_turns([link.id for link in watched], now)
+        events = events_of_all(watched, lambda link: self._events_of(link, alive.get(link.id), again=link.id in again))
+        news = self._teller.tell(cursor, events)
+        self._memory.forget_all_but({link.id for link in watched}, self._clock())
+        return news
 
     def _ours(self, now: datetime) -> dict[str, list[Push]]:
         """The living pushes that have a note of ours, by our id."""
@@ -202,29 +205,34 @@ class PasswordPusher:
         known = self._memory.of(link.id) or (Known(push.token, since=now) if push else None)
         if known is None or known.over:
             return known.events if known else ()
-        surely_dead, gone = known.dead, push is None
         nothing_new = push is not None and not known.dead and push.views_left == known.views_left is not None
-        if now >= link.expires_at and not surely_dead:
+        if now >= link.expires_at and not known.dead:
             # Even when no list shows it any more: its end is told only after somebody has seen to it.
             alive_at_its_end = self._api.expire(known.token) or push is not None
             known = replace(known, dead=True, ran_out=alive_at_its_end)
             self._memory.keep(link.id, known)
-            surely_dead = True
-        elif nothing_new and not again:
+        elif (nothing_new and not again) or (push is None and known.is_left_alone(now)):
             return known.events
         try:
             rows = self._api.audit(known.token)
+        except NotShown as failure:
+            if push is not None:
+                raise  # its list shows it
+            log.warning("link_not_shown", link=link.id, error=str(failure))
+            self._memory.keep(link.id, replace(known, not_shown_at=now))
+            return known.events
         except ConnectorError as failure:
-            if isinstance(failure, AuthenticationError) or surely_dead or not nothing_new:
+            if isinstance(failure, AuthenticationError) or known.dead or not nothing_new:
                 raise
             # A poll that fails for that would be followed by a longer wait, and end links late.
             log.info("link_unread", link=link.id, error=str(failure))
             return known.events
-        told = story.tell(link, rows, self._places, dead=surely_dead or gone, ran_out=known.ran_out, now=now)
+        # That a list left it out proves nothing for good: lists come in pages, which shift while they are read.
+        dead = known.dead or push is None
+        told = story.tell(link, rows, self._places, dead=dead, ran_out=known.ran_out, now=now)
         views_left = push.views_left if push else None
-        # That a list left it out proves nothing: lists come in pages, which shift while they are read.
-        fresh = replace(known, events=told.events, views_left=views_left, dead=surely_dead, over=told.over, read_at=now)
-        self._memory.keep(link.id, fresh)
+        known = replace(known, read_at=now, not_shown_at=None)
+        self._memory.keep(link.id, replace(known, events=told.events, views_left=views_left, over=told.over))
         return told.events
 
     def _find_dead(self, wanted: set[str], now: datetime) -> None:

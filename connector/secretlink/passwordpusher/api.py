@@ -13,7 +13,7 @@ from typing import Any, Final
 from connector.core.secret import Secret
 from connector.errors import PermanentError
 from connector.http import Http
-from connector.secretlink.foreign import ForeignCalls
+from connector.secretlink.foreign import ForeignCalls, NotShown
 from connector.secretlink.passwordpusher.pushes import (
     Edition,
     Order,
@@ -159,7 +159,7 @@ class PushApi:
         """What happened to a push, oldest first, the present included.
 
         Raises:
-            PermanentError: The push belongs to another account, or is unknown.
+            NotShown: The push belongs to another account, or is unknown.
             TemporaryError, AuthenticationError (scope `links`).
         """
         v1 = self.edition() is Edition.V1
@@ -170,7 +170,8 @@ class PushApi:
             # Version 1 tells a stranger off with status 200 and no rows.
             content = mapping_of(answer.json(), answer) if answer.status == 200 else {"error": ""}
             if "error" in content:
-                raise PermanentError(
+                self.forget()
+                raise NotShown(
                     "Password Pusher does not show what happened to one of our pushes: it is unknown there, or belongs "
                     "to another account. Check that links.token is that of the account that made it."
                 )

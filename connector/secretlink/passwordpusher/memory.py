@@ -36,6 +36,7 @@ class Known:
         over: Nothing will follow.
         since: When this process came to know it.
         read_at: When its audit was last read, or its turn was to be read again; `None` before.
+        not_shown_at: When the service last said that it does not know it, or did not show it; `None`: it does.
     """
 
     token: Secret
@@ -45,7 +46,12 @@ class Known:
     views_left: int | None = None
     dead: bool = False
     ran_out: bool = False
+    not_shown_at: datetime | None = None
     over: bool = False
+
+    def is_left_alone(self, now: datetime) -> bool:
+        """Whether the service is not asked about it for a while, as it did not show it."""
+        return self.not_shown_at is not None and now - self.not_shown_at < LOOK_AGAIN_AFTER
 
 
 class Memory:
