@@ -188,6 +188,17 @@ def test_a_link_that_nobody_made_is_not_said_to_be_ended(desk: Desk) -> None:
     assert desk.events_of(case) == []
 
 
+def test_a_link_is_ended_by_its_id_though_our_own_database_is_away(desk: Desk) -> None:
+    link_id, other = desk.make("4242"), desk.make("4243")
+    kept = (desk.folder / "connector.db").read_bytes()
+    (desk.folder / "connector.db").write_bytes(b"")
+    done = desk.run("links", "revoke", link_id)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{link_id} shows nothing any more, but no audit says so: The database is empty" in done.stderr
+    (desk.folder / "connector.db").write_bytes(kept)
+    assert set(listed(desk)) == {other}
+
+
 def test_a_link_that_the_service_does_not_know_is_not_said_to_be_ended(desk: Desk) -> None:
     """It was made while another service was configured, say."""
     link_id, case = desk.make_with_case("4242", id=f"lnk_{secrets.token_hex(12)}")

@@ -73,22 +73,29 @@ def revoke(
 
     settings, place = load(context)
     service = build_adapters(settings, place).links
-    with open_cases(context) as store:
-        named = what.startswith("lnk_") and is_link_id(what)
-        case = store.case_of_link(what) if named else find(store, what)
-        link_id = what if named else case.link_id if case else ""
-        if not link_id:
-            raise ConnectorError(f"No link was made for ticket {what}. There is nothing to revoke.")
-        handle = case.link_handle if case is not None and case.link_id == link_id else ""
-        if not service.revoke(link_id, handle=handle):
-            raise ConnectorError(
-                f"The link service of kind {settings.links.kind} knows no link {link_id}, so nothing was ended. If it "
-                "was made while `links` named another service or account, end it there. What it shows is of no use "
-                "once the password is changed."
-            )
-        if case is not None:
-            facts = {"link_id": link_id, "by": "an administrator"}
-            store.write_audit(AuditEntry(at=present(), case_id=case.id, event="link_revoked_by_hand", facts=facts))
+    named = what.startswith("lnk_") and is_link_id(what)
+    # At once, where the id alone is enough for it: our own database may be away.
+    ended = named and service.revoke(what)
+    try:
+        with open_cases(context) as store:
+            case = store.case_of_link(what) if named else find(store, what)
+            link_id = what if named else case.link_id if case else ""
+            if not link_id:
+                raise ConnectorError(f"No link was made for ticket {what}. There is nothing to revoke.")
+            handle = case.link_handle if case is not None and case.link_id == link_id else ""
+            if not ended and not service.revoke(link_id, handle=handle):
+                raise ConnectorError(
+                    f"The link service of kind {settings.links.kind} knows no link {link_id}, so nothing was ended. If "
+                    "it was made while `links` named another service or account, end it there. What it shows is of no "
+                    "use once the password is changed."
+                )
+            if case is not None:
+                facts = {"link_id": link_id, "by": "an administrator"}
+                store.write_audit(AuditEntry(at=present(), case_id=case.id, event="link_revoked_by_hand", facts=facts))
+    except ConnectorError as failure:
+        if not ended:
+            raise
+        raise ConnectorError(f"{what} shows nothing any more, but no audit says so: {failure}") from None
     typer.echo(f"{link_id} shows nothing any more.")
     if case is not None and case.state is State.LINK_OUT and case.link_id == link_id:
         typer.echo(f"Its case goes to a person: connector show {case.psa}:{case.number}")
