@@ -330,6 +330,23 @@ def test_a_secret_file_is_found_beside_the_configuration_and_its_line_end_is_not
     assert settings.graph.client_secret.reveal() == secret
 
 
+@pytest.mark.parametrize("around", ["{}", "{}\n", "{}\r\n", " {} \n\n"])
+def test_a_secret_is_the_same_whether_it_comes_from_a_file_or_a_variable(tmp_path: Path, around: str) -> None:
+    secret = secrets.token_hex(12)
+    (tmp_path / "plain").write_bytes(around.format(secret).encode())
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + around.format(secret).encode())
+    path = write(
+        tmp_path, a_configuration(**{"sentry.dsn": {"file": "marked"}, "graph.client_secret": {"file": "plain"}})
+    )
+    settings, _ = load_connector(path)
+    assert settings.sentry is not None
+    assert settings.graph.client_secret is not None
+    assert settings.sentry.dsn.reveal() == settings.graph.client_secret.reveal() == secret
+    settings, _ = load_connector(write(tmp_path, a_configuration()), environ={GRAPH_SECRET: around.format(secret)})
+    assert settings.graph.client_secret is not None
+    assert settings.graph.client_secret.reveal() == secret
+
+
 def test_a_secret_never_shows_in_the_settings(tmp_path: Path) -> None:
     secret = secrets.token_hex(12)
     path = write(tmp_path, a_configuration())
@@ -357,7 +374,7 @@ def test_a_secret_file_that_is_of_no_use_is_told_with_its_path(
     assert words in problem
 
 
-@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("value", [None, "", " \n"])
 def test_an_environment_variable_that_is_not_set_is_named(tmp_path: Path, value: str | None) -> None:
     path = write(tmp_path, a_configuration())
     with pytest.raises(ConfigError, match=f"the environment variable {GRAPH_SECRET} is not set or empty"):

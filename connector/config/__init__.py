@@ -44,6 +44,7 @@ from connector.config.settings import (
 )
 from connector.config.values import (
     Address,
+    ApiKeyValue,
     BrakeLimit,
     Database,
     Duration,
@@ -64,6 +65,7 @@ __all__ = [
     "CLOUDS",
     "METHOD_NAMES",
     "Address",
+    "ApiKeyValue",
     "BrakeLimit",
     "BrakeSection",
     "Budget",

@@ -23,6 +23,7 @@ from pydantic import (
 from connector.config.graph import GraphSection, MfaSection
 from connector.config.values import (
     Address,
+    ApiKeyValue,
     BrakeLimit,
     Database,
     Duration,
@@ -292,7 +293,7 @@ def _kind_of_key(value: object) -> str:
 
 
 ApiKeyEntry = Annotated[
-    Annotated[SecretValue, Tag("secret")] | Annotated[HashedKeySection, Tag("key")], Discriminator(_kind_of_key)
+    Annotated[ApiKeyValue, Tag("secret")] | Annotated[HashedKeySection, Tag("key")], Discriminator(_kind_of_key)
 ]
 MOST_PLAIN_KEYS = 2
 

@@ -79,13 +79,13 @@ def _read_secret(value: object, info: ValidationInfo) -> Secret:
         raise ValueError("a secret is never written here: use {file: PATH} or {env: NAME}")
     (source, name), *_ = value.items()
     if source == "env":
-        found = place.environ.get(str(name))
+        found = place.environ.get(str(name), "").strip()  # as that of a file: the same secret in both places
         if not found:
             raise ValueError(f"the environment variable {name} is not set or empty: set it, or use {{file: PATH}}")
         return Secret(found)
     path = place.folder / str(name)
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8-sig").strip()  # some editors begin a file with a mark of UTF-8
     except OSError as failure:
         raise ValueError(
             f"the secret file {path} cannot be read ({failure.strerror}): create it, or correct its path and rights"
@@ -95,6 +95,16 @@ def _read_secret(value: object, info: ValidationInfo) -> Secret:
     if not text:
         raise ValueError(f"the secret file {path} is empty: write the secret into it")
     return Secret(text)
+
+
+def _check_api_key(value: Secret) -> Secret:
+    text = value.reveal()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError(
+            "this cannot be a key, which is one word of ASCII letters, digits and signs: look for a second line, a "
+            "space or a foreign letter where it comes from"
+        )
+    return value
 
 
 def _read_path(value: object, info: ValidationInfo) -> Path:
@@ -158,6 +168,8 @@ def _check_database(value: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Url = Annotated[str, AfterValidator(_check_url)]
 SecretValue = Annotated[InstanceOf[Secret], BeforeValidator(_read_secret)]
+ApiKeyValue = Annotated[SecretValue, AfterValidator(_check_api_key)]
+"""A secret that goes into a header: of two lines or foreign letters it would never be sent."""
 FilePath = Annotated[Path, BeforeValidator(_read_path)]
 Listen = Annotated[str, AfterValidator(_check_listen)]
 Zone = Annotated[str, AfterValidator(_check_zone)]

@@ -14,7 +14,7 @@ from typing import Final, Self
 from urllib.parse import urlencode
 
 from connector.adapter import Surroundings
-from connector.config import LinksSection, SecretValue, Section, Url, validate
+from connector.config import ApiKeyValue, LinksSection, Section, Url, validate
 from connector.core.ports import (
     AlarmWish,
     Capabilities,
@@ -68,7 +68,7 @@ class BuiltinSection(Section):
 
     url: Url
     api_url: Url | None = None
-    api_key: SecretValue
+    api_key: ApiKeyValue
 
 
 class BuiltinLinks:

@@ -233,6 +233,17 @@ def test_a_wrong_section_names_every_problem(clock: FakeClock, tmp_path: Path) -
     assert "links: api_key: missing" in text
 
 
+@pytest.mark.parametrize("written", ["{0}\n{0}", "{0} {0}", "{0}é", "“{0}”", "{0}\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused_at_the_start_and_not_repeated(
+    clock: FakeClock, tmp_path: Path, api_key: str, written: str
+) -> None:
+    (tmp_path / "key").write_text(written.format(api_key), "utf-8")
+    section = {"url": "https://links.example.com", "api_key": {"file": "key"}}
+    with pytest.raises(ConfigError, match="links: api_key: this cannot be a key") as refusal:
+        BuiltinLinks.from_config("links", section, surroundings(tmp_path, clock))
+    assert api_key not in str(refusal.value)
+
+
 def test_make_link_of_the_tests_and_the_adapter_use_one_format(
     address: str, api_key: str, clock: FakeClock, database: str, pepper: bytes
 ) -> None:

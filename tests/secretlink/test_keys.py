@@ -256,6 +256,22 @@ def test_a_wrong_key_in_the_file_is_refused_in_words(tmp_path: Path, keys: list[
     assert "inline-" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("between", ["\n", " ", "é", "\x7f"])
+def test_a_plain_key_that_no_header_can_carry_is_refused_and_not_repeated(tmp_path: Path, between: str) -> None:
+    key = secrets.token_urlsafe(24)
+    (tmp_path / "wrong").write_text(f"{key}{between}{key}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"links\.yaml: api_keys\.1\..*this cannot be a key") as refusal:
+        settings_with(tmp_path, [entry(), {"file": "wrong"}])
+    assert key not in str(refusal.value)
+
+
+def test_a_plain_key_is_the_same_with_and_without_an_editors_mark(tmp_path: Path) -> None:
+    key = secrets.token_urlsafe(24)
+    (tmp_path / "marked").write_text(f"{key}\n", encoding="utf-8-sig")
+    (made,) = settings_with(tmp_path, [{"file": "marked"}]).every_key()
+    assert made.digest == digest_of(key)
+
+
 def test_a_new_key_is_shown_once_and_its_lines_open_the_service(
     tmp_path: Path, database: str, pepper: bytes, clock: FakeClock
 ) -> None:
