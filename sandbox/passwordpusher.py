@@ -188,6 +188,8 @@ class PasswordPusher:
             return JSONResponse({"views": [_old_row(log) for log in rows]})
         page = min(int(request.query_params.get("page", "1")), MOST_PAGES_OF_AUDIT)
         newest_first = push.logs[::-1][(page - 1) * PER_PAGE_OF_AUDIT : page * PER_PAGE_OF_AUDIT]
+        if self.world.pushes.watched_by_staff:
+            self.world.pushes.claim(push, Visitor("192.0.2.9", "", owner=True))
         return JSONResponse({"logs" if v2 else "views": [_row(log) for log in newest_first]})
 
     async def destroy(self, request: Request) -> Response:

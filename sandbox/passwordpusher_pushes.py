@@ -106,6 +106,7 @@ class Pushes:
         anonymous: Whether pushes without a token are taken.
         clamp_views: The most views that its settings allow; a push that wants more gets the default, as there.
         page: Rows of a list; audits have 50.
+        watched_by_staff: Somebody signed in looks at a push each time when a page of its audit was read.
     """
 
     now: Callable[[], datetime]
@@ -113,6 +114,7 @@ class Pushes:
     anonymous: bool = True
     clamp_views: int = VIEWS[-1]
     page: int = 25
+    watched_by_staff: bool = False
     kept: dict[str, Push] = field(default_factory=dict)
     _last: datetime | None = None
 

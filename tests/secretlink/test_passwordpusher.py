@@ -610,6 +610,18 @@ def test_an_audit_of_many_pages_is_read_to_its_end(post: OtherPost) -> None:
     assert (shown.view, shown.views_left) == (1, 0)
 
 
+def test_a_row_that_comes_in_while_an_audit_is_read_makes_no_view_of_two(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    pushes = post.sandbox.world.pushes
+    (push,) = pushes.kept.values()
+    for _ in range(49):
+        pushes.claim(push, STAFF)
+    pushes.watched_by_staff = True
+    shown = [event for event in post.links.news("").events if event.kind is LinkEventKind.REVEALED]
+    assert [(event.view, event.views_left) for event in shown] == [(1, 1), *[(0, 1)] * 49]
+
+
 @pytest.mark.parametrize(
     ("told", "ip"),
     [("::ffff:81.2.69.142", "81.2.69.142"), ("2001:DB8::1", "2001:db8::1"), ("unknown", ""), ("<b>", ""), ("", "")],

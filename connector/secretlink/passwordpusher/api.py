@@ -179,11 +179,10 @@ class PushApi:
             if not isinstance(items, list):
                 unknown_shape(answer)
             found = [row_of(mapping_of(item, answer), answer) for item in items]
-            # Rows have no id. Version 1 has no pages, and gives the same ones again for any.
-            if not found or (page > 1 and found == rows[-len(found) :]):
-                break
-            rows += found
-            if v1 or len(found) < _SMALL_PAGE:
+            # Version 1 has no pages, and gives the same ones again for any.
+            fresh = _beyond(rows, found)
+            rows += fresh
+            if not fresh or v1 or len(found) < _SMALL_PAGE:
                 break
         if not v1:
             rows.reverse()  # newest first there; two of one moment keep their order
@@ -212,6 +211,15 @@ class PushApi:
                     "links.token belongs to the account that made it."
                 )
         return False
+
+
+def _beyond(rows: Sequence[Row], page: Sequence[Row]) -> Sequence[Row]:
+    """What of a page is not at the end of the rows before it: a row that came in meanwhile has moved those on.
+
+    Rows have no id. What is alike to the millisecond and stands just there counts as the same row.
+    """
+    same = (count for count in range(min(len(rows), len(page)), 0, -1) if rows[-count:] == page[:count])
+    return page[next(same, 0) :]
 
 
 def _list_path(which: str, edition: Edition) -> str:
