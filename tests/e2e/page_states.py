@@ -152,6 +152,23 @@ def connection_lost(stage: Stage, page: Any) -> None:
     page.locator("#again").wait_for()
 
 
+@state()
+def damaged(stage: Stage, page: Any) -> None:
+    page.route("**/reveal?*", lambda route: route.fulfill(status=403, json={"error": "damaged"}))
+    step(stage, page)
+    page.locator("#show").click()
+    page.locator("#trouble").wait_for()
+
+
+@state()
+def sent_before(stage: Stage, page: Any) -> None:
+    answer = {"error": "repeated", "views_left": 1, "max_views": 2}
+    page.route("**/reveal?*", lambda route: route.fulfill(status=403, json=answer))
+    step(stage, page)
+    page.locator("#show").click()
+    page.locator("#trouble").wait_for()
+
+
 # ---------------------------------------------------------------- the typed check
 
 

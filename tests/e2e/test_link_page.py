@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -316,8 +317,25 @@ def test_an_answer_that_comes_too_late_to_be_repeated_is_told_with_the_view_that
         assert "no view was used" not in page.locator("main").inner_text()
         assert page.locator("#views-left").inner_text() == "1 of 2 times"
         page.get_by_role("button", name="Try again").click()
-        page.get_by_text("This link was opened before").wait_for()
+        page.get_by_role("heading", name="This link was opened before").wait_for()
         assert desk.views_of(link) == 1
+
+
+def test_a_link_that_was_changed_where_it_is_kept_leads_to_a_new_request_and_to_no_further_try(
+    page: Any, tmp_path: Path
+) -> None:
+    with link_desk(tmp_path) as desk:
+        link = desk.make()
+        with sqlite3.connect(tmp_path / "links.db") as database:
+            database.execute("UPDATE link SET blob = zeroblob(length(blob))")
+        database.close()
+        page.goto(link.address)
+        proceed(page)
+        page.locator("#show").click()
+        page.get_by_role("alert").get_by_text("Raise a new request").wait_for()
+        assert page.evaluate("document.activeElement.id") == "trouble-text"
+        assert not page.get_by_role("button", name="Try again").is_visible()
+        assert desk.views_of(link) == 0
 
 
 @pytest.mark.parametrize("width", [320, 375, 1100])

@@ -10,6 +10,7 @@ from html import unescape
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from connector.secretlink.service.web import create_app
@@ -252,6 +253,25 @@ def test_without_scripts_the_typed_word_shows_the_password(browser: Browser, lin
     last = typed(browser, link, challenge=challenge, word="SHOW")
     assert "last view" in last.text
     assert typed(browser, link, challenge=challenge, word="SHOW").status == 410
+
+
+@pytest.mark.parametrize(("tag", "words"), [("en", "This link is damaged"), ("de", "Dieser Link ist beschädigt")])
+def test_without_scripts_a_link_that_does_not_decrypt_is_said_to_be_damaged(
+    app: Starlette, browser: Browser, tag: str, words: str
+) -> None:
+    damaged, whole = make_link(), make_link()
+    for made in (damaged, whole):
+        assert browser.create(made, locale=tag).status == 201
+    with app.state.vault.engine.begin() as connection:
+        change = "UPDATE link SET blob = (SELECT blob FROM link WHERE id = :other) WHERE id = :id"
+        connection.execute(text(change), {"id": damaged.terms.link_id, "other": whole.terms.link_id})
+    challenge = browser.challenge_of(damaged)
+    browser.clock.advance(seconds=3)
+    answer = typed(browser, damaged, challenge=challenge, word="SHOW")
+    assert answer.status == 403
+    assert words in answer.text
+    assert browser.views_of(damaged) == 0
+    assert reasons(browser) == ["damaged"]
 
 
 def test_the_typed_word_does_not_help_another_site_or_a_robot_in_a_hurry(browser: Browser, link: Made) -> None:

@@ -30,7 +30,9 @@ FALLBACK: Final = "en"
 
 _RELATION: Final = re.compile(r"n(?: % (\d+))? (!?=) (\d+(?:\.\.\d+)?(?:,\d+(?:\.\.\d+)?)*)")
 _TAG: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{1,8})*", re.ASCII)
-_FOR_SCRIPTS: Final = ("script.", "duration.", "check.", "link.title", "link.views", "link.next_sign_in", "alarm.raise")
+_FOR_SCRIPTS: Final = (
+    "script.", "duration.", "check.", "link.title", "link.views", "link.next_sign_in", "alarm.raise", "message.damaged",
+)  # fmt: skip
 _MOST_WISHES: Final = 20
 
 

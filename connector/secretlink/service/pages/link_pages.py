@@ -178,7 +178,7 @@ class Pages(Endpoints):
         if answer.reason == "check":
             words = language.say("check.wrong", n=answer.tries_left or 0)
             return HTMLResponse(self._render_link(request, found, answer.link, problem=words), 403)
-        return HTMLResponse(self._renderer.message("again", language), 403)
+        return HTMLResponse(self._renderer.message("damaged" if answer.reason == "damaged" else "again", language), 403)
 
     def _json_answer(self, answer: Revealed | Refused) -> Response:
         if isinstance(answer, Refused):

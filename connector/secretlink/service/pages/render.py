@@ -223,7 +223,7 @@ class Renderer:
         return self._render("alarm_gone.html", language, self._own_brand)
 
     def message(self, name: str, language: Language) -> str:
-        """A short page: `throttled`, `prefetch`, `away`, `not_here`, or `again` (shown already, open it once more)."""
+        """A short page: `throttled`, `prefetch`, `away`, `not_here`, `damaged`, or `again` (open it once more)."""
         return self._render(
             "message.html",
             language,

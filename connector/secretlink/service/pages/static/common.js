@@ -38,11 +38,13 @@ const common = (() => {
   const reload = () => window.location.reload();
   const onClick = (id, work) => part(id)?.addEventListener("click", (event) => { if (event.isTrusted) work(); });
 
+  // Without `retry` trying again would not help, and the text says what does.
   function trouble(text, retry) {
     part("trouble-text").textContent = text;
+    part("again").hidden = !retry;
     again = retry;
     show("trouble");
-    part("again").focus();
+    part(retry ? "again" : "trouble-text").focus();
   }
 
   async function post(address, body) {

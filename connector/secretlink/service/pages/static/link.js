@@ -43,6 +43,7 @@
     const refused = (content) => {
       if (content.error === "check") notTheAnswer(say("check.wrong", { n: content.tries_left }));
       else if (content.error === "repeated") sentBefore(content);
+      else if (content.error === "damaged") trouble(say("message.damaged"));
       else return false;
       return true;
     };
@@ -51,7 +52,7 @@
     try {
       password = keptHere ? await fragment.open(answer.sealed, answer.max_views, answer.expires_at) : answer.password;
     } catch {
-      return trouble(say("script.broken"), reload);
+      return trouble(say("script.broken"));
     }
     return reached(answer);
   }
