@@ -105,6 +105,7 @@ class Pushes:
         edition: `oss` (2.x, self-hosted), `pro` (hosted) or `v1` (before API v2).
         anonymous: Whether pushes without a token are taken.
         clamp_views: The most views that its settings allow; a push that wants more gets the default, as there.
+        keeps_notes: Whether a push comes out with its note.
         page: Rows of a list; audits have 50.
         watched_by_staff: Somebody signed in looks at a push each time when a page of its audit was read.
     """
@@ -113,6 +114,7 @@ class Pushes:
     edition: str = "oss"
     anonymous: bool = True
     clamp_views: int = VIEWS[-1]
+    keeps_notes: bool = True
     page: int = 25
     watched_by_staff: bool = False
     kept: dict[str, Push] = field(default_factory=dict)
@@ -135,7 +137,7 @@ class Pushes:
             # Lower-cased, which costs entropy.
             url_token=secrets.token_urlsafe(secrets.choice(range(8, 15))).lower(),
             payload=payload,
-            note=str(wish.get("note") or ""),
+            note=str(wish.get("note") or "") if self.keeps_notes else "",
             name=str(wish.get("name") or ""),
             owned=visitor.owner,
             created_at=now,

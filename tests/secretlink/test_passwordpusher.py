@@ -130,6 +130,16 @@ def test_a_push_that_came_out_with_other_views_is_ended_at_once(post: OtherPost)
     assert password.reveal() not in str(refusal.value)
 
 
+@pytest.mark.parametrize("edition", ["oss", "pro"], indirect=True)
+def test_a_push_that_came_out_without_its_note_is_ended_at_once(post: OtherPost) -> None:
+    """After a restart nobody would know it for ours: neither to end it in time nor to revoke it."""
+    post.sandbox.world.pushes.keeps_notes = False
+    with pytest.raises(PermanentError, match="note"):
+        post.links.create(a_wish(), a_password())
+    (push,) = post.sandbox.world.pushes.kept.values()
+    assert push.expired
+
+
 def test_a_service_that_changed_its_edition_is_found_out_before_anybody_gets_a_link(desk: Sandbox) -> None:
     post = OtherPost(desk, adapter_for(desk), "passwordpusher")
     post.links.create(a_wish(), a_password())

@@ -101,8 +101,8 @@ class PasswordPusher:
             self._api.forget()
             self._api.expire(push.token)
             raise PermanentError(
-                "Password Pusher made the push with other views, another end or without its retrieval step, so it was "
-                "ended at once. Look at its limits (PWP__PW__…) and at links.views and links.lifetime, then run: "
+                "Password Pusher made the push with other views, another end or note, or without its retrieval step. It "
+                "was ended at once. Look at its limits (PWP__PW__…), links.views and links.lifetime, then run: "
                 "connector check"
             )
         self._memory.keep(wish.id, Known(push.token, since=self._clock()))

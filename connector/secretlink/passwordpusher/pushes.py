@@ -99,15 +99,18 @@ class Order:
 
 
 def kept(order: Order, edition: Edition, answer: Mapping[str, Any], *, end: datetime) -> bool:
-    """Whether a push came out as it was ordered: its views, its end and its retrieval step.
+    """Whether a push came out as it was ordered: its views, its end, its retrieval step and its note.
 
     A service that clamps a value, or does not know it, answers 201 all the same. What the answer does not say counts as
-    not kept. Version 1 has said all of these since 1.0.
+    not kept. Version 1 has said all of these since 1.0, but for the note; see this package's docstring.
 
     Args:
         end: When it is to be over, by our clock.
     """
     same = answer.get("expire_after_views") == order.views and answer.get("retrieval_step") is True
+    note = answer.get("note")
+    if note != order.note and (edition is Edition.OSS or note is not None):
+        return False
     shown = answer.get("html_url")
     if isinstance(shown, str) and not urlsplit(shown).path.rstrip("/").endswith("/r"):
         return False
