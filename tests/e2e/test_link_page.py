@@ -137,8 +137,7 @@ def test_where_a_script_of_the_alarm_does_not_come_a_person_types_the_words(chro
 
 
 def test_what_is_to_be_typed_without_scripts_is_not_seen_while_these_are_on_their_way(page: Any, desk: Desk) -> None:
-    waiting: list[Any] = []
-    page.route("**/static/*.js", lambda route: waiting.append(route))
+    waiting = hold(page, "**/static/*.js")
     page.goto(desk.make().address, wait_until="commit")
     page.locator("#plain").wait_for(state="attached")
     page.wait_for_timeout(1000)
@@ -336,6 +335,49 @@ def test_a_link_that_was_changed_where_it_is_kept_leads_to_a_new_request_and_to_
         assert page.evaluate("document.activeElement.id") == "trouble-text"
         assert not page.get_by_role("button", name="Try again").is_visible()
         assert desk.views_of(link) == 0
+
+
+def hold(page: Any, pattern: str) -> list[Any]:
+    """Keep the requests to such an address on their way until the test lets them go on."""
+    held: list[Any] = []
+    page.route(pattern, lambda route: held.append(route))
+    return held
+
+
+def press_back_while_it_is_under_way(page: Any, held: list[Any]) -> None:
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.locator("#show").click()
+    back = page.get_by_role("button", name="Back")
+    assert back.get_attribute("aria-disabled") == "true"
+    back.click(force=True)
+    page.wait_for_timeout(100)
+    assert page.locator("#step").is_visible()
+    assert not page.locator("#start").is_visible()
+    held[0].continue_()
+
+
+def test_there_is_no_way_back_while_the_password_is_on_its_way(page: Any, desk: Desk) -> None:
+    link = desk.make()
+    held = hold(page, "**/reveal?*")
+    page.goto(link.address)
+    proceed(page)
+    press_back_while_it_is_under_way(page, held)
+    page.locator("#secret-title").wait_for()
+    assert desk.views_of(link) == 1
+
+
+def test_there_is_no_way_back_while_the_alarm_is_being_raised_but_one_before(page: Any, desk: Desk) -> None:
+    alarm = desk.arm()
+    held = hold(page, "**/raise?*")
+    page.goto(alarm.address)
+    proceed(page)
+    page.get_by_role("button", name="Back").click()
+    page.get_by_text("Nothing has happened by opening this page").wait_for()
+    assert desk.alarms_of(alarm) == 0
+    proceed(page)
+    press_back_while_it_is_under_way(page, held)
+    page.locator("#done-title").wait_for()
+    assert desk.alarms_of(alarm) == 1
 
 
 @pytest.mark.parametrize("width", [320, 375, 1100])

@@ -65,7 +65,9 @@ const common = (() => {
   async function act(button, work, { retry, gone = reload, refused = () => false, refusal = "script.refused" }) {
     if (busy) return undefined;
     busy = true;
-    button?.setAttribute("aria-disabled", "true");
+    // Nor is there a way back while nobody can tell whether it has happened.
+    const still = [button, part("back")];
+    still.forEach((one) => one?.setAttribute("aria-disabled", "true"));
     try {
       const { status, content } = await work();
       if (status === 200) return content;
@@ -79,7 +81,7 @@ const common = (() => {
       trouble(say("script.lost"), retry);
     } finally {
       busy = false;
-      button?.removeAttribute("aria-disabled");
+      still.forEach((one) => one?.removeAttribute("aria-disabled"));
     }
     return undefined;
   }
@@ -120,6 +122,7 @@ const common = (() => {
 
     onClick("proceed", proceed);
     onClick("back", () => {
+      if (busy) return;
       stepAt = Infinity;
       part("show-place").replaceChildren();
       show("start");
