@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import structlog
@@ -21,6 +24,7 @@ from starlette.types import Message
 
 from connector.errors import ConfigError
 from connector.secretlink.service.answers import BODY_TIME, UniformAnswers
+from connector.secretlink.service.store.database import open_engine, writing
 from connector.secretlink.service.web import create_app
 from tests.secretlink.support import Answer, Browser, FakeClock, encode, make_alarm, make_link, new_nonce, options_for
 from tests.secretlink.test_wire import Hurried
@@ -197,6 +201,69 @@ def test_a_database_that_is_away_answers_503_and_logs_no_token(app: Starlette, b
     assert "Nothing was used up" in answers[0].text
     assert link.token.reveal() not in json.dumps(logged)
     assert {entry["event"] for entry in logged} == {"link_database_away"}
+
+
+def health_of(browser: Browser) -> tuple[int, list[object]]:
+    """What `/healthz` answers, and the codes of the database in the log."""
+    with structlog.testing.capture_logs() as logged:
+        answer = browser.get("/healthz")
+    assert {entry["event"] for entry in logged} <= {"link_database_away"}
+    return answer.status, [entry["code"] for entry in logged]
+
+
+def test_a_service_that_lost_its_links_is_not_healthy(app: Starlette, browser: Browser) -> None:
+    assert health_of(browser) == (200, [])
+    with app.state.vault.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE link RENAME TO elsewhere"))
+    assert health_of(browser) == (503, ["SQLITE_ERROR"])
+
+
+def test_a_service_whose_database_another_program_holds_is_not_healthy_until_it_lets_go(
+    app: Starlette, browser: Browser, database: str
+) -> None:
+    with app.state.vault.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")  # the ten seconds of the wait are over
+    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert health_of(browser) == (503, ["SQLITE_BUSY"])
+        other.execute("ROLLBACK")
+    assert health_of(browser) == (200, [])
+
+
+def test_looking_at_the_health_changes_nothing(browser: Browser, database: str) -> None:
+    link = make_link()
+    browser.create(link)
+    log = Path(f"{database.removeprefix('sqlite:///')}-wal")
+    before = log.read_bytes()
+    assert health_of(browser) == (200, [])
+    assert log.read_bytes() == before
+    assert browser.views_of(link) == 0
+
+
+def test_a_service_on_a_database_that_can_only_be_read_does_not_start(
+    database: str, pepper: bytes, api_key: str, clock: FakeClock
+) -> None:
+    read_only = f"sqlite:///file:{database.removeprefix('sqlite:///')}?mode=ro&uri=true"
+    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    with pytest.raises(ConfigError, match=r"cannot be written \(SQLITE_READONLY\)\. Check `database`"):
+        create_app(options_for(read_only, pepper, api_key), clock=clock)
+
+
+def test_a_service_on_a_standby_is_not_healthy_and_one_that_waits_for_its_turn_is(
+    links_postgres: str, pepper: bytes, api_key: str, clock: FakeClock
+) -> None:
+    app = create_app(options_for(links_postgres, pepper, api_key), clock=clock)
+    browser = Browser(app, clock, api_key)
+    other = open_engine(links_postgres)
+    with writing(other):
+        assert health_of(browser) == (200, [])
+    other.dispose()
+    with app.state.vault.engine.connect() as connection:
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.commit()
+    assert health_of(browser) == (503, ["25006"])
+    app.state.vault.close()
 
 
 def test_a_whole_story_leaves_no_secret_in_any_log(browser: Browser, api_key: str, records: list[str]) -> None:

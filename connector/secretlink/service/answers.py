@@ -106,8 +106,17 @@ def _with_uniform(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
 
 def say_failure(error: Exception) -> None:
     """Say in the log that the database is away, or that there is a bug: what it is and where, without any value."""
-    name = "link_database_away" if isinstance(error, SQLAlchemyError) else "link_service_bug"
-    log.error(name, error=type(error).__name__, where=_place_of(error))
+    where = {"error": type(error).__name__, "where": _place_of(error)}
+    if isinstance(error, SQLAlchemyError):
+        log.error("link_database_away", code=database_code(error), **where)
+    else:
+        log.error("link_service_bug", **where)
+
+
+def database_code(error: SQLAlchemyError) -> str | None:
+    """What the database itself calls its trouble: `SQLITE_READONLY`, a SQLSTATE; `None` where it says nothing."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
 
 
 def _place_of(error: BaseException) -> str:

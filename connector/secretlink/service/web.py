@@ -28,7 +28,14 @@ from starlette.types import ASGIApp
 from connector.errors import ConfigError
 from connector.secretlink.place import Places, parse_networks
 from connector.secretlink.seal import Pepper
-from connector.secretlink.service.answers import BodyTooLarge, BodyTooSlow, UniformAnswers, error_answer, say_failure
+from connector.secretlink.service.answers import (
+    BodyTooLarge,
+    BodyTooSlow,
+    UniformAnswers,
+    database_code,
+    error_answer,
+    say_failure,
+)
 from connector.secretlink.service.api.keys import ApiKeys
 from connector.secretlink.service.api.routes import Api
 from connector.secretlink.service.caretaker import LONGEST_SLEEP, Caretaker
@@ -67,7 +74,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
         clock: Returns the time now, with a zone.
 
     Raises:
-        ConfigError: Options that cannot work, or a database that cannot be opened.
+        ConfigError: Options that cannot work, or a database that cannot be opened, read and written.
 
     While it runs (its lifespan), links are expired on time and old ones purged.
     """
@@ -85,6 +92,7 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
         on_opening=openings.announce,
         mask_ip=options.mask_ip,
     )
+    _require_alive(vault)
     files = StaticFiles(options.brand_logo)
     renderer = Renderer(options, files)
     proofs = Proofs(Challenges(*peppers.challenge_keys, clock=clock))
@@ -147,6 +155,19 @@ def create_app(options: LinkServiceOptions, *, clock: Callable[[], datetime] = l
     app.state.news = news
     app.state.api = api
     return app
+
+
+def _require_alive(vault: Vault) -> None:
+    """Not to be found out by the first link: a database that can only be read answers everything else."""
+    try:
+        vault.is_alive()
+    except SQLAlchemyError as error:
+        vault.close()
+        raise ConfigError(
+            f"The link service's database cannot be written ({database_code(error) or type(error).__name__}). Check "
+            "`database`: the file and its folder must be writable for this user and free of other programs, a "
+            "PostgreSQL must not be a standby."
+        ) from None
 
 
 def serve(

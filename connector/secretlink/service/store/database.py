@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, false, inspect, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from connector.errors import ConfigError
+from connector.secretlink.service.store.tables import link
 
 _BUSY_WAIT: Final = timedelta(seconds=10)
 _CACHE_KILOBYTES: Final = 256
@@ -111,6 +112,22 @@ def require_tables(engine: Engine) -> None:
             "The link service's database is empty or from an older version. "
             "Bring it up to date with: connector --config FILE migrate"
         )
+
+
+def try_to_write(engine: Engine) -> None:
+    """Read from the links, and begin to change them; nothing is changed, and nothing written to the disk.
+
+    SQLite waits for another writer, as everybody who writes does; on PostgreSQL this does not wait for its turn.
+
+    Raises:
+        SQLAlchemyError: The database is away, damaged, held for longer than the wait, or can only be read.
+    """
+    with engine.connect() as connection:
+        connection.execute(select(link.c.id).limit(1)).first()
+        # A file that can only be read takes a `BEGIN IMMEDIATE`, and refuses the first statement that changes
+        # something, though there be no row for it. Tried with SQLite 3.40, 2026-11-22.
+        connection.execute(update(link).where(false()).values(views=link.c.views))
+        connection.rollback()
 
 
 def checkpoint(engine: Engine) -> None:

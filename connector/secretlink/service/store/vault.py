@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from connector.errors import ConfigError
@@ -22,7 +21,13 @@ from connector.secretlink.seal import Pepper
 from connector.secretlink.service.store.alarms import Alarms
 from connector.secretlink.service.store.chain import ChainReport, Check, Event, EventKind, Visitor
 from connector.secretlink.service.store.claims import Asked, Claims
-from connector.secretlink.service.store.database import checkpoint, looking, open_engine, require_tables
+from connector.secretlink.service.store.database import (
+    checkpoint,
+    looking,
+    open_engine,
+    require_tables,
+    try_to_write,
+)
 from connector.secretlink.service.store.eventlog import EventLog
 from connector.secretlink.service.store.links import (
     AlarmRecord,
@@ -340,9 +345,9 @@ class Vault:
         checkpoint(self.engine)
 
     def is_alive(self) -> bool:
-        """Whether the database answers. Raises what the database raises when it does not."""
-        with looking(self.engine) as connection:
-            return bool(connection.execute(select(1)).scalar_one() == 1)
+        """Whether links can be read and written. Raises what the database raises when they cannot."""
+        try_to_write(self.engine)
+        return True
 
     def check_chain(self, so_far: Check | None) -> Check:
         """Check the next part of the chain; `None`: the first. For whoever must not be kept long."""
