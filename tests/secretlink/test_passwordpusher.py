@@ -14,7 +14,7 @@ from connector.errors import AuthenticationError, PermanentError, TemporaryError
 from connector.http import Http
 from connector.secretlink.passwordpusher.adapter import PasswordPusher
 from connector.secretlink.passwordpusher.api import PushApi
-from connector.secretlink.passwordpusher.memory import MOST_READ_AGAIN, READ_AGAIN_EVERY
+from connector.secretlink.passwordpusher.memory import LOOK_AGAIN_AFTER, MOST_READ_AGAIN, READ_AGAIN_EVERY
 from connector.secretlink.passwordpusher.pushes import Order
 from connector.secretlink.place import Places
 from sandbox.passwordpusher_pushes import Visitor
@@ -374,6 +374,23 @@ def test_no_poll_says_that_a_history_broke_off_for_there_is_none(post: OtherPost
     post.fault("status", match="active", status=400)
     with pytest.raises(TemporaryError):
         post.links.news("")
+
+
+def test_a_list_of_the_dead_that_fails_holds_up_no_news_and_is_read_again_later(post: OtherPost) -> None:
+    ended, fine = (post.links.create(a_wish(), a_password()) for _ in range(2))
+    post.links.revoke(ended.id)
+    post.open(fine.url)
+    watched = [Watched(link.id, "", link.expires_at, link.views) for link in (ended, fine)]
+    back = adapter_for(post.sandbox)
+    post.fault("status", match="expired", status=500)
+    events = back.news("", watched).events
+    assert (kinds_of(events, fine.id), kinds_of(events, ended.id)) == ([LinkEventKind.REVEALED], [])
+    post.repair()
+    post.sandbox.clock.moment += LOOK_AGAIN_AFTER
+    assert kinds_of(back.news("", watched).events, ended.id) == [LinkEventKind.REVOKED]
+    post.fault("status", match="expired", status=401)
+    with pytest.raises(AuthenticationError):
+        adapter_for(post.sandbox).news("", watched)
 
 
 def test_one_link_that_cannot_be_read_does_not_keep_back_the_others(post: OtherPost) -> None:

@@ -101,8 +101,8 @@ class PasswordPusher:
             self._api.forget()
             self._api.expire(push.token)
             raise PermanentError(
-                "Password Pusher made the push with other views, another end or note, or without its retrieval step. It "
-                "was ended at once. Look at its limits (PWP__PW__…), links.views and links.lifetime, then run: "
+                "Password Pusher made the push with other views, another end or note, or without its retrieval step, "
+                "so it was ended at once. Look at its limits (PWP__PW__…), links.views and links.lifetime, then run: "
                 "connector check"
             )
         self._memory.keep(wish.id, Known(push.token, since=self._clock()))
@@ -244,7 +244,15 @@ class PasswordPusher:
         missing = self._memory.to_search(wanted, now)
         if not missing:
             return
-        for link_id, push in self._dead(missing, now).items():
+        try:
+            found = self._dead(missing, now)
+        except AuthenticationError:
+            raise
+        except ConnectorError as failure:
+            # The list of the living has just answered: the news of the others do not wait for that of the dead.
+            log.warning("links_not_searched", error=str(failure))
+            found = {}
+        for link_id, push in found.items():
             missing.discard(link_id)
             self._memory.found_dead(link_id, push.token, now)
         self._memory.not_found(missing, wanted, now)
