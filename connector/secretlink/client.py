@@ -152,7 +152,7 @@ class BuiltinLinks:
                 "ref": "" if checked else wish.ref,
                 "mode": wish.mode.value,
                 "locale": wish.locale,
-                "check": _encode(check_of(key, wish.ticket)) if checked else None,
+                "human_check": _encode(check_of(key, wish.ticket)) if checked else None,
                 "display_name": _one_line(wish.display_name, LONGEST_NAME),
                 "ticket": "" if checked else _one_line(wish.ticket, LONGEST_TICKET),
                 "time_zone": wish.time_zone,

@@ -31,6 +31,7 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
 _ADDRESS_WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
+_REGISTRY: Final = "iptocc"
 _LONGEST_CITY: Final = 120
 _LONGEST_SOURCE: Final = 64
 _MOST_HOPS: Final = 32
@@ -82,6 +83,13 @@ class Place:
     network: str | None = None
 
     @property
+    def precision(self) -> str:
+        """What the knowledge is about: `city`, `country`, or `registry-country`, in whose name the block is held."""
+        if self.city:
+            return "city"
+        return "registry-country" if self.source.startswith(_REGISTRY) else "country"
+
+    @property
     def words(self) -> str:
         """For people: `United Kingdom (approx.)`, `Leeds, United Kingdom (approx.), through a VPN`."""
         country = country_name(self.country)
@@ -118,7 +126,7 @@ class Places:
         except ConfigError:
             self.close()
             raise
-        self._source = _name_of(self._places) if self._places else f"iptocc {importlib.metadata.version('iptocc')}"
+        self._source = _name_of(self._places) if self._places else f"{_REGISTRY} {importlib.metadata.version('iptocc')}"
 
     def find(self, ip: str | None) -> Place | None:
         """The place of an address; `None` for private, unknown or unreadable ones."""

@@ -111,7 +111,7 @@ class Desk:
     ) -> Sent:
         made = make_link(views=views, now=datetime.now(UTC), lifetime=lifetime, password=password)
         if checked:
-            body |= {"ticket": "", "check": encode(check_of(made.key, TICKET))}
+            body |= {"ticket": "", "human_check": encode(check_of(made.key, TICKET))}
         self._post("/links", made.to_body(mode=mode, **body))
         path = made.path if mode == "path" else f"/s/{made.terms.link_id}#{made.token.reveal()}"
         return Sent(made, self.url + path)

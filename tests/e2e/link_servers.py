@@ -181,7 +181,7 @@ class Visitor:
         """
         made = make_link(views=views, lifetime=lifetime, now=datetime.now(UTC))
         if check:
-            changes["check"] = encode(check_of(made.key, check))
+            changes["human_check"] = encode(check_of(made.key, check))
         answer = self.api("POST", "/links", made.to_body(**changes))
         assert answer.status == 201, (answer.status, answer.text)
         return made

@@ -72,6 +72,24 @@ def test_a_repeated_create_changes_nothing_and_a_clash_is_refused(browser: Brows
     assert len(browser.events()) == 1
 
 
+def test_a_link_needs_no_more_than_who_calls_can_know_of_it(browser: Browser) -> None:
+    link = make_link()
+    terms = {"id": link.terms.link_id, "max_views": 2, "expires_at": link.terms.expires_at}
+    sealed = {"lookup": encode(link.lookup), "sealed": encode(link.sealed)}
+    told = {"ref": "halo/t1/4242", "mode": "path", "locale": "en-GB", "human_check": None, "brand": "acme"}
+    made = browser.api("POST", "/links", {**terms, **sealed, **told})
+    assert made.status == 201
+    assert {name: made.json()[name] for name in (*terms, "state", "views")} == {**terms, "state": "active", "views": 0}
+    page = browser.get(link.path)
+    assert page.status == 200
+    assert "acme" in page.text
+    assert browser.reveal(link).json()["password"] == link.password.reveal()
+    least = make_link()
+    body = {name: value for name, value in least.to_body().items() if name in {*terms, *sealed, "ref"}}
+    assert browser.api("POST", "/links", body).status == 201
+    assert browser.reveal(least).json()["password"] == least.password.reveal()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -93,8 +111,8 @@ def test_a_repeated_create_changes_nothing_and_a_clash_is_refused(browser: Brows
         {"mode": "elsewhere"},
         {"locale": "e"},
         {"locale": "../en"},
-        {"check": encode(bytes(31))},
-        {"check": "4242"},
+        {"human_check": encode(bytes(31))},
+        {"human_check": "4242"},
         {"time_zone": "Mars/Olympus"},
         {"time_zone": "../../etc/passwd"},
         {"display_name": "two\nlines"},

@@ -65,7 +65,7 @@ def test_a_link_that_was_sealed_by_the_paper_opens_to_the_password(browser: Brow
 
 def test_a_check_that_was_made_by_the_paper_lets_in_whoever_types_the_answer(browser: Browser, app: Starlette) -> None:
     token, password = secrets.token_bytes(24), secrets.token_urlsafe(20)
-    body = body_for(token, password, check=wire(check_of(token, "INC-4242")))
+    body = body_for(token, password, human_check=wire(check_of(token, "INC-4242")))
     assert browser.api("POST", "/links", body).json()["checked"]
     for answer, right in (("INC-4243", False), (" inc4242 #", True)):
         shown = app.state.vault.claim(

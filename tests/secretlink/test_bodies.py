@@ -118,7 +118,8 @@ def test_a_body_is_refused_for_what_the_document_forbids_and_for_nothing_that_it
                                      "unicode string"),
         ({"display_name": "a\tb"}, "display_name: Value error, must be one line of printable text"),
         ({"time_zone": "../../etc/passwd"}, "time_zone: Value error, not a time zone of the IANA list"),
-        ({"brand": "x"}, "brand: Input should be a valid dictionary or instance of BrandBody"),
+        ({"brand": 7}, "brand: Input should be a valid dictionary or instance of BrandBody"),
+        ({"brand": "x" * 81}, "brand: String should have at most 80 characters"),
         ({"brand": {"colour": "red"}}, "brand.colour: String should match pattern '^#[0-9a-fA-F]{6}$'"),
         ({"brand": {"logo": "x", "name": 1}}, "brand.name: Input should be a valid string; "
                                               "brand.(one more): unknown field"),
@@ -137,7 +138,7 @@ def test_what_is_wrong_is_said_by_field_without_the_value(change: dict[str, Any]
     [
         {"id": "x" * 8}, {"id": "x" * 64}, {"max_views": 1}, {"max_views": 20}, {"expires_at": 1},
         {"expires_at": 253_402_300_799}, {"display_name": "é" * 200}, {"display_name": ""}, {"locale": "de"},
-        {"ticket": "4" * 64}, {"check": None}, {"brand": None}, {"brand": {"name": None, "phone": "0" * 40}},
+        {"ticket": "4" * 64}, {"human_check": None}, {"brand": None}, {"brand": {"name": None, "phone": "0" * 40}},
     ],
     ids=str,
 )  # fmt: skip
@@ -170,5 +171,7 @@ def test_a_brand_is_kept_as_it_always_was_so_that_a_repeat_after_an_update_is_a_
     brand = {"url": "https://a.example/ü", "name": ' Müller "IT" & \\ Söhne ', "phone": None}
     link = CreateBody.read(body_of("CreateBody", brand=brand)).to_new_link()
     assert link.brand == '{"name":"Müller \\"IT\\" & \\\\ Söhne","url":"https://a.example/ü"}'
+    named = [CreateBody.read(body_of("CreateBody", brand=given)).to_new_link() for given in ("acme", {"name": "acme"})]
+    assert [one.brand for one in named] == ['{"name":"acme"}'] * 2, "a name alone is the same in short"
     assert CreateBody.read(body_of("CreateBody", brand={})).to_new_link().brand == "{}"
     assert CreateBody.read(body_of("CreateBody")).to_new_link().brand is None

@@ -129,7 +129,7 @@ def test_the_number_that_has_to_be_typed_is_nowhere_in_what_the_service_gets(
     wanted = wish(ticket="9081726354", ref="halo/9081726354", mode=mode, id="lnk_abcdefgh")
     recorded.create(replace(wanted, human_check=HumanCheck.TICKET_NUMBER), Secret(secrets.token_urlsafe()))
     [(_, body)] = recorder.sent
-    assert body["check"]
+    assert body["human_check"]
     assert (body["ticket"], body["ref"]) == ("", "")
     assert "9081726354" not in str(body)
 
@@ -137,7 +137,7 @@ def test_the_number_that_has_to_be_typed_is_nowhere_in_what_the_service_gets(
 def test_without_a_typed_check_the_page_shows_the_number(recorded: BuiltinLinks, recorder: Recorder) -> None:
     recorded.create(wish(), Secret(secrets.token_urlsafe()))
     [(_, body)] = recorder.sent
-    assert (body["ticket"], body["ref"], body["check"]) == ("4242", "halo/4242", None)
+    assert (body["ticket"], body["ref"], body["human_check"]) == ("4242", "halo/4242", None)
 
 
 @pytest.mark.parametrize("number", ["", " ", "#-/", "INC"])

@@ -45,8 +45,8 @@ CONTENT_TYPES = [
     "", "\xff", ",",
 ]  # fmt: skip
 FIELDS = [
-    "id", "lookup", "sealed", "max_views", "expires_at", "ref", "mode", "locale", "check", "display_name", "ticket",
-    "time_zone", "brand", "about", "link_id", "source", "challenge", "nonce", "word", "answer",
+    "id", "lookup", "sealed", "max_views", "expires_at", "ref", "mode", "locale", "human_check", "display_name",
+    "ticket", "time_zone", "brand", "about", "link_id", "source", "challenge", "nonce", "word", "answer",
 ]  # fmt: skip
 
 

@@ -373,7 +373,7 @@ def test_an_honest_link_is_shown_and_can_be_reported_also_when_what_it_held_is_g
     link = make_link(views=views)
     check = check_of(link.key, "4242") if typed else None
     made = {"mode": mode, "brand": {"name": "Contoso Desk"}, "locale": "de", "ticket": "" if typed else "4242"}
-    assert browser.create(link, check=encode(check) if check else None, **made).status == 201
+    assert browser.create(link, human_check=encode(check) if check else None, **made).status == 201
     shown = vault.claim(link.lookup, token=link.key, check=check, nonce=new_nonce(), visitor=SOMEBODY)
     assert isinstance(shown, Revealed)
     record = vault.look(link.lookup)

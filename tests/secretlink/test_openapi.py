@@ -109,7 +109,7 @@ def test_every_answer_that_it_tells_of_is_given_and_fits(
     browser = Browser(app, clock, every)
     watched = Watched(browser, described)
     link, alarm = make_link(), make_alarm()
-    body = link.to_body(check=encode(secrets.token_bytes(32)), brand={"name": "Contoso"})
+    body = link.to_body(human_check=encode(secrets.token_bytes(32)), brand={"name": "Contoso"})
     paths = {
         "createLink": ("/links", body), "listLinks": ("/links", None),
         "showLink": (f"/links/{link.terms.link_id}", None), "revokeLink": (f"/links/{link.terms.link_id}/revoke", None),

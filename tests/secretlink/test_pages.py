@@ -163,7 +163,10 @@ def test_a_page_left_open_for_over_an_hour_must_be_opened_again(browser: Browser
     page = browser.challenge_of(made)
     step = browser.step_of(made)
     browser.clock.advance(minutes=60)
-    assert browser.post_json(f"{made.path}/step", {"challenge": page}).status == 403
+    late = browser.post_json(f"{made.path}/step", {"challenge": page})
+    assert (late.status, late.json()["error"]) == (403, "challenge_old")
+    made_up = browser.post_json(f"{made.path}/step", {"challenge": page[:-4] + "AAA="})
+    assert (made_up.status, made_up.json()["error"]) == (403, "challenge")
     answer = browser.post_json(f"{made.path}/reveal", {"challenge": step, "nonce": new_nonce()})
     assert (answer.status, answer.json()["error"]) == (403, "challenge_old")
     assert browser.views_of(made) == 0
@@ -384,6 +387,7 @@ def test_events_name_the_visitor_behind_a_trusted_proxy_only(
         event = browser.events()[-1]
         assert (event["kind"], event["ip"], event["suspect"]) == ("page_opened", ip, "robot_name")
         assert (event["location"]["words"] if event["location"] else None) == words
+        assert not words or event["location"]["precision"] == "registry-country", "no table of where people are"
         app.state.vault.close()
 
 

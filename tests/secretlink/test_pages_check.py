@@ -16,7 +16,7 @@ TICKET = "INC-4242"
 def link(browser: Browser) -> Made:
     made = make_link(views=2)
     # As the connector does: a link that asks for the number does not come with it.
-    assert browser.create(made, ticket="", check=encode(check_of(made.key, TICKET))).status == 201
+    assert browser.create(made, ticket="", human_check=encode(check_of(made.key, TICKET))).status == 201
     return made
 
 
@@ -48,7 +48,7 @@ def test_the_page_asks_for_the_number_and_does_not_show_it(browser: Browser, lin
 
 def test_a_ticket_that_was_sent_along_is_not_shown_either(browser: Browser) -> None:
     made = make_link()
-    browser.create(made, ticket=TICKET, check=encode(check_of(made.key, TICKET)))
+    browser.create(made, ticket=TICKET, human_check=encode(check_of(made.key, TICKET)))
     assert TICKET not in browser.get(made.path).text
 
 

@@ -130,7 +130,7 @@ def test_what_became_of_the_link_is_told_to_whoever_has_the_token_only(browser: 
 def test_the_browser_proves_the_typed_number_with_the_token(browser: Browser) -> None:
     made = make_link()
     right = check_of(made.key, "4242")
-    browser.create(made, mode="fragment", ticket="", check=encode(right))
+    browser.create(made, mode="fragment", ticket="", human_check=encode(right))
     assert step(browser, made).json()["checked"] is True
     wrong = reveal(browser, made, check=encode(check_of(made.key, "4243")))
     assert (wrong.status, wrong.json()["error"], wrong.json()["tries_left"]) == (403, "check", 4)

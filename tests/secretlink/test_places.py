@@ -70,7 +70,7 @@ def found(places: Places, ip: str = HOME) -> Place:
 
 def test_a_city_file_names_the_city_and_its_own_day(make_file: MakeFile, open_places: OpenPlaces) -> None:
     place = found(open_places(make_file({"198.51.100.0/24": LEEDS, "2001:db8::/32": LEEDS})))
-    assert place.words == "Leeds, United Kingdom (approx.)"
+    assert (place.words, place.precision) == ("Leeds, United Kingdom (approx.)", "city")
     assert place.source == f"GeoLite2-City of {datetime.now(UTC).date()}"
     assert found(open_places(make_file({"2001:db8::/32": LEEDS})), "2001:db8::7").city == "Leeds"
 
@@ -89,7 +89,7 @@ def test_what_is_said_of_an_address_is_remembered_until_the_files_are_closed(
 def test_a_country_file_never_names_a_city(make_file: MakeFile, open_places: OpenPlaces) -> None:
     said = {"198.51.100.0/24": {"country": {"iso_code": "GB"}}}
     place = found(open_places(make_file(said, kind="GeoLite2-Country")))
-    assert (place.city, place.words) == (None, "United Kingdom (approx.)")
+    assert (place.city, place.words, place.precision) == (None, "United Kingdom (approx.)", "country")
 
 
 @pytest.mark.parametrize(("radius", "city"), [(100, "Leeds"), (101, None), (1000, None), (20.5, "Leeds")])

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal, cast
 
+from connector.secretlink.place import Place
 from connector.secretlink.service.api.shapes import Rule, Shape
 from connector.secretlink.service.store.chain import Event, EventKind
 from connector.secretlink.service.store.links import AlarmRecord, EventPage, LinkRecord
 
 _State = Literal["active", "consumed", "expired", "revoked"]
 _Mode = Literal["path", "fragment"]
+_Precision = Literal["city", "country", "registry-country"]
 _AlarmState = Literal["armed", "raised", "expired"]
 _Seconds = Annotated[int, Rule(description="Seconds since 1970-01-01 UTC.")]
 _Instant = Annotated[str, Rule(description="UTC to the millisecond: `2026-11-22T10:02:07.113Z`.")]
@@ -83,7 +85,16 @@ class LocationAnswer(Shape):
     country: Annotated[str, Rule(description="ISO 3166-1, two letters.")]
     city: str | None
     source: str
+    precision: Annotated[
+        _Precision,
+        Rule(description="What is known: `registry-country` is the one in whose name the address block is held."),
+    ]
     words: Annotated[str, Rule(description="For people: `United Kingdom (approx.)`.")]
+
+    @classmethod
+    def of(cls, place: Place) -> LocationAnswer:
+        """A place in the words of the API."""
+        return cls(place.country, place.city, place.source, cast("_Precision", place.precision), place.words)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,6 @@ class EventAnswer(Shape):
     @classmethod
     def of(cls, event: Event) -> EventAnswer:
         """An event of the vault in the words of the API; the nonce of a reveal stays where it is."""
-        place = event.place
         return cls(
             seq=event.seq,
             link_id=event.link_id,
@@ -118,9 +128,7 @@ class EventAnswer(Shape):
             views_left=event.views_left,
             reason=event.reason,
             ip=event.ip,
-            location=LocationAnswer(country=place.country, city=place.city, source=place.source, words=place.words)
-            if place
-            else None,
+            location=LocationAnswer.of(event.place) if event.place else None,
             user_agent=event.user_agent,
             agent=event.agent,
             suspect=event.suspect,

@@ -56,7 +56,7 @@ _ExpiresAt = Annotated[
         above=0, most=LAST_SECOND, description="Seconds since 1970-01-01 UTC; to make something, at most 31 days ahead."
     ),
 ]
-_DisplayName = Annotated[str, _LINE, Rule(description="Whose account, as the page shows it.")]
+_DisplayName = Annotated[str, _LINE, Rule(description="Whose account, as the page shows it; empty: not shown.")]
 _Ticket = Annotated[
     str, Rule(max_length=64, description="The ticket's number for the page; empty: not shown.", check=_line)
 ]
@@ -89,6 +89,12 @@ class BrandBody(Shape):
     colour: Annotated[str, Rule(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
 
 
+_Brand = Annotated[
+    Annotated[str, Rule(max_length=80, check=_line)] | BrandBody | None,
+    Rule(description="Who helps, for this one: in full, or the name alone. Left out: as in the service's settings."),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CreateBody(Shape):
     """A link to be made. The caller seals; the service sees neither the password nor the token."""
@@ -111,22 +117,22 @@ class CreateBody(Shape):
         Rule(description="Who opens the sealed password: the service (`path`) or the browser alone (`fragment`)."),
     ] = "path"
     locale: _Locale = "en"
-    check: Annotated[
+    human_check: Annotated[
         Annotated[str, Rule(pattern=r"^[A-Za-z0-9_-]{43}=?$")] | None,
         Rule(
             description="HMAC of what has to be typed before the password is shown, 32 bytes in base64url; see `seal`."
         ),
     ] = None
-    display_name: _DisplayName
-    ticket: _Ticket
+    display_name: _DisplayName = ""
+    ticket: _Ticket = ""
     time_zone: _TimeZone = "UTC"
-    brand: BrandBody | None = None
+    brand: _Brand = None
 
     def to_new_link(self) -> NewLink:
         """The same in the vault's words.
 
         Raises:
-            BadBody: `lookup`, `sealed` or `check` is not what it must be.
+            BadBody: `lookup`, `sealed` or `human_check` is not what it must be.
         """
         sealed = _decode(self.sealed, "sealed")
         if not 0 < len(sealed) <= MOST_SEALED_BYTES:
@@ -142,7 +148,7 @@ class CreateBody(Shape):
             time_zone=self.time_zone,
             brand=_brand_text(self.brand),
             locale=self.locale,
-            check=None if self.check is None else _decode(self.check, "check", length=CHECK_BYTES),
+            check=None if self.human_check is None else _decode(self.human_check, "human_check", length=CHECK_BYTES),
         )
 
 
@@ -159,7 +165,7 @@ class AlarmBody(Shape):
     ticket: _Ticket
     time_zone: _TimeZone = "UTC"
     locale: _Locale = "en"
-    brand: BrandBody | None = None
+    brand: _Brand = None
     expires_at: _ExpiresAt
 
     def to_new_alarm(self) -> NewAlarm:
@@ -183,9 +189,11 @@ class AlarmBody(Shape):
         )
 
 
-def _brand_text(brand: BrandBody | None) -> str | None:
+def _brand_text(brand: BrandBody | str | None) -> str | None:
     if brand is None:
         return None
+    if isinstance(brand, str):
+        brand = BrandBody(name=brand)
     named = {name: value for name, value in brand.content().items() if value is not None}
     return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
 

@@ -23,7 +23,7 @@ MOST_LETTERS: Final = 800
 
 _TYPES: Final[Mapping[object, str]] = {str: "string", int: "integer", bool: "boolean"}
 _UNIONS: Final = (Union, UnionType)
-"""Python has two, and what a union is made of decides which it becomes. Ours are of one type and `None`."""
+"""Python has two, and what a union is made of decides which it becomes. Ours are of `None`, text and one type more."""
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """Half a letter: JSON can say it, UTF-8 cannot, and so neither can a database."""
 
@@ -193,7 +193,9 @@ def _read(hint: Any, value: Any) -> Any:
     if get_origin(kind) in _UNIONS:
         if value is None:
             return None
-        value = _read(_without_none(kind), value)
+        *others, last = _without_none(kind)
+        # Of two, text is the first; what is neither is told what the other would be.
+        value = _read(others[0] if others and isinstance(value, str) else last, value)
     elif get_origin(kind) is Literal:
         if not isinstance(value, str) or value not in get_args(kind):
             *most, last = (f"'{word}'" for word in get_args(kind))
@@ -222,7 +224,7 @@ def _schema(hint: Any) -> dict[str, Any]:
     kind, rules = _split(hint)
     schema: dict[str, Any]
     if get_origin(kind) in _UNIONS:
-        schema = {"anyOf": [_schema(_without_none(kind)), {"type": "null"}]}
+        schema = {"anyOf": [*map(_schema, _without_none(kind)), {"type": "null"}]}
     elif get_origin(kind) is Literal:
         schema = {"type": "string", "enum": list(get_args(kind))}
     elif get_origin(kind) is list:
@@ -259,6 +261,5 @@ def _split(hint: Any) -> tuple[Any, tuple[Rule, ...]]:
     return kind, tuple(rules)
 
 
-def _without_none(union: Any) -> Any:
-    (kind,) = (part for part in get_args(union) if part is not NoneType)
-    return kind
+def _without_none(union: Any) -> list[Any]:
+    return [part for part in get_args(union) if part is not NoneType]
