@@ -17,7 +17,10 @@ from typing import Final
 
 from connector.core.ports import LinkEvent, LinkNews
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2262, 1, 1, tzinfo=UTC)
+"""From then on `number` needs more than the 64 bits that a database gives it. Beyond either nothing can have happened."""
+
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PER_MILLISECOND: Final = 1_000_000
 _PER_LINK: Final = 16
@@ -25,7 +28,7 @@ _MOST_OFFERS: Final = 64  # several threads read at the same time, and not every
 
 
 def number(at: datetime, link_id: str, *, after: int = 0) -> int:
-    """The number of an event: by its time, in milliseconds, and within one by the link. Fits into 64 bits until 2262.
+    """The number of an event: by its time, in milliseconds, and within one by the link. Fits into 64 bits, see `LATEST`.
 
     Two links share a number only if something happens to both in one millisecond, and then once in 62,500 times.
 
@@ -33,7 +36,7 @@ def number(at: datetime, link_id: str, *, after: int = 0) -> int:
         after: The number of the link's event before this one; this one is greater, whatever the time says.
     """
     slot = int.from_bytes(hashlib.sha256(link_id.encode()).digest()[:8]) % (_PER_MILLISECOND // _PER_LINK)
-    return max(((at - _EPOCH) // _MILLISECOND) * _PER_MILLISECOND + slot * _PER_LINK, after + 1)
+    return max(((at - EARLIEST) // _MILLISECOND) * _PER_MILLISECOND + slot * _PER_LINK, after + 1)
 
 
 class Teller:

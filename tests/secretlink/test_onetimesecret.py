@@ -288,6 +288,15 @@ def test_a_service_whose_clock_is_behind_ours_makes_no_revocation_of_an_end(
     assert secret.state == "burned"
 
 
+def test_a_time_that_cannot_be_is_none_and_the_reveal_is_told_all_the_same(desk: Sandbox) -> None:
+    post = OtherPost(desk, adapter_for(desk), "onetimesecret")
+    link = post.links.create(a_wish(views=1), a_password())
+    record = {"identifier": "x", "state": "revealed", "revealed": 9.5e9, "updated": "1e10"}
+    post.fault("status", match="^GET /api/v2/receipt/", status=200, body=json.dumps({"record": record}))
+    (shown,) = post.links.news("").events
+    assert (shown.link_id, shown.kind, shown.at) == (link.id, LinkEventKind.REVEALED, MORNING)
+
+
 @pytest.mark.parametrize("state", ["orphaned", "something new"])
 def test_a_state_that_is_not_known_says_nothing(desk: Sandbox, state: str) -> None:
     post = OtherPost(desk, adapter_for(desk), "onetimesecret")

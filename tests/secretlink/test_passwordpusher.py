@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from datetime import timedelta
@@ -663,6 +664,21 @@ def test_an_address_is_one_or_left_out(desk: Sandbox, told: str, ip: str) -> Non
 
 
 # ---------------------------------------------------------------- trouble
+
+
+@pytest.mark.parametrize(
+    "said", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "2262-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"]
+)
+def test_a_time_that_cannot_be_is_an_unknown_shape(post: OtherPost, edition: str, said: str) -> None:
+    link = post.links.create(a_wish(), a_password())
+    post.open(link.url)
+    row = {"kind": 0 if edition == "v1" else "view", "successful": True, "ip": BRITISH, "created_at": said}
+    body = json.dumps({"views" if edition == "v1" else "logs": [row]})
+    post.fault("status", match="audit", status=200, body=body)
+    with pytest.raises(TemporaryError, match="shape"):
+        post.links.news("")
+    post.repair()
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.REVEALED]
 
 
 def test_a_wrong_token_makes_no_push_not_even_an_anonymous_one(post: OtherPost) -> None:

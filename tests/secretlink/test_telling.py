@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.ports import LinkEvent, LinkEventKind
-from connector.secretlink.telling import Teller, number
+from connector.secretlink.telling import EARLIEST, LATEST, Teller, number
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -53,6 +53,11 @@ def test_what_was_not_kept_is_told_again_and_again() -> None:
     teller = Teller()
     for _ in range(3):
         assert len(teller.tell("", [an_event(1)]).events) == 1
+
+
+def test_a_number_fits_into_a_database_from_the_earliest_time_to_the_latest() -> None:
+    assert number(EARLIEST, "lnk_1") >= 0
+    assert number(LATEST - timedelta(milliseconds=1), "lnk_1") < 2**63
 
 
 def test_a_row_that_turns_up_late_is_told_and_told_until_it_is_kept() -> None:

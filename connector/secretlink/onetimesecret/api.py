@@ -18,6 +18,7 @@ from connector.core.secret import Secret
 from connector.errors import PermanentError, TemporaryError
 from connector.http import Answer, Http
 from connector.secretlink.foreign import ForeignCalls
+from connector.secretlink.telling import LATEST
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _GONE: Final = (404, 410)
@@ -264,7 +265,7 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("no number")
     number = float(value)
-    if not 0 <= number < 1e11:
+    if not 0 <= number < LATEST.timestamp():
         raise ValueError("no time and no length of one")
     return number
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from connector.core.secret import Secret
 from connector.errors import TemporaryError
 from connector.http import Answer
+from connector.secretlink.telling import EARLIEST, LATEST
 
 DURATIONS: Final = (
     *(timedelta(minutes=minutes) for minutes in (15, 30, 45, 60)),
@@ -165,8 +166,12 @@ def row_of(item: Mapping[str, Any], answer: Answer) -> Row:
 
 
 def _instant(value: object) -> datetime:
+    """Raises: ValueError."""
     moment = datetime.fromisoformat(str(value))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError("no time of an event")
+    return moment.astimezone(UTC)
 
 
 def mapping_of(content: object, answer: Answer) -> Mapping[str, Any]:
