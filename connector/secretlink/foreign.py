@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -17,6 +18,11 @@ log = structlog.get_logger(__name__)
 
 Path = str | tuple[str, Secret, str]
 """Of a call, behind the service's address; with a secret in its middle where the path leads to a password."""
+
+
+def is_due(last: datetime | None, now: datetime, every: timedelta) -> bool:
+    """Whether it is time again. A last time in the future counts for nothing: the clock was set back meanwhile."""
+    return last is None or not timedelta(0) <= now - last < every
 
 
 _UNKNOWN: Final = (404, 410)

@@ -297,6 +297,21 @@ def test_a_time_that_cannot_be_is_none_and_the_reveal_is_told_all_the_same(desk:
     assert (shown.link_id, shown.kind, shown.at) == (link.id, LinkEventKind.REVEALED, MORNING)
 
 
+def test_a_clock_that_was_set_back_holds_up_no_search(post: OtherPost) -> None:
+    link = post.links.create(a_wish(views=1), a_password())
+    post.open(link.url)
+    receipts, clock = post.sandbox.world.secrets.receipts, post.sandbox.clock
+    hidden = dict(receipts)
+    receipts.clear()
+    back = adapter_for(post.sandbox)
+    clock.moment += LIFETIME / 2
+    assert (back.news("", watched(link)).events, post.links.news("").events) == ((), ())
+    clock.moment -= LIFETIME / 2
+    receipts.update(hidden)
+    for adapter in (back, post.links):
+        assert kinds_of(adapter.news("", watched(link)).events, link.id) == [LinkEventKind.REVEALED]
+
+
 @pytest.mark.parametrize("state", ["orphaned", "something new"])
 def test_a_state_that_is_not_known_says_nothing(desk: Sandbox, state: str) -> None:
     post = OtherPost(desk, adapter_for(desk), "onetimesecret")

@@ -281,6 +281,34 @@ def test_a_push_that_a_dead_process_left_is_ended_though_nobody_watches_it(post:
     assert push.expired
 
 
+def test_a_clock_that_was_set_back_keeps_no_push_alive(post: OtherPost) -> None:
+    idle, clock = adapter_for(post.sandbox), post.sandbox.clock
+    clock.moment += 3 * LIFETIME
+    idle.news("", ())
+    clock.moment -= 3 * LIFETIME
+    adapter_for(post.sandbox).create(a_wish(), a_password())  # by a process that dies
+    clock.moment += LIFETIME + SECOND
+    idle.news("", ())
+    assert [push.expired for push in post.sandbox.world.pushes.kept.values()] == [True]
+
+
+def test_a_clock_that_was_set_back_holds_up_no_look_and_no_search(post: OtherPost) -> None:
+    lost, seen = (post.links.create(a_wish(), a_password()) for _ in range(2))
+    watched = [Watched(link.id, "", link.expires_at, link.views) for link in (lost, seen)]
+    post.links.revoke(lost.id)
+    pushes, clock = post.sandbox.world.pushes, post.sandbox.clock
+    hidden = pushes.kept.pop(token_of(lost.url))
+    back = adapter_for(post.sandbox)
+    clock.moment += LIFETIME / 2
+    assert back.news("", watched).events == ()
+    clock.moment -= LIFETIME / 2
+    pushes.kept[hidden.url_token] = hidden
+    pushes.claim(pushes.kept[token_of(seen.url)], STAFF)
+    events = back.news("", watched).events
+    assert kinds_of(events, lost.id) == [LinkEventKind.REVOKED]
+    assert kinds_of(events, seen.id) == [LinkEventKind.REVEALED]
+
+
 def test_pushes_of_others_are_left_alone(post: OtherPost) -> None:
     world = post.sandbox.world
     for note in ("", "for Anna", "lnk_0123 until 2001-01-01T00:00:00Z", f"lnk_{'0' * 24} until soon"):

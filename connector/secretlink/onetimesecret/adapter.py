@@ -32,7 +32,7 @@ from connector.core.ports import (
 from connector.core.secret import Secret
 from connector.errors import AuthenticationError, ConnectorError, PermanentError
 from connector.secretlink.fitness import refuse_unfit, warnings
-from connector.secretlink.foreign import events_of_all, without_history
+from connector.secretlink.foreign import events_of_all, is_due, without_history
 from connector.secretlink.onetimesecret.api import Receipt, SecretApi, Stage
 from connector.secretlink.telling import Teller, number
 
@@ -230,11 +230,11 @@ class OneTimeSecret:
         """
         now = self._clock()
         with self._lock:
-            self._lost = {link_id: until for link_id, until in self._lost.items() if link_id in watched}
+            self._lost = {link_id: searched for link_id, searched in self._lost.items() if link_id in watched}
             missing = {
                 link.handle: link_id
                 for link_id, link in watched.items()
-                if link_id not in self._known and self._lost.get(link_id, now) <= now
+                if link_id not in self._known and is_due(self._lost.get(link_id), now, LOOK_AGAIN_AFTER)
             }
         if not missing:
             return
@@ -244,7 +244,7 @@ class OneTimeSecret:
                 if handle in found:
                     self._known.setdefault(link_id, _Known(found[handle], now))
                 else:
-                    self._lost[link_id] = now + LOOK_AGAIN_AFTER
+                    self._lost[link_id] = now
                     log.warning("link_not_found", link=link_id)
 
     def _search(self, handles: set[str]) -> dict[str, Secret]:
@@ -266,7 +266,7 @@ class OneTimeSecret:
         if known is None or known.over:
             return known.events if known else ()
         now = self._clock()
-        if known.gone_at is not None and now - known.gone_at < LOOK_AGAIN_AFTER:
+        if not is_due(known.gone_at, now, LOOK_AGAIN_AFTER):
             return known.events
         receipt = listed.get(known.receipt_id)
         if receipt is None or (receipt.stage not in (Stage.REVEALED, Stage.BURNED) and now >= link.expires_at):
@@ -296,7 +296,7 @@ class OneTimeSecret:
         now = self._clock()
         with self._lock:
             for link_id in [link_id for link_id in self._known if link_id not in watched]:
-                if self._known[link_id].over or now - self._known[link_id].since > timedelta(minutes=15):
+                if self._known[link_id].over or abs(now - self._known[link_id].since) > timedelta(minutes=15):
                     del self._known[link_id]
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from connector.core.ports import LinkEvent
 from connector.core.secret import Secret
+from connector.secretlink.foreign import is_due
 
 LOOK_AGAIN_AFTER: Final = timedelta(minutes=5)
 """How often pushes of ours are looked for that nobody watches, left by a process that died between two steps; and how
@@ -51,7 +52,7 @@ class Known:
 
     def is_left_alone(self, now: datetime) -> bool:
         """Whether the service is not asked about it for a while, as it did not show it."""
-        return self.not_shown_at is not None and now - self.not_shown_at < LOOK_AGAIN_AFTER
+        return not is_due(self.not_shown_at, now, LOOK_AGAIN_AFTER)
 
 
 class Memory:
@@ -100,7 +101,7 @@ class Memory:
     def is_time_to_look(self, now: datetime) -> bool:
         """Whether it is time to look at them though nobody watches one."""
         with self._lock:
-            return self._looked_at is None or now - self._looked_at >= LOOK_AGAIN_AFTER
+            return is_due(self._looked_at, now, LOOK_AGAIN_AFTER)
 
     def take_turns(self, watched: Sequence[str], now: datetime) -> frozenset[str]:
         """The links whose audit is to be read again though nothing may be new; each has had its turn by that.
@@ -109,7 +110,7 @@ class Memory:
         """
         with self._lock:
             read = {link_id: known.read_at for link_id, known in self._known.items() if known.read_at}
-            due = [link_id for link_id in watched if link_id in read and now - read[link_id] >= READ_AGAIN_EVERY]
+            due = [link_id for link_id in watched if link_id in read and is_due(read[link_id], now, READ_AGAIN_EVERY)]
             turns = sorted(due, key=lambda link_id: read[link_id])[:MOST_READ_AGAIN]
             for link_id in turns:
                 self._known[link_id] = replace(self._known[link_id], read_at=now)
@@ -118,18 +119,19 @@ class Memory:
     def to_search(self, wanted: set[str], now: datetime) -> set[str]:
         """Which of these links are not known, and are not left alone after a fruitless search."""
         with self._lock:
-            return {link_id for link_id in wanted - self._known.keys() if self._lost.get(link_id, now) <= now}
+            unknown = wanted - self._known.keys()
+            return {link_id for link_id in unknown if is_due(self._lost.get(link_id), now, LOOK_AGAIN_AFTER)}
 
     def not_found(self, missing: set[str], wanted: set[str], now: datetime) -> None:
         """Leave these alone for a while. Of those that nobody wants any more nothing is remembered."""
         with self._lock:
-            self._lost = {link_id: until for link_id, until in self._lost.items() if link_id in wanted}
-            self._lost |= dict.fromkeys(missing, now + LOOK_AGAIN_AFTER)
+            self._lost = {link_id: searched for link_id, searched in self._lost.items() if link_id in wanted}
+            self._lost |= dict.fromkeys(missing, now)
 
     def forget_all_but(self, watched: set[str], now: datetime) -> None:
         """Drop addresses of links that nobody watches any more; those that were just made are not watched yet."""
         with self._lock:
             for link_id in [link_id for link_id in self._known if link_id not in watched]:
                 known = self._known[link_id]
-                if known.over or known.dead or now - known.since > UNWATCHED_FOR:
+                if known.over or known.dead or abs(now - known.since) > UNWATCHED_FOR:
                     del self._known[link_id]
