@@ -61,6 +61,11 @@ class Challenges:
             return None
         return self._make(link_id, _Stamp(page_ms=stamp.page_ms, step_ms=self._now_ms()))
 
+    def is_old(self, link_id: str, challenge: str) -> bool:
+        """Whether it is one of this link, of a page that was opened too long ago."""
+        stamp = self._read(link_id, challenge)
+        return stamp is not None and self._is_stale(stamp)
+
     def problem_with(self, link_id: str, challenge: str, *, needs_step: bool) -> str | None:
         """What speaks against a reveal: `challenge`, `challenge_old`, `too_fast`, `no_step`; `None` for nothing.
 

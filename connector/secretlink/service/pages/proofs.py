@@ -39,9 +39,12 @@ class Proofs:
 
     def for_step(self, request: Request, about: str, fields: Mapping[str, object]) -> tuple[str, str | None]:
         """Trade a page's challenge for a step's. Gives the new one and the problem; without a problem it counts."""
-        shown = fields.get("challenge")
-        fresh = self._challenges.for_step(about, shown) if isinstance(shown, str) else None
-        return fresh or "", not_by_our_page(request) or (None if fresh else "challenge")
+        field = fields.get("challenge")
+        shown = field if isinstance(field, str) else ""
+        fresh, problem = self._challenges.for_step(about, shown), not_by_our_page(request)
+        if fresh is None and problem is None:
+            problem = "challenge_old" if self._challenges.is_old(about, shown) else "challenge"
+        return fresh or "", problem
 
     def problem_with(self, request: Request, about: str, fields: Mapping[str, object], *, typed: bool) -> str | None:
         """What speaks against the second act; `None` when it looks deliberate.
