@@ -337,6 +337,43 @@ def test_a_link_that_was_changed_where_it_is_kept_leads_to_a_new_request_and_to_
         assert desk.views_of(link) == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (429, "Wait a minute"),
+        *((status, "cannot be reached right now") for status in (413, 502, 503, 504)),
+        (200, "connection was lost"),
+    ],
+)
+def test_what_a_proxy_answers_in_its_own_words_is_told_in_ours(page: Any, desk: Desk, status: int, words: str) -> None:
+    page.route(
+        "**/step?*",
+        lambda route: route.fulfill(status=status, body="<h1>Sorry</h1>", content_type="text/html"),
+        times=1,
+    )
+    page.goto(desk.make().address)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("alert").get_by_text(words).wait_for()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Show password").wait_for()
+
+
+def test_an_alarm_whose_page_was_open_for_over_an_hour_says_so_and_is_loaded_again(page: Any, tmp_path: Path) -> None:
+    clock = AheadClock()
+    with link_desk(tmp_path, clock=clock) as desk:
+        alarm = desk.arm()
+        page.goto(alarm.address)
+        clock.ahead = timedelta(minutes=61)
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_role("alert").get_by_text("This page was open for a long time").wait_for()
+        page.get_by_role("button", name="Try again").click()
+        page.get_by_role("button", name="Continue").wait_for()
+        proceed(page)
+        page.locator("#show").click()
+        page.locator("#done-title").wait_for()
+        assert desk.alarms_of(alarm) == 1
+
+
 def hold(page: Any, pattern: str) -> list[Any]:
     """Keep the requests to such an address on their way until the test lets them go on."""
     held: list[Any] = []

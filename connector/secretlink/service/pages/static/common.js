@@ -57,7 +57,12 @@ const common = (() => {
       redirect: "error",
       referrerPolicy: "no-referrer",
     });
-    return { status: answer.status, content: await answer.json() };
+    // What is not ours, such as a proxy's page about a service that is away, says enough by its status.
+    const content = await answer.json().catch((problem) => {
+      if (answer.ok) throw problem;
+      return {};
+    });
+    return { status: answer.status, content };
   }
 
   // Runs one act at a time and turns whatever goes wrong into words with a way on.
