@@ -404,7 +404,7 @@ def read_retry_after(value: str | None, *, now: datetime | None = None) -> timed
     except (ValueError, OverflowError):
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # of a year that is longer than any
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)

@@ -257,6 +257,8 @@ def test_a_write_that_failed_is_not_repeated_though_a_wait_is_named(bench: Bench
         ("soon", None),
         ("nan", None),
         ("Sun, 99 Nov 2026 12:00:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_a_retry_after_is_seconds_or_a_date_and_never_stops_us_for_long(

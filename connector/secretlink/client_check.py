@@ -98,7 +98,7 @@ class Check:
     def _check_clock(self, answer: Answer) -> Iterable[Finding]:
         try:
             theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             return
         difference = abs(self.clock() - theirs.replace(tzinfo=theirs.tzinfo or UTC))
         if difference > GREATEST_CLOCK_DIFFERENCE:
