@@ -577,16 +577,52 @@ def test_an_environment_that_is_not_demo_is_production_for_addresses_too(
     assert any("must be https in production" in problem for problem in problems)
 
 
-@pytest.mark.parametrize("url", ["graph.example.com", "ftp://graph.example.com", "https://", "//graph.example.com", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "graph.example.com",
+        "ftp://graph.example.com",
+        "https://",
+        "//graph.example.com",
+        "",
+        "https://[::",
+        "https://a.example:port",
+        "https://a.example:99999",
+    ],
+)
 def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
     (problem,) = problems_of(tmp_path, **{"graph.url": url})
     assert "is not an address" in problem
 
 
+@pytest.mark.parametrize(
+    "proxy", ["127.0.0.1:3128", "proxy.example.com", "not a proxy", "http://", "http://[::1", "http://proxy.example.com:p",
+              "http://proxy.example.com:99999", "http://proxy.example.com:0", "socks5://proxy.example.com:1080"],
+)  # fmt: skip
+def test_what_is_no_proxy_is_refused_at_the_start(tmp_path: Path, proxy: str) -> None:
+    (problem,) = problems_of(tmp_path, **{"http.proxy": proxy})
+    assert problem.startswith("connector.yaml: http.proxy: this is no HTTP proxy")
+
+
+@pytest.mark.parametrize(
+    "proxy", ["", "http://proxy.example.com:3128", "https://me:word@proxy.example.com", "http://[::1]:1/"]
+)
+def test_a_proxy_may_be_http_and_elsewhere_in_production_too(tmp_path: Path, proxy: str) -> None:
+    assert load(tmp_path, **{"http.proxy": proxy}).http.proxy == proxy
+
+
 def test_credentials_in_an_address_are_refused_without_repeating_them(tmp_path: Path) -> None:
     secret = secrets.token_hex(12)
-    (problem,) = problems_of(tmp_path, **{"graph.url": f"https://user:{secret}@graph.example.com"})
-    assert "credentials do not belong into an address" in problem
+    for beginning, end in (("https://", ""), ("https://", ":port"), ("ftp://", ""), ("", ":443"), ("https://[", "")):
+        (problem,) = problems_of(tmp_path, **{"graph.url": f"{beginning}user:{secret}@graph.example.com{end}"})
+        assert "credentials do not belong into an address" in problem
+        assert secret not in problem
+
+
+def test_a_proxy_that_is_refused_is_not_repeated_for_credentials_may_be_in_it(tmp_path: Path) -> None:
+    secret = secrets.token_hex(12)
+    (problem,) = problems_of(tmp_path, **{"http.proxy": f"http://user:{secret}@proxy.example.com:99999"})
+    assert "http.proxy: this is no HTTP proxy" in problem
     assert secret not in problem
 
 

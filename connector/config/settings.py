@@ -28,6 +28,7 @@ from connector.config.values import (
     Database,
     Duration,
     Listen,
+    ProxyUrl,
     SecretValue,
     Section,
     Url,
@@ -71,7 +72,7 @@ def _read_client(value: object) -> str:
 
 class HttpSection(Section):
     ca_bundle: str | None = None
-    proxy: str | None = None
+    proxy: ProxyUrl | None = None
     timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(seconds=60))] = timedelta(seconds=30)
 
 
@@ -313,7 +314,7 @@ class WebhookSection(Section):
     old_secrets: Annotated[tuple[SecretValue, ...], Field(max_length=3)] = ()
     kinds: Annotated[tuple[str, ...], Field(min_length=1)] = ("revealed", "expired", "revoked", "reported")
     ca_bundle: str | None = None
-    proxy: str | None = None
+    proxy: ProxyUrl | None = None
 
 
 class LinkServerSettings(Section):

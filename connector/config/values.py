@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationInfo
@@ -116,16 +116,37 @@ def _read_path(value: object, info: ValidationInfo) -> Path:
     return place.folder / value if place else Path(value)
 
 
+def _is_address(parts: SplitResult) -> bool:
+    try:
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is none
+        return False
+
+
 def _check_url(value: str, info: ValidationInfo) -> str:
     place: Place | None = info.context
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if "@" in value.split("://", 1)[-1].partition("/")[0]:
+        raise ValueError("credentials do not belong into an address")  # before anything that repeats it
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
+    if not _is_address(parts) or not parts.hostname:
         raise ValueError(f"{value!r} is not an address: write it in full, such as https://example.com")
-    if parts.username or parts.password:
-        raise ValueError("credentials do not belong into an address")
     if (place is None or place.production) and parts.scheme != "https" and not is_loopback(parts.hostname):
         raise ValueError(f"{value!r} must be https in production (only loopback addresses may be http)")
     return value.rstrip("/")
+
+
+def _check_proxy(value: str) -> str:
+    try:
+        good = not value or _is_address(urlsplit(value))
+    except ValueError:
+        good = False
+    if not good:
+        # Not repeated: credentials of the proxy may be in it.
+        raise ValueError("this is no HTTP proxy: write its address in full, such as http://proxy.example.com:3128")
+    return value
 
 
 def is_loopback(host: str) -> bool:
@@ -167,6 +188,8 @@ def _check_database(value: str) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Url = Annotated[str, AfterValidator(_check_url)]
+ProxyUrl = Annotated[str, AfterValidator(_check_proxy)]
+"""An HTTP proxy; it speaks http even where what goes through it is https. Empty: none."""
 SecretValue = Annotated[InstanceOf[Secret], BeforeValidator(_read_secret)]
 ApiKeyValue = Annotated[SecretValue, AfterValidator(_check_api_key)]
 """A secret that goes into a header: of two lines or foreign letters it would never be sent."""

@@ -745,8 +745,10 @@ def test_the_file_names_the_receiver(tmp_path: Path) -> None:
         ({"kinds": []}, "kinds"),
         ({"kinds": ["revealed", "opened"]}, "opened: there is no such event"),
         ({"surprise": 1}, "unknown key"),
+        ({"proxy": "127.0.0.1:3128"}, "webhook.proxy: this is no HTTP proxy"),
+        ({"url": "https://receiver.example.com:99999/hooks"}, "webhook.url: .* is not an address"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_a_wrong_webhook_in_the_file_is_refused_in_words(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     section = {"url": "https://receiver.example.com/hooks", "secret": {"file": "first"}}
