@@ -19,7 +19,7 @@ from connector.core.ports import LinkEvent, LinkNews
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2262, 1, 1, tzinfo=UTC)
-"""From then on `number` needs more than the 64 bits that a database gives it. Beyond either nothing can have happened."""
+"""From then on `number` needs more than the 64 bits that a database gives it. Beyond either nothing has happened."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PER_MILLISECOND: Final = 1_000_000
@@ -28,7 +28,7 @@ _MOST_OFFERS: Final = 64  # several threads read at the same time, and not every
 
 
 def number(at: datetime, link_id: str, *, after: int = 0) -> int:
-    """The number of an event: by its time, in milliseconds, and within one by the link. Fits into 64 bits, see `LATEST`.
+    """The number of an event: by its time, in milliseconds, and within one by the link. Fits into 64 bits: `LATEST`.
 
     Two links share a number only if something happens to both in one millisecond, and then once in 62,500 times.
 
