@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.link_desk import PHONE, TICKET, Desk, Sent, fresh_page, link_desk, proceed, reveal, uncover
+from tests.e2e.link_desk import (
+    LEAST_AGE_MS,
+    PHONE,
+    TICKET,
+    Desk,
+    Sent,
+    fresh_page,
+    link_desk,
+    proceed,
+    reveal,
+    uncover,
+)
 from tests.own_venv import make_venv, run_in
 from tests.secretlink.support import make_link
 
@@ -548,6 +559,26 @@ def test_a_long_password_breaks_before_a_hyphen_and_is_copied_whole(chromium: An
             lines[top] = lines.get(top, "") + piece.inner_text()
         assert len(lines) == 2
         assert not [line for line in lines.values() if line.endswith("-")]
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_the_desks_own_site_opens_beside_a_password_that_cannot_be_shown_again(
+    chromium: Any, desk: Desk, scripts: bool
+) -> None:
+    link = desk.make(views=1, brand={"name": "Fabrikam IT", "url": f"{desk.url}/healthz"})
+    with fresh_page(chromium, java_script_enabled=scripts) as page:
+        page.goto(link.address)
+        if scripts:
+            reveal(page)
+            uncover(page)
+        else:
+            page.wait_for_timeout(LEAST_AGE_MS)
+            page.get_by_label("The word SHOW").fill("show")
+            page.get_by_role("button", name="Show the password").click()
+        with page.expect_popup() as beside:
+            page.locator("footer").get_by_role("link").click()
+        assert beside.value.url == f"{desk.url}/healthz"
+        assert page.locator("output").inner_text() == link.password
 
 
 def test_leaving_the_page_wipes_it(page: Any, desk: Desk) -> None:
