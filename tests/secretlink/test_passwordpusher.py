@@ -107,6 +107,19 @@ def test_a_lifetime_is_whole_days_or_the_longest_step_that_is_not_longer(
     assert (order.days, order.duration) == (days, duration)
 
 
+def test_of_two_pushes_with_one_note_the_mailed_one_is_followed(post: OtherPost) -> None:
+    link = post.links.create(a_wish(), a_password())
+    pushes = post.sandbox.world.pushes
+    (mailed,) = pushes.kept.values()
+    twin = {"payload": "x", "note": mailed.note, "retrieval_step": True, "expire_after_views": 2}
+    pushes.create(twin, Visitor("192.0.2.1", "", owner=True)).created_at -= SECOND
+    assert post.links.news("").events == ()
+    post.open(link.url)
+    assert kinds_of(post.links.news("").events, link.id) == [LinkEventKind.REVEALED]
+    post.pass_time(LIFETIME)
+    assert [push.expired for push in pushes.kept.values()] == [True, True]
+
+
 @pytest.mark.parametrize(("minutes", "hosted"), [(50, 45), (5, 5), (61, 60)])
 def test_a_link_is_said_to_end_when_it_does(post: OtherPost, edition: str, minutes: int, hosted: int) -> None:
     link = post.links.create(a_wish(lifetime=timedelta(minutes=minutes)), a_password())

@@ -179,15 +179,18 @@ class PasswordPusher:
     def _end_what_is_over(self, pushes: Mapping[str, Sequence[Push]]) -> dict[str, Push]:
         """End every push whose time is over, watched or not. Returns those that live on, by our id.
 
+        Of several with one note it is the one that this process knows: what lies between us may have sent it twice.
         One that cannot be ended is not left aside unseen: `_events_of` tries it again and says so.
         """
         now = self._clock()
         alive: dict[str, Push] = {}
         for link_id, group in pushes.items():
+            known = self._memory.of(link_id)
             for push in group:
                 note = story.read_note(push.note)
                 if note is None or note.end > now:
-                    alive[link_id] = push
+                    if known is None or known.token == push.token:
+                        alive[link_id] = push
                     continue
                 try:
                     self._api.expire(push.token)
