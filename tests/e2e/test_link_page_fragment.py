@@ -122,9 +122,14 @@ def test_a_whole_link_put_into_the_address_line_of_the_same_page_is_taken(page: 
     assert uncover(page) == link.password
 
 
-def test_another_language_takes_the_token_along(page: Any, desk: Desk) -> None:
+@pytest.mark.parametrize("pasted", [False, True], ids=["from the mail", "pasted"])
+def test_another_language_takes_the_token_along(page: Any, desk: Desk, pasted: bool) -> None:
     link = desk.make(mode="fragment")
-    page.goto(link.address)
+    page.goto(link.address.partition("#")[0] if pasted else link.address)
+    if pasted:
+        page.get_by_label("The whole link").fill(link.address)
+        page.get_by_role("button", name="Use this link").click()
+        page.get_by_role("button", name="Continue").wait_for()
     page.get_by_role("link", name="Deutsch").click()
     page.get_by_role("button", name="Weiter").wait_for()
     reveal(page)

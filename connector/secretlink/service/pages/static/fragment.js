@@ -24,6 +24,9 @@ const fragment = (() => {
       if (!text.includes(linkId)) return "script.paste_other";
     }
     token = fromText(found[1]);
+    // Where it was pasted: into the address as well, as if it had come with it, or it is gone when the page is loaded
+    // again or in another language.
+    window.history.replaceState(null, "", `#${found[1]}`);
     return "";
   }
 
