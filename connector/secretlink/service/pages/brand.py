@@ -12,6 +12,8 @@ BRAND_FILE: Final = re.compile(r"brand-([0-9a-f]{6})\.css", re.ASCII)
 """The name of a style sheet that carries a colour."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
+_NUMBER = re.compile(r"\+?\s*\(?[0-9][0-9\s()./\u2010-\u2015-]*")
+_DIALLED = re.compile(r"\+?[0-9]{3,15}")  # no number is longer: ITU-T E.164
 _DEFAULT_COLOUR: Final = "#1f4e79"
 
 
@@ -41,9 +43,16 @@ class Brand:
 
     @property
     def dialled(self) -> str | None:
-        """The phone number for a `tel:` address."""
-        digits = re.sub(r"[^0-9+]", "", self.phone or "")
-        return digits or None
+        """The first phone number in it, for a `tel:` address; `None` where there is none that could be dialled.
+
+        Words and extensions are left out, and the `(0)` that is for callers from the same country.
+        """
+        found = _NUMBER.search(self.phone or "")
+        if found is None:
+            return None
+        number = found[0].replace("(0)", "") if found[0].startswith("+") else found[0]
+        digits = re.sub(r"[^0-9+]", "", number)
+        return digits if _DIALLED.fullmatch(digits) else None
 
     @property
     def site(self) -> str:
