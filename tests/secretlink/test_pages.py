@@ -371,6 +371,15 @@ def test_many_unknown_tokens_are_braked_and_reported_but_known_links_still_open(
     assert browser.get(make_link().path).status == 404
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_minute(browser: Browser) -> None:
+    assert [browser.get(make_link().path).status for _ in range(31)][-1] == 429
+    browser.clock.advance(hours=-1)
+    assert browser.get(make_link().path).status == 404
+    assert [browser.get(make_link().path).status for _ in range(30)][-1] == 429
+    browser.clock.advance(minutes=1)
+    assert browser.get(make_link().path).status == 404
+
+
 def test_events_name_the_visitor_behind_a_trusted_proxy_only(
     database: str, clock: FakeClock, pepper: bytes, api_key: str
 ) -> None:

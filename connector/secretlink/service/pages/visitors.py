@@ -73,7 +73,8 @@ class UnknownTokenBrake:
         now = self._clock()
         key = _line_of(ip)
         window = self._windows.get(key)
-        if window is None or now - window.began >= _WINDOW:
+        # A clock that was set back begins anew as well, or people would wait until it has caught up.
+        if window is None or not timedelta(0) <= now - window.began < _WINDOW:
             window = _Window(began=now, count=0)
         window = replace(window, count=window.count + 1)
         self._windows[key] = window
