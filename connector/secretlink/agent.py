@@ -29,7 +29,9 @@ _SYSTEMS: Final = (
     ("Linux", re.compile(r"\bLinux\b")),
 )
 _ROBOT = re.compile(
-    r"bot\b|crawl|spider|preview|scan|slurp|facebookexternalhit|curl/|wget/|python|go-http|headless|node|java/|okhttp",
+    # A Cubot is a telephone.
+    r"(?<!\bcu)bot\b|crawl|spider|preview|scan|slurp|facebookexternalhit|curl/|wget/|python|go-http|headless|node|java/"
+    r"|okhttp",
     re.IGNORECASE,
 )
 

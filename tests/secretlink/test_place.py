@@ -97,6 +97,8 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605
         ),
         (f"{IPHONE} Version/19.1 Mobile/15E148 Safari/604.1", "Safari 19 on iPhone", "none"),
         (f"Mozilla/5.0 (Linux; Android 16; K) {WEBKIT} Mobile Safari/537.36", "Chrome 156 on Android", "none"),
+        (f"Mozilla/5.0 (Linux; Android 13; CUBOT P80) {WEBKIT} Mobile Safari/537.36", "Chrome 156 on Android", "none"),
+        (f"Mozilla/5.0 (compatible; Googlebot/2.1; CUBOT P80) {WEBKIT}", "Chrome 156", "robot_name"),
         ("Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0", "Firefox 150 on Linux", "none"),
         ("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", None, "robot_name"),
         ("python-requests/2.34", None, "robot_name"),
