@@ -69,7 +69,11 @@ def test_a_wrong_number_shows_nothing_uses_no_view_and_says_how_many_tries_are_l
     assert answer_with(browser, link, answer=TICKET).status == 200
 
 
-@pytest.mark.parametrize("fields", [{}, {"answer": ""}, {"answer": "test"}, {"answer": 4242}, {"check": "x" * 43}])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"answer": ""}, {"answer": "test"}, {"answer": 4242}, {"check": "x" * 43}, {"answer": "\u0664\u0662"}],
+    ids=["nothing", "empty", "a word", "no text", "a proof", "Arabic digits"],
+)
 def test_what_cannot_be_a_number_is_refused_but_is_no_try(
     browser: Browser, link: Made, fields: dict[str, object]
 ) -> None:

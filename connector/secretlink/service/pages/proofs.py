@@ -8,6 +8,7 @@ JavaScript something typed stands in for the step. Whatever falls short is refus
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qs
@@ -21,6 +22,7 @@ NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MOST_FIELDS: Final = 8
+_DIGIT: Final = re.compile(r"[0-9]")
 
 
 class Proofs:
@@ -105,11 +107,12 @@ def same_words(typed: object, wanted: Iterable[str]) -> bool:
 
 
 def may_be_a_number(answer: object) -> bool:
-    """Whether a typed answer can be a ticket's number at all: it holds a digit.
+    """Whether a typed answer can be a ticket's number at all: it holds a digit from 0 to 9, however wide.
 
-    What cannot be is not taken for a try, so that a robot that fills every field with "test" locks nobody out.
+    What cannot be is not taken for a try, so that a robot that fills every field with "test" locks nobody out. Nor does
+    a keyboard whose digits are others, such as Arabic ones, which `seal.normalise_answer` leaves as they are.
     """
-    return isinstance(answer, str) and any(letter.isdecimal() for letter in answer)
+    return isinstance(answer, str) and _DIGIT.search(unicodedata.normalize("NFKC", answer)) is not None
 
 
 async def _read_form(request: Request) -> dict[str, object]:

@@ -33,7 +33,7 @@
 
   async function reveal(button, { challenge, nonce }) {
     const typed = checked ? part("answer").value : "";
-    if (checked && !/\p{Nd}/u.test(typed)) return notTheAnswer(say("check.not_a_number"));
+    if (checked && !/[0-9]/.test(typed.normalize("NFKC"))) return notTheAnswer(say("check.not_a_number"));
     const work = async () => {
       const wish = { challenge, nonce, ...(await proof()) };
       if (checked && keptHere) wish.check = await fragment.check(typed);
