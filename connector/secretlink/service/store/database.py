@@ -19,7 +19,6 @@ _CACHE_KILOBYTES: Final = 256
 """Of SQLite's pages, per connection, by default 2 MB: all else is in the system's cache.
 Source: https://sqlite.org/pragma.html#pragma_cache_size, read 2026-11-22."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_BEGIN: Final = "links_begin"
 # "lnks"; any fixed number, the same in every process
 _TAKE_THE_WRITERS_LOCK: Final = text(f"SELECT pg_advisory_xact_lock({0x6C6E6B73})")
 
@@ -49,7 +48,6 @@ def open_engine(url: str) -> Engine:
                 connect_args={"timeout": _BUSY_WAIT.total_seconds(), "isolation_level": None},
             )
             event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
             return engine
         if parsed.get_backend_name() == "postgresql":
             if parsed.drivername == "postgresql":
@@ -78,20 +76,26 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(_TAKE_THE_WRITERS_LOCK)
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
 
 
-def reading(engine: Engine) -> Connection:
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that only reads: on SQLite it does not wait for a writer. All its statements see the same moment."""
-    if engine.dialect.name == "postgresql":
-        # With `READ COMMITTED` each statement sees another: rows may be gone that the one before counted on.
-        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
-    return engine.connect().execution_options(**{_BEGIN: "BEGIN"})
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # With `READ COMMITTED` each statement sees another: rows may be gone that the one before counted on.
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        else:
+            connection.exec_driver_sql("BEGIN")
+        yield connection
 
 
 def looking(engine: Engine) -> Connection:
     """A connection for one statement that reads. SQLite needs no transaction around it."""
-    return engine.connect().execution_options(**{_BEGIN: ""})
+    return engine.connect()
 
 
 def require_tables(engine: Engine) -> None:
@@ -164,9 +168,3 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         )
     connection.commit()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    begin = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
-    if begin:
-        connection.exec_driver_sql(begin)
