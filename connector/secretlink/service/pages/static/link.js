@@ -9,7 +9,7 @@
 
   let checked = page.dataset.checked === "yes";
   let secondsLeft = Number(page.dataset.secondsLeft ?? NaN); // as of `toldAt`
-  let toldAt = performance.now();
+  let toldAt = bothClocks();
   let password = ""; // in the page only while it is to be seen
   let qr; // the picture of it
   let coverTimer = 0;
@@ -95,7 +95,7 @@
   function tellFacts(answer) {
     tellViews(answer);
     secondsLeft = answer.seconds_left;
-    toldAt = performance.now();
+    toldAt = bothClocks();
     tick();
     if (!keptHere) return;
     const whose = document.createElement("span");
@@ -215,8 +215,14 @@
     if (keptHere) fragment.forget();
   }
 
+  // The first stands still in some browsers while the device sleeps, the second may be set back.
+  function bothClocks() {
+    return [performance.now(), Date.now()];
+  }
+
   function tick() {
-    const left = secondsLeft - (performance.now() - toldAt) / 1000;
+    const passed = Math.max(...bothClocks().map((now, at) => now - toldAt[at]));
+    const left = secondsLeft - passed / 1000;
     if (!Number.isNaN(left)) part("time-left").textContent = duration(Math.max(0, left));
   }
 
