@@ -428,6 +428,33 @@ def test_there_is_no_way_back_while_the_alarm_is_being_raised_but_one_before(pag
     assert desk.alarms_of(alarm) == 1
 
 
+def test_what_gets_no_answer_is_told_as_a_lost_connection_after_twenty_seconds(page: Any, desk: Desk) -> None:
+    page.clock.install()
+    held = hold(page, "**/step?*")
+    page.goto(desk.make().address)
+    with page.expect_request("**/step?*"):
+        page.get_by_role("button", name="Continue").click()
+    page.clock.fast_forward(19_000)
+    assert not page.locator("#trouble").is_visible()
+    page.clock.fast_forward(1_500)
+    page.get_by_role("alert").get_by_text("connection was lost").wait_for()
+    assert len(held) == 1
+    page.unroute("**/step?*")
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Show password").wait_for()
+
+
+def test_the_time_left_goes_on_while_the_device_sleeps(page: Any, desk: Desk) -> None:
+    start = datetime.now(UTC)
+    page.clock.install(time=start)
+    page.goto(desk.make().address)
+    for asleep, words in ((timedelta(minutes=30), "30 minutes"), (timedelta(minutes=-30), "60 minutes")):
+        # The time of day alone: no timer runs meanwhile, and the other clock stands still.
+        page.clock.set_system_time(start + asleep)
+        page.clock.run_for(6_000)
+        assert page.locator("#time-left").inner_text() == words
+
+
 @pytest.mark.parametrize("width", [320, 375, 1100])
 def test_nothing_ever_needs_sideways_scrolling(chromium: Any, desk: Desk, width: int) -> None:
     link = desk.make()

@@ -4,6 +4,7 @@
 // button does not exist before the first one was pressed. Scripts and hasty robots get nowhere.
 const common = (() => {
   const PAUSE = 400; // milliseconds between the two acts; the server insists as well
+  const DEADLINE = 20000; // milliseconds; the service knows the same act again for a minute
   const STAGES = ["start", "step", "secret", "trouble", "paste", "stuck"];
   const part = (id) => document.getElementById(id);
   const page = part("page");
@@ -48,7 +49,17 @@ const common = (() => {
   }
 
   async function post(address, body) {
-    const answer = await fetch(`${address}?lang=${document.documentElement.lang}`, {
+    const cut = new AbortController();
+    const timer = setTimeout(() => cut.abort(), DEADLINE);
+    try {
+      return await read(await send(address, body, cut.signal));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  function send(address, body, signal) {
+    return fetch(`${address}?lang=${document.documentElement.lang}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Reveal": "1" },
       body: JSON.stringify(body),
@@ -56,7 +67,11 @@ const common = (() => {
       credentials: "omit",
       redirect: "error",
       referrerPolicy: "no-referrer",
+      signal,
     });
+  }
+
+  async function read(answer) {
     // What is not ours, such as a proxy's page about a service that is away, says enough by its status.
     const content = await answer.json().catch((problem) => {
       if (answer.ok) throw problem;
