@@ -101,7 +101,7 @@ def test_a_form_cannot_use_a_view_of_a_link_that_only_a_browser_can_open(browser
 
 def test_what_has_to_be_typed_is_not_to_be_read_on_the_page_that_reports_the_link(browser: Browser) -> None:
     link, number = make_link(views=2), f"INC{secrets.randbelow(10**9):09}"
-    assert browser.create(link, ticket=number, check=encode(check_of(link.key, number))).status == 201
+    assert browser.create(link, ticket=number, human_check=encode(check_of(link.key, number))).status == 201
     step = browser.step_of(link)
     wish = {"challenge": step, "nonce": new_nonce(), "answer": number}
     assert browser.post_json(f"{link.path}/reveal", wish).status == 200
@@ -277,7 +277,7 @@ def test_whatever_is_asked_in_whichever_way_counts_what_it_shows_and_nothing_els
     challenges = Challenges(Pepper(pepper).challenge_key, clock=clock)
     link, number = make_link(views=20, now=clock.now), f"{secrets.randbelow(10**9):09}"
     check = check_of(link.key, number)
-    browser.create(link, mode=mode, check=encode(check) if checked else None, ticket="" if checked else number)
+    browser.create(link, mode=mode, human_check=encode(check) if checked else None, ticket="" if checked else number)
     token, link_id = link.token.reveal(), link.terms.link_id
     shown = 0
     for behind, form, step, lookup in itertools.product(

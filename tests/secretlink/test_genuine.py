@@ -15,8 +15,9 @@ import structlog.testing
 from sqlalchemy import delete, event, insert, select, update
 from starlette.applications import Starlette
 
+from connector.core.secret import Secret
 from connector.secretlink.client_answers import read_event
-from connector.secretlink.seal import Pepper, check_of
+from connector.secretlink.seal import Pepper, check_of, seal
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import EventKind
 from connector.secretlink.service.store.links import Conflict, NewAlarm, Refused, Revealed
@@ -160,6 +161,28 @@ def test_a_changed_row_that_is_passed_off_as_one_of_before_shows_nothing_of_it_a
         assert row_of(vault, told) == row
         assert history(vault) == before
     assert reports_of(vault) == []
+
+
+def test_a_link_shows_nothing_but_what_it_was_made_with(vault: Vault, clock: FakeClock, pepper: bytes) -> None:
+    link = create(vault, clock)
+    other = seal(Secret(secrets.token_urlsafe(15)), token=link.key, terms=link.terms)
+    change(vault, link, blob=Pepper(pepper).wrap(other, terms=link.terms))
+    answer = claim(vault, link)
+    assert isinstance(answer, Refused)
+    assert answer.reason == "damaged"
+    assert row_of(vault, link)["views"] == 0
+
+
+def test_a_wrong_answer_to_a_changed_row_is_not_counted(vault: Vault, clock: FakeClock) -> None:
+    mine, victims = create(vault, clock), make_link(now=clock.now)
+    vault.create(victims.to_new_link(check=check_of(victims.key, "4242")))
+    swap_lookup(vault, mine, victims)
+    row, before = row_of(vault, victims), history(vault)
+    wrong = check_of(mine.key, "1")
+    answer = vault.claim(mine.lookup, token=mine.key, check=wrong, nonce=new_nonce(), visitor=SOMEBODY)
+    assert answer == Refused("unknown", None)
+    assert row_of(vault, victims) == row
+    assert history(vault) == before
 
 
 def test_a_row_of_an_unknown_pepper_proves_nothing_either(vault: Vault, told: Made) -> None:

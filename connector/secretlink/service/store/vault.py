@@ -202,7 +202,11 @@ class Vault:
         return answer
 
     def revoke(self, link_id: str) -> LinkRecord | None:
-        """End a link now. One that has ended already stays as it is; `None` for one that never was."""
+        """End a link now. One that has ended already stays as it is.
+
+        Returns:
+            `None` for one that never was, and for one whose row is not what was made, though it is ended all the same.
+        """
         link, ended = self._despite_openings(lambda: self._register.revoke(link_id))
         if ended:
             self._on_event()
