@@ -324,7 +324,7 @@ class Resetter:
                            facts={"account": account.id, **receipts([receipt], sessions)})
             )  # fmt: skip
             # 6. Only now the mail: the link that it carries opens the password that is in force.
-            letter = link_story.password_letter(held.case, link_id, link.expires_at, policy)
+            letter = link_story.password_letter(held.case, link_id, link.expires_at, policy, now=now)
             if letter is None:
                 raise PermanentError(f"Ticket {held.case.number} has no requester to mail the link to. Set one.")
             self._mailer.send(self._letters.write(letter, link=link.url))

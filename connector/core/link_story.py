@@ -194,14 +194,17 @@ def after_delivery(
     )
 
 
-def password_letter(case: Case, link_id: str, expires_at: datetime, policy: Policy) -> Letter | None:
-    """The mail that carries the link; `None` when the requester has no address (the guard refuses that before)."""
+def password_letter(case: Case, link_id: str, expires_at: datetime, policy: Policy, *, now: datetime) -> Letter | None:
+    """The mail that carries the link; `None` when the requester has no address (the guard refuses that before).
+
+    It says how long the link works from now on, which another link service may have made shorter than it was to be.
+    """
     return letter_to_requester(
         case,
         f"password_ready:{link_id}",
         MailKind.PASSWORD_READY,
         expires_at=expires_at.isoformat(),
-        lifetime_minutes=whole_minutes(policy.lifetime),
+        lifetime_minutes=whole_minutes(expires_at - now),
         views=str(policy.views),
         kept="\n".join(case.mfa_kept),
     )

@@ -572,10 +572,17 @@ def test_after_the_mail_with_the_link_the_case_knows_the_link_and_its_end() -> N
 
 
 def test_the_mail_with_the_link_names_no_secret_and_goes_to_the_requester() -> None:
-    letter = link_story.password_letter(a_case(S.APPROVED), "lnk_2", NOW + HOUR, POLICY)
+    letter = link_story.password_letter(a_case(S.APPROVED), "lnk_2", NOW + HOUR, POLICY, now=NOW)
     assert letter is not None
     assert (letter.to, letter.kind) == (RITA.email, MailKind.PASSWORD_READY)
-    assert link_story.password_letter(a_case(S.APPROVED, requester=None), "lnk_2", NOW, POLICY) is None
+    assert link_story.password_letter(a_case(S.APPROVED, requester=None), "lnk_2", NOW, POLICY, now=NOW) is None
+
+
+@pytest.mark.parametrize(("left", "said"), [(HOUR, "60"), (HOUR - 20 * SECOND, "60"), (45 * MINUTE, "45")])
+def test_the_mail_with_the_link_says_how_long_that_link_really_works(left: timedelta, said: str) -> None:
+    letter = link_story.password_letter(a_case(S.APPROVED), "lnk_2", NOW + left, POLICY, now=NOW)
+    assert letter is not None
+    assert letter.facts["lifetime_minutes"] == said
 
 
 # ---------------------------------------------------------------- the story of a link
