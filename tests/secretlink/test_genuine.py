@@ -249,7 +249,9 @@ def test_a_changed_row_can_still_be_ended_but_is_not_called_what_it_says(vault: 
     revoked, expired = create(vault, clock), create(vault, clock)
     for link in (revoked, expired):
         change(vault, link, ref="halo/9999")
-    assert vault.revoke(revoked.terms.link_id) is None
+    record = vault.revoke(revoked.terms.link_id)
+    assert record is not None, "who asks for its end must be told that there was something to end"
+    assert (record.state, record.ref, record.proven) == ("revoked", "", False)
     clock.advance(hours=1)
     assert vault.expire_due() == 1
     ends = [(one["kind"], one["link_id"], one["ref"]) for one in history(vault)[2:]]

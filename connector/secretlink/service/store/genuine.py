@@ -118,7 +118,7 @@ def is_as_made(row: Row[Any], peppers: Peppers, *, lookup: bytes, sealed: bytes,
 
 
 def unproven(record: LinkRecord) -> LinkRecord:
-    """A link of whose row it cannot be told whether it is what was made: without anything that could mislead people.
+    """A link whose row is not proven to be what was made: without anything that could mislead people.
 
     Its page names nobody, shows the service's own desk, English and UTC. It can be revealed, which checks it to the
     full; it cannot be reported from its page, and but for its reveals and its end nobody is told of it.

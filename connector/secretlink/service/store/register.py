@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Row, bindparam, select
 from connector.secretlink.service.store import tables
 from connector.secretlink.service.store.chain import EventKind, Visitor
 from connector.secretlink.service.store.database import looking
+from connector.secretlink.service.store.genuine import unproven
 from connector.secretlink.service.store.links import ACTIVE, LinkRecord
-from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due
+from connector.secretlink.service.store.records import HAS_ENDED, IS_ACTIVE, Records, due_first, is_due, record_from
 
 _END_OF_TIME: Final = 253_402_300_799
 """The last second of the year 9999, as `datetime` knows it. Only who changes the database writes a later one."""
@@ -107,7 +108,7 @@ class Register:
             after = self._records.row_by_id(connection, link_id)
         if before is None or after is None:
             return None, False
-        return self._records.known(after), before.state != after.state
+        return self._records.known(after) or unproven(record_from(after)), before.state != after.state
 
     def next_expiry(self) -> datetime | None:
         """See `Vault.next_expiry`."""

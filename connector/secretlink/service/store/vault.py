@@ -205,7 +205,8 @@ class Vault:
         """End a link now. One that has ended already stays as it is.
 
         Returns:
-            `None` for one that never was, and for one whose row is not what was made, though it is ended all the same.
+            `None` for one that never was. One whose row is not what was made is ended, too, and given without what
+            could mislead: see `genuine.unproven`.
         """
         link, ended = self._despite_openings(lambda: self._register.revoke(link_id))
         if ended:
