@@ -392,6 +392,10 @@ def test_a_receiver_is_believed_only_with_a_certificate_of_a_known_authority(ben
     (delivery,) = run(bench, receiver, 1)
     assert delivery.content["data"]["link_id"] == link.terms.link_id
     receiver.close()
+    (told,) = (entry for entry in logged if entry["event"] == "webhook_away")
+    assert "showed a certificate that we do not trust" in told["text"]
+    assert "webhook.ca_bundle" in told["text"], "as it is called in this service's file"
+    assert "/hooks/" not in str(logged)
 
 
 @pytest.mark.parametrize("way", ["plain", "tls", "proxy"])
@@ -571,6 +575,8 @@ def test_nobody_listening_at_the_url_is_a_failure_like_others(bench: Bench) -> N
             )
         )
     assert [(entry["event"], entry["why"]) for entry in logged] == [("webhook_away", "no_answer")]
+    assert "cannot be reached or cut the connection" in logged[0]["text"]
+    assert "/hooks/" not in str(logged), "of the address, its host alone"
 
 
 def test_news_that_grew_too_old_is_dropped_with_a_line_and_the_rest_is_told(
@@ -698,7 +704,8 @@ def settings_with(tmp_path: Path, webhook: dict[str, Any]) -> LinkServiceOptions
     for name in ("first", "second"):
         (tmp_path / name).write_text(new_secret())
     (tmp_path / "short").write_text("whsec_c2hvcnQ=")
-    (tmp_path / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----")
     settings = {
         "database": f"sqlite:///{(tmp_path / 'links.db').as_posix()}",
         "pepper": {"file": "key"},
@@ -741,14 +748,16 @@ def test_the_file_names_the_receiver(tmp_path: Path) -> None:
         ({"secret": {"file": "short"}}, "24 to 64 bytes"),
         ({"secret": {"file": "key"}}, "begins with whsec_"),
         ({"old_secrets": [{"file": "key"}]}, "webhook.old_secrets"),
-        ({"ca_bundle": "nowhere.pem"}, "webhook.ca_bundle"),
+        ({"ca_bundle": "nowhere.pem"}, r"webhook.ca_bundle: .*nowhere\.pem cannot be used \(No such file"),
+        ({"ca_bundle": "garbage.pem"}, r"webhook.ca_bundle: .*garbage\.pem cannot be used"),
+        ({"ca_bundle": "short"}, r"webhook.ca_bundle: .*short cannot be used"),
         ({"kinds": []}, "kinds"),
         ({"kinds": ["revealed", "opened"]}, "opened: there is no such event"),
         ({"surprise": 1}, "unknown key"),
         ({"proxy": "127.0.0.1:3128"}, "webhook.proxy: this is no HTTP proxy"),
         ({"url": "https://receiver.example.com:99999/hooks"}, "webhook.url: .* is not an address"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_a_wrong_webhook_in_the_file_is_refused_in_words(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     section = {"url": "https://receiver.example.com/hooks", "secret": {"file": "first"}}

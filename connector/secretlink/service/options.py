@@ -182,8 +182,8 @@ def _read_webhook(section: WebhookSection, folder: Path) -> WebhookOptions:
         known = ", ".join(sorted(EventKind))
         problems.append(f"webhook.kinds: {', '.join(unknown)}: there is no such event. Use any of: {known}.")
     ca_bundle = folder / section.ca_bundle if section.ca_bundle else None
-    if ca_bundle is not None and not ca_bundle.is_file():
-        problems.append(f"webhook.ca_bundle: there is no file {ca_bundle}. Correct the path, or leave it out.")
+    if ca_bundle is not None:
+        problems += _problems_of_bundle(ca_bundle)
     if problems:
         raise ConfigError(problems)
     return WebhookOptions(
@@ -193,6 +193,19 @@ def _read_webhook(section: WebhookSection, folder: Path) -> WebhookOptions:
         ca_bundle=str(ca_bundle) if ca_bundle else None,
         proxy=section.proxy,
     )
+
+
+def _problems_of_bundle(file: Path) -> list[str]:
+    import ssl  # here, because a service without a webhook does without
+
+    try:
+        ssl.create_default_context(cafile=str(file))
+    except OSError as error:  # of OpenSSL too
+        why = getattr(error, "reason", None) or error.strerror
+        return [
+            f"webhook.ca_bundle: {file} cannot be used ({why}). Name a file with certificates in PEM, or leave it out."
+        ]
+    return []
 
 
 def _read_key(section: HashedKeySection) -> ApiKey:

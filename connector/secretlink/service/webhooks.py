@@ -61,10 +61,13 @@ class Outcome:
     Attributes:
         why: In a word, for the log: `delivered`, `gone`, `no_answer`, `too_slow`, the status, or what else failed.
         retry_after: What the receiver asked for.
+        text: The same in a sentence, which says what to do; `None` where the word says all. It names the receiver's
+            host and nothing else of its address.
     """
 
     why: str
     retry_after: timedelta | None = None
+    text: str | None = None
 
 
 DELIVERED: Final = Outcome("delivered")
@@ -212,9 +215,9 @@ class Webhooks:
                 expect=range(200, 600), shown=self._shown, with_body=False,
             )  # fmt: skip
         except TemporaryError as error:
-            return Outcome("no_answer", error.retry_after)
+            return Outcome("no_answer", error.retry_after, _sentence(error))
         except ConnectorError as error:
-            return Outcome(type(error).__name__)
+            return Outcome(type(error).__name__, text=_sentence(error))
         if 200 <= answer.status < 300:
             return DELIVERED
         if answer.status == _GONE:
@@ -234,7 +237,8 @@ class Webhooks:
             return timedelta(0)
         self._failures += 1
         if self._failures == 1:
-            log.warning("webhook_away", to=self._shown, why=outcome.why, seq=event.seq)
+            said = {} if outcome.text is None else {"text": outcome.text}
+            log.warning("webhook_away", to=self._shown, why=outcome.why, seq=event.seq, **said)
         return wait_after(self._failures, outcome.retry_after, first=self._first_wait)
 
     def _is_too_old(self, event: Event) -> bool:
@@ -248,6 +252,11 @@ def wait_after(failures: int, retry_after: timedelta | None = None, *, first: ti
     """How long to wait before the next try: doubled with each failure, up to an hour; longer if the receiver asks."""
     grown = min(first * (1 << min(failures - 1, 20)), LONGEST_WAIT)
     return max(grown, retry_after or timedelta(0))
+
+
+def _sentence(error: ConnectorError) -> str:
+    # What speaks HTTP knows the connector's file alone.
+    return str(error).replace("http.ca_bundle", "webhook.ca_bundle")
 
 
 def message_id(event: Event) -> str:
