@@ -400,6 +400,18 @@ def test_events_name_the_visitor_behind_a_trusted_proxy_only(
         app.state.vault.close()
 
 
+def test_a_link_that_names_nobody_has_no_gap_where_the_name_would_be(browser: Browser) -> None:
+    made = make_link()
+    browser.create(made, display_name="")
+    challenge = browser.challenge_of(made)
+    browser.clock.advance(seconds=2)
+    for page in (browser.get(made.path), typed(browser, made, challenge=challenge, word="SHOW")):
+        assert page.status == 200
+        assert "<h1" in page.text
+        assert not re.search(r"Temporary password for|Sign in as", page.text)
+        assert "Sign in with this password" in page.text
+
+
 def test_the_brand_of_a_link_replaces_the_services_own(browser: Browser) -> None:
     made = make_link()
     brand = {"name": "Fabrikam Desk", "phone": "+49 30 1234", "url": "https://fabrikam.example", "colour": "#FFCC00"}

@@ -276,7 +276,7 @@ def _environment(language: Language, files: StaticFiles, loader: BaseLoader) -> 
 
 
 def _whose(name: str) -> Markup:
-    return Markup('<span class="whose">') + name + Markup("</span>")
+    return Markup('<span class="whose">') + name + Markup("</span>") if name else Markup("")
 
 
 def _openings(language: Language, link: LinkRecord, views: Sequence[Event]) -> list[dict[str, str]]:

@@ -98,18 +98,22 @@
     toldAt = bothClocks();
     tick();
     if (!keptHere) return;
-    const whose = document.createElement("span");
-    whose.className = "whose";
-    whose.textContent = answer.name;
-    part("title").replaceChildren(...say("link.title", { name: "\u0000" }).split("\u0000").flatMap((text, at) => (at ? [whose, text] : [text])));
+    if (answer.name) tellName(answer.name);
     part("ticket").textContent = answer.ticket;
     part("ticket").hidden = !answer.ticket;
     part("until").textContent = answer.until;
     part("until").dateTime = answer.until_iso;
     part("facts").hidden = false;
-    part("next-sign-in").textContent = say("link.next_sign_in", { name: answer.name });
     checked = answer.checked;
     part("check").hidden = !checked;
+  }
+
+  function tellName(name) {
+    const whose = document.createElement("span");
+    whose.className = "whose";
+    whose.textContent = name;
+    part("title").replaceChildren(...say("link.title", { name: "\u0000" }).split("\u0000").flatMap((text, at) => (at ? [whose, text] : [text])));
+    part("next-sign-in").textContent = say("link.next_sign_in", { name });
   }
 
   // What became of the link is told to whoever has the token. Where only the browser has it, a form takes the proof
