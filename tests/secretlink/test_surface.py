@@ -169,6 +169,16 @@ def test_a_bug_answers_500_with_the_strict_headers_and_logs_no_token(app: Starle
     assert answer.text == "Something went wrong here. Try again in a moment."
 
 
+def test_a_bug_of_the_api_is_told_to_programs_as_every_other_error(app: Starlette, browser: Browser) -> None:
+    app.router.routes.append(Route("/api/v1/broken", break_down, methods=["GET"]))
+    with structlog.testing.capture_logs():
+        answer = browser.api("GET", "/broken")
+    assert answer.status == 500
+    assert strict_part(answer) == STRICT
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {"error": "internal", "message": "Something went wrong here. Try again in a moment."}
+
+
 def test_no_answer_sets_a_strict_header_of_its_own() -> None:
     own = {"X-Frame-Options": "ALLOWALL", "Cache-Control": "max-age=1", "X-Else": "kept"}
     sent: list[Message] = []

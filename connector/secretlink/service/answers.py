@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT: Final = 4096
@@ -92,9 +92,12 @@ class UniformAnswers:
         except Exception as error:
             say_failure(error)
             if not started:
-                await PlainTextResponse("Something went wrong here. Try again in a moment.", 500)(
-                    scope, receive, send_with_headers
-                )
+                await _answer_to_a_bug(scope["path"])(scope, receive, send_with_headers)
+
+
+def _answer_to_a_bug(path: str) -> Response:
+    words = "Something went wrong here. Try again in a moment."
+    return error_answer(500, "internal", words) if path.startswith("/api/") else PlainTextResponse(words, 500)
 
 
 def _with_uniform(given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

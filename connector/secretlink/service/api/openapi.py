@@ -187,7 +187,8 @@ How to seal, what keys are and how errors read: `docs/links-api.md` of the proje
 What holds for every address: a request without a key that works is 401 before anything else is looked at, and 403 when
 the key has not the scope; an address that is not here is 404; a method that is not, 405 with `Allow`; a query parameter
 that is not, or twice, 422; a body above {BODY_LIMIT} bytes 413, one that does not come 408; 503 with `Retry-After`
-while the database is away, and then nothing was changed. A HEAD is answered like a GET, without the body.
+while the database is away, and then nothing was changed. What is no HTTP is 400, a head above 16 KB 431, both in plain
+text. A HEAD is answered like a GET, without the body.
 """
 
 
