@@ -152,6 +152,35 @@ def test_a_body_that_is_not_declared_as_json_is_not_read(browser: Browser, api_k
     assert browser.events() == []
 
 
+def test_whatever_the_schema_allows_fits_into_a_body_in_every_script_and_spelling(browser: Browser) -> None:
+    letter = "\U00020000"  # twelve letters when it is escaped
+    brand = {"name": letter * 80, "phone": letter * 40, "url": f"https://{letter * 192}", "colour": "#123456"}
+    words = {"display_name": letter * 200, "ticket": letter * 64, "brand": brand, "locale": "en-abcdefgh-abcd"}
+    link = make_link()
+    made = browser.create(
+        link,
+        sealed=encode(secrets.token_bytes(2048)),
+        human_check=encode(secrets.token_bytes(32)),
+        ref=letter * 200,
+        **words,
+    )
+    assert made.status == 201, made.text
+    assert made.json()["ref"] == letter * 200
+    alarm = make_alarm() | words | {"about": letter * 200}
+    assert browser.api("POST", "/alarms", alarm).status == 201
+
+
+@pytest.mark.parametrize("path", ["/links", "/alarms"])
+def test_a_key_that_is_there_twice_is_refused_and_makes_nothing(browser: Browser, api_key: str, path: str) -> None:
+    headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
+    content = make_link().to_body() if path == "/links" else make_alarm()
+    for twice in ('"expires_at": 1, ', '"brand": {"name": "Contoso", "name": "Fabrikam"}, '):
+        body = "{" + twice + json.dumps(content).removeprefix("{")
+        answer = browser.send("POST", f"/api/v1{path}", body=body.encode(), headers=headers)
+        assert (answer.status, answer.json()["message"]) == (422, "the body has a key twice")
+    assert browser.events() == []
+
+
 def test_an_unknown_field_is_refused_and_not_repeated(browser: Browser) -> None:
     secret = secrets.token_urlsafe(20)
     answer = browser.create(make_link(), brand={secret: "x"}, **{secret: "x"})
@@ -160,13 +189,16 @@ def test_an_unknown_field_is_refused_and_not_repeated(browser: Browser) -> None:
     assert secret not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/api/v1/links", "/s/{token}/step", "/s/{token}/reveal"])
-def test_bodies_above_four_kilobytes_are_not_read(browser: Browser, api_key: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "size"), [("/api/v1/links", 16_384), ("/api/v1/alarms", 16_384), ("/s/{token}/step", 4096),
+                       ("/s/{token}/reveal", 4096)],
+)  # fmt: skip
+def test_bodies_above_their_limit_are_not_read(browser: Browser, api_key: str, path: str, size: int) -> None:
     link = make_link()
     browser.create(link)
     headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json", "x-reveal": "1"}
     path = path.format(token=link.token.reveal())
-    body = json.dumps({"x": "y" * 4096}).encode()
+    body = json.dumps({"x": "y" * size}).encode()
     assert browser.send("POST", path, body=body, headers=headers).status == 413
     # Neither a lie about the length nor none at all gets further.
     assert browser.send("POST", path, body=body, headers=headers | {"content-length": "10"}).status == 413

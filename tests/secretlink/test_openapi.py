@@ -127,7 +127,7 @@ def test_every_answer_that_it_tells_of_is_given_and_fits(
         watched.call(name, path, content, key=none)
         if content is not None:
             watched.call(name, path, content | {"display_name": "Somebody Else"})
-            watched.call(name, path, content | {"display_name": "x" * 5000})
+            watched.call(name, path, content | {"display_name": "x" * 20_000})
             watched.check(
                 name, browser.send("POST", f"/api/v1{path}", headers={"authorization": f"Bearer {every}"}, body=b"{}")
             )

@@ -17,6 +17,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT: Final = 4096
+API_BODY_LIMIT: Final = 16 * 1024
+"""The longest body that the API's schemas allow, each letter escaped as two halves of six letters."""
 BODY_TIME: Final = timedelta(seconds=10)
 
 CONTENT_SECURITY_POLICY: Final = (
@@ -47,7 +49,11 @@ log = structlog.get_logger(__name__)
 
 
 class BodyTooLarge(Exception):
-    """A request's body is above `BODY_LIMIT`; the rest of it was not read."""
+    """A request's body is above its limit, in bytes; the rest of it was not read."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
 
 
 class BodyTooSlow(Exception):
@@ -127,8 +133,8 @@ def _place_of(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
 
 
-async def read_body(request: Request, *, within: timedelta = BODY_TIME) -> bytes:
-    """Read a request's body, up to `BODY_LIMIT`.
+async def read_body(request: Request, *, limit: int = BODY_LIMIT, within: timedelta = BODY_TIME) -> bytes:
+    """Read a request's body, up to so many bytes.
 
     Raises:
         BodyTooLarge: It is longer, or says that it will be.
@@ -137,37 +143,44 @@ async def read_body(request: Request, *, within: timedelta = BODY_TIME) -> bytes
     """
     announced = request.headers.get("content-length", "0")
     # Length first: a row of thousands of digits is not turned into a number at all.
-    if not announced.isdecimal() or len(announced) > 9 or int(announced) > BODY_LIMIT:
-        raise BodyTooLarge
+    if not announced.isdecimal() or len(announced) > 9 or int(announced) > limit:
+        raise BodyTooLarge(limit)
     body = bytearray()
     try:
         async with asyncio.timeout(within.total_seconds()):
             async for part in request.stream():
                 body += part
-                if len(body) > BODY_LIMIT:
-                    raise BodyTooLarge
+                if len(body) > limit:
+                    raise BodyTooLarge(limit)
     except TimeoutError:
         raise BodyTooSlow from None
     return bytes(body)
 
 
-async def read_json(request: Request) -> Mapping[str, object]:
-    """Read a JSON object.
+async def read_json(request: Request, *, limit: int = BODY_LIMIT) -> Mapping[str, object]:
+    """Read a JSON object, of up to so many bytes.
 
     Raises:
         BodyTooLarge, BodyTooSlow: See `read_body`.
         WrongContentType: It is not declared as JSON.
-        BadBody: It is not JSON, or not an object.
+        BadBody: It is not JSON, or not an object, or has a key twice: two readers may each take another one.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise WrongContentType("send Content-Type: application/json")
-    body = await read_body(request)
+    body = await read_body(request, limit=limit)
     try:
-        content = json.loads(body)
+        content = json.loads(body, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise BadBody("the body is not JSON") from None
     if not isinstance(content, dict):
         raise BadBody("the body must be a JSON object")
+    return content
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise BadBody("the body has a key twice")
     return content
 
 

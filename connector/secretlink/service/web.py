@@ -278,7 +278,8 @@ class _Refusals:
 
     async def body_too_large(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
         """413, and the connection is closed: the rest of the body was not read."""
-        return error_answer(413, "too_large", "the body is above 4 KB", headers={"Connection": "close"})
+        much = f"{error.limit // 1024} KB" if isinstance(error, BodyTooLarge) else "its limit"
+        return error_answer(413, "too_large", f"the body is above {much}", headers={"Connection": "close"})
 
     async def body_too_slow(self, request: Request, error: Exception) -> Response:  # noqa: ARG002
         """408, and the connection is closed: the rest of the body was not waited for."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from connector.core.secret import Secret
 from connector.secretlink.seal import Terms, decode_token, lookup_of, new_link_id, new_token, seal
-from connector.secretlink.service.answers import BODY_LIMIT
+from connector.secretlink.service.answers import API_BODY_LIMIT
 from connector.secretlink.service.api.answers import (
     AlarmAnswer,
     ErrorAnswer,
@@ -186,7 +186,7 @@ How to seal, what keys are and how errors read: `docs/links-api.md` of the proje
 
 What holds for every address: a request without a key that works is 401 before anything else is looked at, and 403 when
 the key has not the scope; an address that is not here is 404; a method that is not, 405 with `Allow`; a query parameter
-that is not, or twice, 422; a body above {BODY_LIMIT} bytes 413, one that does not come 408; 503 with `Retry-After`
+that is not, or twice, 422; a body above {API_BODY_LIMIT} bytes 413, one that does not come 408; 503 with `Retry-After`
 while the database is away, and then nothing was changed. What is no HTTP is 400, a head above 16 KB 431, both in plain
 text. A HEAD is answered like a GET, without the body.
 """
@@ -281,7 +281,10 @@ def _answers(operation: Operation) -> dict[int, dict[str, Any]]:
         }
     errors |= operation.errors
     if operation.body is not None:
-        errors |= {413: f"The body is above {BODY_LIMIT} bytes.", 415: "The body is not declared as application/json."}
+        errors |= {
+            413: f"The body is above {API_BODY_LIMIT} bytes.",
+            415: "The body is not declared as application/json.",
+        }
     for status, meaning in errors.items():
         found[status] = {
             "description": meaning,

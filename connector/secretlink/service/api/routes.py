@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from connector.secretlink.place import IpNetwork, client_ip
 from connector.secretlink.seal import is_link_id
-from connector.secretlink.service.answers import BadBody, WrongContentType, error_answer, read_json
+from connector.secretlink.service.answers import API_BODY_LIMIT, BadBody, WrongContentType, error_answer, read_json
 from connector.secretlink.service.api.answers import AlarmAnswer, EventListAnswer, LinkAnswer, LinkListAnswer
 from connector.secretlink.service.api.bodies import AlarmBody, CreateBody
 from connector.secretlink.service.api.keys import ApiKey, ApiKeys, Refusal, Scope
@@ -100,7 +100,7 @@ class Api:
 
     async def create(self, call: Call) -> Response:
         """201 made, 200 made before with the same content, 409 other content, 422 wrong."""
-        new = CreateBody.read(await read_json(call.request)).to_new_link()
+        new = CreateBody.read(await read_json(call.request, limit=API_BODY_LIMIT)).to_new_link()
         self._refuse_too_long(new.terms.expires_at, "a link")
         try:
             record, created = self._vault.create(new)
@@ -112,7 +112,7 @@ class Api:
 
     async def arm(self, call: Call) -> Response:
         """201 made, 200 made before with the same content, 409 other content, 422 wrong."""
-        new = AlarmBody.read(await read_json(call.request)).to_new_alarm()
+        new = AlarmBody.read(await read_json(call.request, limit=API_BODY_LIMIT)).to_new_alarm()
         if new.link_id is not None and call.key is not None and Scope.LINKS_REVOKE not in call.key.scopes:
             # Whoever arms an alarm can press it, and that ends the link.
             return _refuse(self._keys.refuse(call.key, Scope.LINKS_REVOKE))

@@ -3,7 +3,7 @@
 The same hints read what is sent and write the schema of the OpenAPI document. They are read strictly: `"2"`, `2.0` and
 `true` are no whole numbers, and a field that is not declared is refused.
 
-pydantic does all this, and takes 8 MB for as long as the service runs; for two bodies of at most 4 KB that is much. Its
+pydantic does all this, and takes 8 MB for as long as the service runs; for two bodies of some KB that is much. Its
 words for what is wrong are kept. (msgspec takes 0.7 MB, but tells only the first thing that is wrong, and where a
 pattern ends in `$` it lets a line break follow. pydantic 2.14 and msgspec 0.22, tried 2026-11-22.)
 """
