@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,26 @@ def test_commands_on_an_empty_database_say_what_to_do(config: Path) -> None:
     assert json.loads(connector(config, "cases", "--json").stdout) == {"paused": "", "cases": []}
     assert "no case of a ticket 4711" in connector(config, "show", "4711").stderr
     assert connector(config, "audit", "verify").returncode == 0
+
+
+@pytest.mark.parametrize(("pepper", "told"), [("", "pepper: missing"), ("peper: {file: key}", "Did you mean pepper?")])
+def test_migrate_tells_of_a_link_services_file_what_is_wrong_with_just_that(
+    tmp_path: Path, pepper: str, told: str
+) -> None:
+    (tmp_path / "key").write_text(secrets.token_urlsafe(32))
+    text = f"database: sqlite:///links.db\nurl: https://links.example.com\napi_keys: [{{file: key}}]\n{pepper}\n"
+    (tmp_path / "links.yaml").write_text(text)
+    done = connector(tmp_path / "links.yaml", "migrate")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "psa" not in done.stderr, "those are the connector's keys"
+
+
+def test_migrate_of_a_connectors_file_without_its_psa_tells_of_that(tmp_path: Path) -> None:
+    (tmp_path / "connector.yaml").write_text("environment: demo\ndatabase: sqlite:///connector.db\npepper: x\n")
+    done = connector(tmp_path / "connector.yaml", "migrate")
+    assert done.returncode == 2
+    assert "connector.yaml: psa: missing" in done.stderr
 
 
 def test_migrate_takes_the_link_services_file_too(tmp_path: Path) -> None:

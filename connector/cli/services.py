@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ def migrate(context: typer.Context) -> None:
     from connector.migrations import current, upgrade
 
     path: Path = context.obj
-    if "pepper" in read_yaml(path):
+    if _is_link_servers(read_yaml(path)):
         database, history = load_link_server(path).database, "links"
     else:
         database, history = load_connector(path)[0].database, "connector"
@@ -122,3 +123,11 @@ def migrate(context: typer.Context) -> None:
     typer.echo(
         f"The database is up to date ({after})." + ("" if before == after else f" It was at {before or 'nothing'}.")
     )
+
+
+def _is_link_servers(data: Mapping[str, object]) -> bool:
+    """Of which of the two files it has more keys: one may be missing or misspelt, and that is to be told."""
+    from connector.config import ConnectorSettings, LinkServerSettings
+
+    links, connectors = (data.keys() & settings.model_fields for settings in (LinkServerSettings, ConnectorSettings))
+    return len(links) > len(connectors)
