@@ -169,6 +169,15 @@ def test_the_log_names_the_key_and_the_reason_once_a_minute_and_never_the_key(cl
         assert secret not in json.dumps(logged)
 
 
+def test_refusals_are_logged_on_after_a_clock_was_set_back(clock: FakeClock) -> None:
+    keys = ApiKeys([hashed(new_key("reporting"))], clock=clock)
+    with structlog.testing.capture_logs() as logged:
+        for hours in (0, -1, 0):
+            clock.advance(hours=hours)
+            keys.judge([], ip=None, scope=Scope.EVENTS_READ)
+    assert [entry["silent_before"] for entry in logged] == [0, 0], "the third within the minute after the second"
+
+
 def test_two_authorization_headers_are_nobodys(clock: FakeClock) -> None:
     key = new_key("reporting")
     keys = ApiKeys([hashed(key)], clock=clock)

@@ -150,7 +150,7 @@ class ApiKeys:
     def _log(self, refusal: Refusal) -> None:
         now = self._clock()
         told = self._told.get(refusal.key)
-        if told is not None and now - told.at < LOG_EVERY:
+        if told is not None and timedelta(0) <= now - told.at < LOG_EVERY:  # a clock may be set back
             self._told[refusal.key] = _Told(told.at, told.silent + 1)
             return
         self._told[refusal.key] = _Told(now, 0)
