@@ -63,6 +63,16 @@ def test_every_address_of_the_api_is_in_it_and_the_other_way_round(app: Starlett
     assert len(told) == len(OPERATIONS)
 
 
+def test_the_examples_are_still_taken_when_the_service_has_run_for_long(browser: Browser, clock: FakeClock) -> None:
+    for hours in (0, 1, 24 * 40, -24 * 40):  # and when its clock is set back
+        clock.advance(hours=hours, minutes=5)
+        described = browser.get("/api/v1/openapi.json")
+        assert browser.get("/api/v1/openapi.json").body == described.body
+        for path in ("/links", "/alarms"):
+            content = described.json()["paths"][f"/api/v1{path}"]["post"]["requestBody"]["content"]["application/json"]
+            assert browser.api("POST", path, content["example"]).status == 201
+
+
 def test_the_examples_are_taken_as_they_stand(browser: Browser) -> None:
     paths = browser.get("/api/v1/openapi.json").json()["paths"]
     for path in ("/links", "/alarms"):

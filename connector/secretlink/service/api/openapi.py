@@ -32,6 +32,7 @@ MOST_EVENTS: Final = 500
 MOST_LINKS: Final = 200
 LONGEST_WAIT: Final = timedelta(seconds=30)
 LARGEST_CURSOR: Final = 2**62
+EXAMPLE_LIVES: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -302,8 +303,8 @@ def _ref(model: type[Shape] | None) -> dict[str, object]:
 
 
 def _example(body: type[Shape], *, now: datetime) -> dict[str, Any]:
-    """A body that would be taken now. Nobody keeps the token that it was sealed with."""
-    expires_at = int((now + timedelta(hours=1)).timestamp())
+    """A body that would be taken within `EXAMPLE_LIVES`. Nobody keeps the token that it was sealed with."""
+    expires_at = int((now + EXAMPLE_LIVES).timestamp())
     token = decode_token(new_token().reveal())
     example: dict[str, Any] = {
         "id": new_link_id(),

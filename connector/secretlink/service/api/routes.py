@@ -23,7 +23,15 @@ from connector.secretlink.service.answers import API_BODY_LIMIT, BadBody, WrongC
 from connector.secretlink.service.api.answers import AlarmAnswer, EventListAnswer, LinkAnswer, LinkListAnswer
 from connector.secretlink.service.api.bodies import AlarmBody, CreateBody
 from connector.secretlink.service.api.keys import ApiKey, ApiKeys, Refusal, Scope
-from connector.secretlink.service.api.openapi import LONGEST_WAIT, OPERATIONS, Number, Operation, Word, document
+from connector.secretlink.service.api.openapi import (
+    EXAMPLE_LIVES,
+    LONGEST_WAIT,
+    OPERATIONS,
+    Number,
+    Operation,
+    Word,
+    document,
+)
 from connector.secretlink.service.news import News, WaitingPlaces
 from connector.secretlink.service.store.links import Conflict, EventPage, LinkRecord
 from connector.secretlink.service.store.vault import Vault
@@ -80,7 +88,7 @@ class Api:
         self._look_again = LONGEST_WAIT if vault.engine.dialect.name == "sqlite" else _LOOK_AGAIN
         self._latest: tuple[tuple[int, int, int], EventPage] | None = None
         self.places = WaitingPlaces()
-        self._document: bytes | None = None
+        self._document: tuple[datetime, bytes] | None = None
         self._endpoints: Mapping[str, Endpoint] = {
             "createLink": self.create,
             "listLinks": self.list_links,
@@ -155,10 +163,11 @@ class Api:
         return JSONResponse(EventListAnswer.of(page, after=call.number("after")).content())
 
     async def describe(self, _: Call) -> Response:
-        """The OpenAPI document; made once, because its example is sealed with a fresh token."""
-        if self._document is None:
-            self._document = json.dumps(document(now=self._clock()), ensure_ascii=False).encode()
-        return Response(self._document, media_type="application/json")
+        """The OpenAPI document; made now and then, because its example is sealed with a fresh token and runs out."""
+        now = self._clock()
+        if self._document is None or not timedelta(0) <= now - self._document[0] < EXAMPLE_LIVES / 2:
+            self._document = now, json.dumps(document(now=now), ensure_ascii=False).encode()
+        return Response(self._document[1], media_type="application/json")
 
     async def _wait_for_events(self, call: Call, page: EventPage) -> EventPage:
         now = asyncio.get_running_loop().time
