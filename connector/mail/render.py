@@ -29,6 +29,7 @@ from connector.core.address import checked_address
 from connector.core.case import Action
 from connector.core.ports import Email, Letter, MailKind
 from connector.core.secret import Secret
+from connector.core.telephone import dialled
 from connector.errors import PermanentError
 from connector.mail.facts import Shown, harmless, one_line, read_facts
 
@@ -82,10 +83,9 @@ class Brand:
         return "#16191d" if luminance > 0.179 else "#ffffff"
 
     @property
-    def dial(self) -> str:
-        """The phone number as a `tel:` link wants it; empty when it has no digits."""
-        digits = re.sub(r"\(0\)|[^\d+]", "", self.phone)
-        return f"tel:{digits}" if re.fullmatch(r"\+?\d{3,15}", digits) else ""
+    def dialled(self) -> str:
+        """The phone number for a `tel:` address; empty where there is none that could be dialled."""
+        return dialled(self.phone)
 
 
 class Renderer:

@@ -541,7 +541,7 @@ def test_letters_on_the_brand_colour_can_be_read(colour: str, letters: str) -> N
     assert f'bgcolor="{colour}"' in render(SAMPLES["password_ready"], renderer).html
 
 
-@pytest.mark.parametrize("phone", ["+44 (0)20 7946 0123", "+44 20-7946-0123"])
+@pytest.mark.parametrize("phone", ["+44 (0)20 7946 0123", "+44 20-7946-0123", "+44 20 7946 0123 ext. 9"])
 def test_the_phone_number_can_be_tapped(phone: str) -> None:
     renderer = Renderer(Brand("Desk", phone), zone=lambda _: UTC, sender_domain="msp.example.com")
     assert "tel:+442079460123" in Page(render(SAMPLES["timed_out"], renderer).html).addresses

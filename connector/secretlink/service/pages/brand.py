@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from connector.core.telephone import dialled
+
 BRAND_FILE: Final = re.compile(r"brand-([0-9a-f]{6})\.css", re.ASCII)
 """The name of a style sheet that carries a colour."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
-_NUMBER = re.compile(r"\+?\s*\(?[0-9][0-9\s()./\u2010-\u2015-]*")
-_DIALLED = re.compile(r"\+?[0-9]{3,15}")  # no number is longer: ITU-T E.164
 _DEFAULT_COLOUR: Final = "#1f4e79"
 
 
@@ -42,17 +42,9 @@ class Brand:
         return f"brand-{colour[1:].lower()}.css"
 
     @property
-    def dialled(self) -> str | None:
-        """The first phone number in it, for a `tel:` address; `None` where there is none that could be dialled.
-
-        Words and extensions are left out, and the `(0)` that is for callers from the same country.
-        """
-        found = _NUMBER.search(self.phone or "")
-        if found is None:
-            return None
-        number = found[0].replace("(0)", "") if found[0].startswith("+") else found[0]
-        digits = re.sub(r"[^0-9+]", "", number)
-        return digits if _DIALLED.fullmatch(digits) else None
+    def dialled(self) -> str:
+        """The number of `phone` for a `tel:` address; empty where there is none that could be dialled."""
+        return dialled(self.phone or "")
 
     @property
     def site(self) -> str:
