@@ -230,6 +230,37 @@ def test_an_unknown_key_of_the_link_server_is_named_too(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("keys", "problems"),
+    [
+        ([], ["api_keys: Tuple should have at least 1 item after validation, not 0."]),
+        (["inline"], ["api_keys.0.secret: a secret is never written here: use {file: PATH} or {env: NAME}."]),
+        (
+            [{"name": "a", "sha256": "0" * 64, "scope": ["links:read"]}],
+            ["api_keys.0.key.scopes: missing. Add it.", "api_keys.0.key.scope: unknown key. Did you mean scopes?"],
+        ),
+    ],
+    ids=["none", "inline", "misspelt"],
+)
+def test_of_wrong_keys_just_that_is_told_what_is_wrong(tmp_path: Path, keys: list[object], problems: list[str]) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_server(tmp_path, api_keys=keys)
+    assert list(refusal.value.problems) == [f"links.yaml: {problem}" for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "bound"),
+    [("retention", "1h", "1d"), ("ip_retention", "23h", "1d")],
+)
+def test_bounds_of_durations_are_told_as_durations_are_written(
+    tmp_path: Path, place: str, value: str, bound: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{place}: Input should be greater than or equal to {bound}"):
+        load_server(tmp_path, **{place: value})
+    (problem,) = problems_of(tmp_path, **{"http.timeout": "61s"})
+    assert problem.endswith("less than or equal to 1m.")
+
+
 # ---------------------------------------------------------------- the file itself
 
 
@@ -638,7 +669,7 @@ def test_databases_that_are_supported(tmp_path: Path, database: str) -> None:
     assert load(tmp_path, database=database).database == database
 
 
-@pytest.mark.parametrize("database", ["mysql://db/connector", "connector.db", "", "oracle://x"])
+@pytest.mark.parametrize("database", ["mysql://db/connector", "connector.db", "", "oracle://x", "postgresql://u@h:port/x"])
 def test_databases_that_are_not(tmp_path: Path, database: str) -> None:
     (problem,) = problems_of(tmp_path, database=database)
     assert problem.startswith("connector.yaml: database:")
@@ -661,7 +692,9 @@ def test_where_to_listen_is_host_and_port(tmp_path: Path, listen: str, parts: tu
     assert split_listen(load(tmp_path, **{"inbound.listen": listen}).inbound.listen) == parts
 
 
-@pytest.mark.parametrize("listen", ["8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:70000"])
+@pytest.mark.parametrize(
+    "listen", ["8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:70000", "127.0.0.1:²"]
+)
 def test_where_nobody_can_listen_is_refused(tmp_path: Path, listen: str) -> None:
     (problem,) = problems_of(tmp_path, **{"inbound.listen": listen})
     assert "is not host:port" in problem

@@ -8,10 +8,15 @@ from __future__ import annotations
 import pickle
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from connector.cli import with_exit_codes
 from connector.cli.serving import Prepared
-from connector.errors import ConnectorError
+from connector.errors import ConfigError, ConnectorError
+
+if TYPE_CHECKING:
+    from connector.config import LinkServerSettings
+    from connector.secretlink.service.options import LinkServiceOptions
 
 
 def prepare(path: Path) -> Prepared:
@@ -21,16 +26,29 @@ def prepare(path: Path) -> Prepared:
         ConfigError: With every problem of the file; or another service holds the database, or has a newer one.
         DatabaseError: The database cannot be reached.
     """
-    from connector.config import load_link_server
     from connector.migrations import upgrade
-    from connector.secretlink.service.options import LinkServiceOptions
     from connector.store import exclusive
 
-    settings = load_link_server(path)
-    options = LinkServiceOptions.from_settings(settings, folder=path.resolve().parent)
+    settings, options = read(path)
     with exclusive(settings.database, who="link service"):
         upgrade(settings.database, "links")
     return Prepared(options, settings.log.level, settings.log.format)
+
+
+def read(path: Path) -> tuple[LinkServerSettings, LinkServiceOptions]:
+    """The file of the link service, and what it asks for.
+
+    Raises:
+        ConfigError: With every problem, each with the name of the file.
+    """
+    from connector.config import load_link_server
+    from connector.secretlink.service.options import LinkServiceOptions
+
+    settings = load_link_server(path)
+    try:
+        return settings, LinkServiceOptions.from_settings(settings, folder=path.resolve().parent)
+    except ConfigError as wrong:
+        raise ConfigError([f"{path.name}: {problem}" for problem in wrong.problems]) from None
 
 
 def main() -> None:

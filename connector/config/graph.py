@@ -5,27 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from connector.config.clouds import CLOUDS, read_cloud
-from connector.config.values import FilePath, SecretValue, Section, Url
+from connector.config.values import Day, FilePath, SecretValue, Section, Url
 
 CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 CREDENTIALS = ("client_secret", "certificate", "certificate_pfx", "federated")
-
-
-def _read_day(value: object) -> date:
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value.strip())
-        except ValueError:
-            pass
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    raise ValueError(f"{value!r} is not a day: write it as 2027-05-01")
 
 
 def _check_callable(value: str) -> str:
@@ -77,7 +65,7 @@ class RegistrationSection(Section):
 
     client_id: str
     client_secret: SecretValue | None = None
-    client_secret_expires: Annotated[date, BeforeValidator(_read_day)] | None = None
+    client_secret_expires: Day | None = None
     certificate: SecretValue | None = None
     certificate_passphrase: SecretValue | None = None
     certificate_pfx: PfxSection | None = None

@@ -8,15 +8,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from connector.config.settings import ConnectorSettings, LinkServerSettings
 from connector.config.values import Place
 from connector.errors import ConfigError
 
+TIMEDELTA = re.compile(r"datetime\.timedelta\((?:days=(?P<days>\d+))?(?:, )?(?:seconds=(?P<seconds>\d+))?\)", re.ASCII)
 PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
 
 
@@ -87,7 +88,20 @@ def validate(model: type[Model], data: Mapping[str, object], place: Place, *, wh
     try:
         return model.model_validate(dict(data), context=place)
     except ValidationError as failure:
-        raise ConfigError([_sentence(problem, model, where) for problem in failure.errors()]) from None
+        raise ConfigError([_sentence(problem, model, where) for problem in _own(failure.errors())]) from None
+
+
+def _own(problems: list[Any]) -> list[Any]:
+    """Without what only follows from others: a list of which every entry is wrong is not empty."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short"
+        or not any(
+            len(place) > len(problem["loc"]) and place[: len(problem["loc"])] == problem["loc"] for place in places
+        )
+    ]
 
 
 def _sentence(problem: Any, model: type[BaseModel], where: str) -> str:
@@ -103,7 +117,17 @@ def _sentence(problem: Any, model: type[BaseModel], where: str) -> str:
         case "missing":
             return f"{place}: missing. Add it."
         case _:
-            return f"{place}: {str(problem['msg']).removeprefix('Value error, ')}."
+            words = re.sub(TIMEDELTA, _duration, str(problem["msg"]).removeprefix("Value error, "))
+            return f"{place}: {words}."
+
+
+def _duration(python: re.Match[str]) -> str:
+    """A duration as it is written in the file: `1d`, where pydantic shows Python."""
+    seconds = 86_400 * int(python["days"] or 0) + int(python["seconds"] or 0)
+    unit, size = next(
+        (unit, size) for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)) if not seconds % size
+    )
+    return f"{seconds // size}{unit}"
 
 
 def _keys_at(model: type[BaseModel], steps: list[str]) -> list[str]:
@@ -115,11 +139,24 @@ def _keys_at(model: type[BaseModel], steps: list[str]) -> list[str]:
             current = known.annotation if known else None
         elif get_origin(current) is dict:
             current = get_args(current)[1]
-        if get_origin(current) is Union or isinstance(current, UnionType):
-            current = next((kind for kind in get_args(current) if kind is not type(None)), None)
+        elif get_origin(current) is tuple:
+            current = get_args(current)[0]
+        else:
+            current = next((kind for kind in get_args(current) if Tag(step) in getattr(kind, "__metadata__", ())), None)
+        current = _bare(current)
     if not (isinstance(current, type) and issubclass(current, BaseModel)):
         return []
     return sorted(field.alias or name for name, field in current.model_fields.items())
+
+
+def _bare(hint: object) -> object:
+    """A type without what is annotated to it, and without its `None`."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    if get_origin(hint) is Union or isinstance(hint, UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return _bare(kinds[0]) if len(kinds) == 1 else hint
+    return hint
 
 
 def _from_environment() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,6 +26,7 @@ from connector.config.values import (
     ApiKeyValue,
     BrakeLimit,
     Database,
+    Day,
     Duration,
     Listen,
     ProxyUrl,
@@ -283,7 +284,7 @@ class HashedKeySection(Section):
     scopes: Annotated[
         frozenset[Literal["links:create", "links:read", "links:revoke", "events:read"]], Field(min_length=1)
     ]
-    expires: date | None = None
+    expires: Day | None = None
     networks: tuple[Network, ...] = ()
 
 

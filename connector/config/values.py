@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -57,6 +57,22 @@ def read_duration(value: object) -> timedelta:
     if seconds > LONGEST.total_seconds():
         raise ValueError(f"{value!r} is too long: write at most {LONGEST.days}d")
     return timedelta(seconds=seconds)
+
+
+def read_day(value: object) -> date:
+    """`2027-05-01` as a day.
+
+    Raises:
+        ValueError: Anything else; a number would be taken for seconds since 1970.
+    """
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value.strip())
+        except ValueError:
+            pass
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError(f"{value!r} is not a day: write it as 2027-05-01")
 
 
 def read_limit(value: object) -> Limit:
@@ -161,7 +177,7 @@ def is_loopback(host: str) -> bool:
 
 def _check_listen(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65535:
         raise ValueError(f"{value!r} is not host:port, such as 127.0.0.1:8080")
     return value
 
@@ -177,7 +193,7 @@ def _check_zone(value: str) -> str:
 def _check_database(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # of a port that is none
         raise ValueError("not a database address: write sqlite:////path/file.db or postgresql://user@host/db") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError(f"{url.get_backend_name()} is not supported: use sqlite or postgresql")
@@ -186,6 +202,7 @@ def _check_database(value: str) -> str:
     return value
 
 
+Day = Annotated[date, BeforeValidator(read_day)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Url = Annotated[str, AfterValidator(_check_url)]
 ProxyUrl = Annotated[str, AfterValidator(_check_proxy)]

@@ -253,11 +253,13 @@ def test_the_file_takes_plain_and_hashed_keys_side_by_side(tmp_path: Path) -> No
         ([entry(scopes=["links:everything"])], "scopes"),
         ([entry(scopes=None)], "scopes: missing"),
         ([entry(expires="soon")], "expires"),
+        ([entry(expires=0)], "expires: 0 is not a day"),
+        ([{"file": "first"}, {"file": "first"}], "the same plain secret"),
         ([entry(networks=["10.0.0.1/8"])], "networks"),
         ([entry(key="x")], "unknown key"),
         ([{"file": "first", "scopes": ["links:read"]}], "unknown key"),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_a_wrong_key_in_the_file_is_refused_in_words(tmp_path: Path, keys: list[Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as refusal:

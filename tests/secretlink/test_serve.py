@@ -273,8 +273,15 @@ def test_openings_are_written_on_after_an_error_that_nobody_foresaw(database: st
 
 
 def test_a_port_that_is_taken_is_a_configuration_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="listen"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="another program"):
         open_listener("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "nowhere.invalid"])
+def test_where_nobody_can_listen_it_is_not_said_that_the_port_is_taken(host: str) -> None:
+    with pytest.raises(ConfigError, match="it names an address of this machine") as refusal:
+        open_listener(host, 8081)
+    assert "another program" not in str(refusal.value)
 
 
 def test_answers_on_a_kept_connection_do_not_wait_for_the_clients_acknowledgement() -> None:

@@ -19,12 +19,11 @@ from typing import IO, Any
 import pytest
 import requests
 
+from connector.cli import starting
 from connector.cli.serving import config_of
-from connector.config import load_link_server
 from connector.errors import ConfigError
 from connector.migrations import current
 from connector.secretlink.service.ending import Ending, Told
-from connector.secretlink.service.options import LinkServiceOptions
 from connector.store import exclusive
 from sandbox.stage import free_port, wait_for
 from tests.secretlink.support import make_link
@@ -132,7 +131,7 @@ def test_however_the_file_is_named_the_same_comes_of_it(desk: Desk, arguments: l
 
 def read(desk: Desk) -> None:
     """All that is done with the file before the service serves; nothing is written."""
-    options = LinkServiceOptions.from_settings(load_link_server(desk.config), folder=desk.folder)
+    _, options = starting.read(desk.config)
     current(options.database, "links")
 
 
@@ -144,6 +143,7 @@ def read(desk: Desk) -> None:
         {"pepper": {"file": "nowhere"}},
         {"url": "https://links.example.com/path", "retention": "1h", "listen": "8081"},
         {"api_keys": []},
+        {"support": {"logo": "nowhere.png"}, "geo": {"mmdb": "nowhere.mmdb"}, "ip_retention": "91d"},
         {"webhook": {"url": "https://hook.example.com", "secret": {"file": "key"}, "kinds": ["surprise"]}},
         {"database": "mysql://localhost/links"},
         {"database": "sqlite:////nowhere/at/all/links.db"},
@@ -156,6 +156,22 @@ def test_a_wrong_file_is_told_in_sentences_and_nothing_is_made(desk: Desk, chang
         read(desk)
     assert desk.fail() == (2, "", "".join(f"{problem}\n" for problem in wrong.value.problems))
     assert sorted(path.name for path in desk.folder.iterdir()) == ["key", "links.yaml", "pepper"]
+
+
+def test_everything_that_is_wrong_is_told_at_once_with_the_name_of_the_file(desk: Desk) -> None:
+    (desk.folder / "short").write_text("abc")
+    desk.write(
+        pepper={"file": "short"}, api_keys=[{"file": "short"}, {"file": "short"}], retention="2d", ip_retention="3d",
+        geo={"mmdb": "nowhere.mmdb", "network": "nowhere.net"}, support={"logo": "nowhere.png"},
+        url="https://links.example.com/#x", webhook={"url": "https://hook.example.com", "secret": {"file": "short"}},
+    )  # fmt: skip
+    with pytest.raises(ConfigError) as wrong:
+        starting.read(desk.config)
+    for words in ("pepper", "api_keys: one is shorter", "api_keys: the same plain secret", "ip_retention", "geo.mmdb",
+                  "geo.network", "support.logo", "url", "webhook.secret"):  # fmt: skip
+        assert any(words in problem for problem in wrong.value.problems), words
+    assert all(problem.startswith("links.yaml: ") for problem in wrong.value.problems)
+    assert len(wrong.value.problems) == 9
 
 
 def test_a_database_that_another_service_holds_is_not_brought_up_to_date(desk: Desk) -> None:

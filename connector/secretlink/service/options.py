@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from connector.errors import ConfigError
 from connector.secretlink.place import parse_networks
+from connector.secretlink.seal import Pepper
 from connector.secretlink.service.api.keys import PLAIN, ApiKey, Scope, digest_of, is_key_name
 from connector.secretlink.service.signature import read_secret
 from connector.secretlink.service.store.chain import EventKind
@@ -105,6 +106,12 @@ class LinkServiceOptions:
         from connector.config import HashedKeySection, split_listen
 
         host, port = split_listen(settings.listen)
+        problems: list[str] = []
+        webhook: WebhookOptions | None = None
+        try:
+            webhook = _read_webhook(settings.webhook, folder) if settings.webhook else None
+        except ConfigError as wrong:
+            problems += wrong.problems
         options = cls(
             database=settings.database,
             listen_host=host,
@@ -120,7 +127,7 @@ class LinkServiceOptions:
             retention=settings.retention,
             ip_retention=settings.ip_retention,
             mask_ip=settings.mask_ip,
-            webhook=_read_webhook(settings.webhook, folder) if settings.webhook else None,
+            webhook=webhook,
             brand_name=settings.support.name,
             brand_phone=settings.support.phone or None,
             brand_url=settings.support.url or None,
@@ -128,7 +135,14 @@ class LinkServiceOptions:
             brand_logo=folder / settings.support.logo if settings.support.logo else None,
             qr=settings.support.qr,
         )
-        options.check()
+        problems += options._problems()
+        for key, file in (
+            ("geo.mmdb", options.mmdb), ("geo.network", options.network_mmdb), ("support.logo", options.brand_logo)
+        ):  # fmt: skip
+            if file is not None and not _is_file(file):
+                problems.append(f"{key}: there is no file {file} for this user. Correct the path, or leave it out.")
+        if problems:
+            raise ConfigError(problems)
         return options
 
     def every_key(self) -> tuple[ApiKey, ...]:
@@ -142,9 +156,19 @@ class LinkServiceOptions:
         Raises:
             ConfigError: With every problem found.
         """
+        if problems := self._problems():
+            raise ConfigError(problems)
+
+    def _problems(self) -> list[str]:
         problems: list[str] = []
+        for pepper in (self.pepper, *self.old_peppers):
+            try:
+                Pepper(pepper)
+            except ConfigError as wrong:
+                problems += wrong.problems
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        more = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or more:
             problems.append(
                 f"url: {self.url!r} cannot be used. Write it like https://links.example.com, without a path."
             )
@@ -154,6 +178,8 @@ class LinkServiceOptions:
             problems.append(
                 f"api_keys: one is shorter than {LEAST_API_KEY_LETTERS} letters. Make one with: connector links new-key"
             )
+        if len(set(self.api_keys)) < len(self.api_keys):
+            problems.append("api_keys: the same plain secret is there twice. Take one out: a new one has to differ.")
         problems += [
             f"api_keys: the log itself uses the name {key.name!r}. Give that key another one."
             for key in self.hashed_keys
@@ -165,8 +191,14 @@ class LinkServiceOptions:
             problems.append(
                 "ip_retention: it must be a day or more, and no longer than retention. Leave it out for that."
             )
-        if problems:
-            raise ConfigError(problems)
+        return problems
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that this user may not enter
+        return False
 
 
 def _read_webhook(section: WebhookSection, folder: Path) -> WebhookOptions:

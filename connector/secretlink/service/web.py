@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -351,10 +352,14 @@ def open_listener(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # of a name that is none
         listener.close()
-        raise ConfigError(
-            f"The link service cannot listen on {host}:{port} ({error.strerror}). "
-            "Check `listen`: another program may use the port already."
-        ) from None
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        todo = (
+            "another program uses the port"
+            if taken
+            else "it names an address of this machine, and a port for this user"
+        )
+        why = error.strerror if isinstance(error, OSError) else "this is no name of a host"
+        raise ConfigError(f"The link service cannot listen on {host}:{port} ({why}). Check `listen`: {todo}.") from None
     return listener
