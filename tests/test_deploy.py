@@ -74,12 +74,18 @@ def test_what_an_image_copies_is_there(name: str) -> None:
                 assert (ROOT / source).exists(), source
 
 
-def test_the_link_services_image_holds_the_package_and_nothing_of_ours_beside_it() -> None:
-    copied = [rest.split()[:-1] for word, rest in instructions("Containerfile.links") if word == "COPY"]
-    assert sorted(source for sources in copied[:-1] for source in sources) == [
+@pytest.mark.parametrize(
+    ("name", "beside"), [("Containerfile", [["mappings"]]), ("Containerfile.links", [])], ids=["connector", "links"]
+)
+def test_an_image_is_made_of_the_package_and_of_nothing_that_may_lie_beside_it(
+    name: str, beside: list[list[str]]
+) -> None:
+    copied = [rest.split()[:-1] for word, rest in instructions(name) if word == "COPY"]
+    package, ours = copied[:2], copied[2:]
+    assert sorted(source for sources in package for source in sources) == [
         "LICENSE", "README.md", "connector", "pyproject.toml"
     ]  # fmt: skip
-    assert copied[-1] == ["--from=build", "/opt/connector"]
+    assert ours == [["--from=build", "/opt/connector"], *beside]
 
 
 def test_no_image_needs_curl_or_holds_a_secret() -> None:
