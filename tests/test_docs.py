@@ -32,7 +32,7 @@ from pydantic import BaseModel
 from connector.cli.commands import app
 from connector.config import Place, load_connector, load_link_server
 from connector.config.graph import CREDENTIALS, METHOD_NAMES, GraphSection, RegistrationSection
-from connector.config.settings import ConnectorSettings, LinkServerSettings, TenantSection
+from connector.config.settings import ConnectorSettings, LinkServerSettings, LogSection, TenantSection
 from connector.core.machine import picture
 from connector.core.messages import PUBLIC_TOPICS
 from connector.errors import ConfigError
@@ -301,6 +301,14 @@ def test_the_example_shows_every_key_that_there_is() -> None:
     assert set(keys_of(ConnectorSettings)) - again <= shown
     mail = set(GraphMailSettings.model_fields) - set(RegistrationSection.model_fields)
     assert {f"mail.{key}" for key in mail} <= shown
+
+
+def test_the_link_services_example_shows_every_key_that_there_is() -> None:
+    example = (ROOT / "deploy" / "links.yaml").read_text(encoding="utf-8")
+    found = {key: line for line, key in re.findall(r"^(?:# )?((\w+):.*)$", example, re.MULTILINE)}
+    assert set(LinkServerSettings.model_fields) - found.keys() == set()
+    log = LinkServerSettings.model_fields["log"]
+    assert LogSection.model_validate(yaml.safe_load(found["log"])["log"]) == log.default, "the defaults are shown"
 
 
 def test_the_example_shows_every_key_of_each_psa() -> None:
