@@ -669,7 +669,9 @@ def test_databases_that_are_supported(tmp_path: Path, database: str) -> None:
     assert load(tmp_path, database=database).database == database
 
 
-@pytest.mark.parametrize("database", ["mysql://db/connector", "connector.db", "", "oracle://x", "postgresql://u@h:port/x"])
+@pytest.mark.parametrize(
+    "database", ["mysql://db/connector", "connector.db", "", "oracle://x", "postgresql://u@h:port/x"]
+)
 def test_databases_that_are_not(tmp_path: Path, database: str) -> None:
     (problem,) = problems_of(tmp_path, database=database)
     assert problem.startswith("connector.yaml: database:")
