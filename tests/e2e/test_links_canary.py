@@ -257,6 +257,7 @@ def _receiver() -> Iterator[_Receiver]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            del self.headers["Webhook-Signature"]  # base64, in which once in some hundred runs an address seems to be
             bodies.append(str(self.headers).encode() + b"\n" + body)
             self.send_response(204)
             self.end_headers()
