@@ -13,6 +13,7 @@ from __future__ import annotations
 import json as json_module
 import threading
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ LONGEST_BODY = 32 * 1024 * 1024
 WAITS_OF_A_BODY = 4
 """A whole body has so many times the time limit of one wait, or who sends a byte now and then would hold a worker."""
 _PIECE = 65_536
+_TOO_LONG = f"is longer than {LONGEST_BODY // 1024**2} MB"
 TEMPORARY = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 """Statuses that mend themselves; those from 520 on come from gateways (Cloudflare) before a system that is away."""
 
@@ -201,7 +203,12 @@ class Http:
         request = _Request(
             method=method,
             url=url,
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
+            headers={
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                **(headers or {}),
+            },
             params=dict(params) if params else None,
             json=json,
             body=content if content is not None else dict(form) if form else None,
@@ -361,17 +368,19 @@ class Http:
         patience = WAITS_OF_A_BODY * request.timeout.total_seconds()
         patience_ends = time.monotonic() + patience
         content = bytearray()
-        response.raw.decode_content = True
-        while piece := response.raw.read1(_PIECE):
+        while piece := response.raw.read1(_PIECE):  # as it was sent: unpacking would wait for something to unpack
             content += piece
             if len(content) > LONGEST_BODY:
-                raise self._no_end(request, f"is longer than {LONGEST_BODY // 1024**2} MB")
+                raise self._no_end(request, _TOO_LONG)
             if time.monotonic() > patience_ends:
                 raise self._no_end(request, f"takes longer than {patience:g} s")
+        unpacked = _unpacked(bytes(content), response.headers.get("Content-Encoding", ""))
+        if len(unpacked) > LONGEST_BODY:
+            raise self._no_end(request, _TOO_LONG)
         try:
-            return content.decode(response.encoding or "utf-8", errors="replace")
-        except LookupError:  # an encoding that nobody knows
-            return content.decode(errors="replace")
+            return unpacked.decode(response.encoding or "utf-8", errors="replace")
+        except (LookupError, UnicodeError):  # an encoding that nobody knows, or that is none of bodies
+            return unpacked.decode(errors="replace")
 
     def _no_end(self, request: _Request, what: str) -> TemporaryError:
         CALLS.labels(self.system, request.method, "no_end").inc()
@@ -390,6 +399,29 @@ class Http:
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none at all
             self._local.session = session
         return session
+
+
+def _unpacked(content: bytes, encoding: str) -> bytes:
+    """A body as it was before it was packed with `gzip` or `deflate`, or a little more than `LONGEST_BODY` of it.
+
+    Raises:
+        requests.exceptions.ConnectionError: It breaks off, or is not packed so.
+    """
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate") or not content:
+        return content
+    unpacked = bytearray()
+    try:
+        while content and len(unpacked) <= LONGEST_BODY:  # of gzip one after the other is one, too (RFC 1952, 2.2)
+            packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # tells gzip from zlib by itself
+            unpacked += packed.decompress(content, LONGEST_BODY + 1 - len(unpacked))
+            if not packed.eof:
+                if len(unpacked) <= LONGEST_BODY:
+                    raise requests.exceptions.ConnectionError("it breaks off")
+                break
+            content = packed.unused_data
+    except zlib.error:
+        raise requests.exceptions.ConnectionError("it is not packed so") from None
+    return bytes(unpacked)
 
 
 def read_retry_after(value: str | None, *, now: datetime | None = None) -> timedelta | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -98,6 +99,23 @@ def chunked_and_packed(handler: Handler) -> None:
     in_chunks(handler, gzip.compress(TEXT.encode()), each=7)
 
 
+def packed_in_two(handler: Handler) -> None:
+    content = gzip.compress(TEXT.encode()[:1000]) + gzip.compress(TEXT.encode()[1000:])
+    handler.head(Content_Type="application/json", Content_Encoding="gzip", Content_Length=len(content))
+    handler.wfile.write(content)
+
+
+def deflated(handler: Handler) -> None:
+    content = zlib.compress(TEXT.encode())
+    handler.head(Content_Type="application/json", Content_Encoding="deflate", Content_Length=len(content))
+    handler.wfile.write(content)
+
+
+def in_no_encoding_of_bodies(handler: Handler) -> None:
+    handler.head(Content_Type="application/json; charset=idna", Content_Length=len(TEXT.encode()))
+    handler.wfile.write(TEXT.encode())
+
+
 def until_the_end(handler: Handler) -> None:
     handler.close_connection = True
     handler.head(Content_Type="application/json")
@@ -116,7 +134,19 @@ def in_no_encoding_that_exists(handler: Handler) -> None:
 
 
 @pytest.mark.parametrize(
-    "send", [plain, packed, chunked, chunked_and_packed, until_the_end, in_latin, in_no_encoding_that_exists]
+    "send",
+    [
+        plain,
+        packed,
+        packed_in_two,
+        deflated,
+        chunked,
+        chunked_and_packed,
+        until_the_end,
+        in_latin,
+        in_no_encoding_that_exists,
+        in_no_encoding_of_bodies,
+    ],
 )
 def test_a_body_is_taken_whole_however_it_comes(server: Server, send: Send) -> None:
     server.send = send
@@ -153,7 +183,15 @@ def dripping_in_chunks(handler: Handler) -> None:
         handler.wfile.write(b"1\r\n \r\n")
 
 
-@pytest.mark.parametrize("send", [dripping, dripping_in_chunks])
+def dripping_packed(handler: Handler) -> None:
+    """The name of a file, in the head of what is packed: nothing is unpacked before it ends."""
+    handler.head(Content_Type="application/json", Content_Encoding="gzip")
+    handler.wfile.write(b"\x1f\x8b\x08\x08" + bytes(6))
+    while not handler.server.over.wait(0.02):
+        handler.wfile.write(b"a")
+
+
+@pytest.mark.parametrize("send", [dripping, dripping_in_chunks, dripping_packed])
 def test_a_body_that_drips_is_not_waited_for_for_ever(server: Server, send: Send) -> None:
     server.send = send
     limit = timedelta(seconds=0.2)
@@ -187,7 +225,14 @@ def a_bomb(handler: Handler) -> None:
     handler.wfile.write(content)
 
 
-@pytest.mark.parametrize("send", [endless, a_bomb])
+def packed_nothing(handler: Handler) -> None:
+    handler.head(Content_Type="application/json", Content_Encoding="gzip")
+    nothing = gzip.compress(b"") * 50_000
+    while True:
+        handler.wfile.write(nothing)
+
+
+@pytest.mark.parametrize("send", [endless, a_bomb, packed_nothing])
 def test_a_body_without_an_end_is_not_taken(server: Server, send: Send) -> None:
     server.send = send
     with pytest.raises(TemporaryError, match="longer than 32 MB, so it was not taken"):
