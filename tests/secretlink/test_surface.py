@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -231,13 +232,16 @@ def test_a_service_that_lost_its_links_is_not_healthy(app: Starlette, browser: B
 def test_a_service_whose_database_another_program_holds_is_not_healthy_until_it_lets_go(
     app: Starlette, browser: Browser, database: str
 ) -> None:
-    with app.state.vault.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")  # the ten seconds of the wait are over
+    """And nobody waits for it meanwhile: requests have ten seconds of patience, which all others would share."""
     with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
         assert health_of(browser) == (503, ["SQLITE_BUSY"])
+        assert time.monotonic() - started < 5
         other.execute("ROLLBACK")
     assert health_of(browser) == (200, [])
+    with app.state.vault.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 10_000, "the patience is as it was"
 
 
 def test_looking_at_the_health_changes_nothing(browser: Browser, database: str) -> None:

@@ -121,12 +121,12 @@ def require_tables(engine: Engine) -> None:
 def try_to_write(engine: Engine) -> None:
     """Read from the links, and begin to change them; nothing is changed, and nothing written to the disk.
 
-    SQLite waits for another writer, as everybody who writes does; on PostgreSQL this does not wait for its turn.
+    This does not wait for another writer: anybody may ask, and everybody's requests would wait with them.
 
     Raises:
-        SQLAlchemyError: The database is away, damaged, held for longer than the wait, or can only be read.
+        SQLAlchemyError: The database is away, damaged, held by another program, or can only be read.
     """
-    with engine.connect() as connection:
+    with _without_waiting(engine) as connection:
         connection.execute(select(link.c.id).limit(1)).first()
         # A file that can only be read takes a `BEGIN IMMEDIATE`, and refuses the first statement that changes
         # something, though there be no row for it. Tried with SQLite 3.40, 2026-11-22.
@@ -144,11 +144,20 @@ def checkpoint(engine: Engine) -> None:
     """
     if engine.dialect.name != "sqlite":
         return
+    with _without_waiting(engine) as connection:  # a backup may read for minutes
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+
+
+@contextmanager
+def _without_waiting(engine: Engine) -> Iterator[Connection]:
+    """A connection that on SQLite waits for nobody. PostgreSQL's readers and unlocked rows wait for nobody as it is."""
     with looking(engine) as connection:
-        # A backup may read for minutes, and everybody's requests would wait with us.
+        if engine.dialect.name != "sqlite":
+            yield connection
+            return
         connection.exec_driver_sql("PRAGMA busy_timeout=0").close()
         try:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            yield connection
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_WAIT // _MILLISECOND}").close()
 
