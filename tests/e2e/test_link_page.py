@@ -136,6 +136,43 @@ def test_where_a_script_does_not_come_or_does_not_run_a_person_types_a_word(
     assert desk.views_of(link) == 1
 
 
+def test_a_wrong_answer_without_scripts_is_said_though_they_come_after_it_and_no_reload_sends_it_again(
+    chromium: Any, desk: Desk
+) -> None:
+    link = desk.make(checked=True)
+    page = page_without(chromium, "link", GONE)
+    page.goto(link.address)
+    page.get_by_label("Ticket number").last.fill("1111")
+    page.unroute_all()
+    page.get_by_role("button", name="Show the password").click()
+    page.get_by_role("button", name="Continue").wait_for()
+    assert page.get_by_role("alert").get_by_text("You have 4 tries left").is_visible()
+    page.route("**/step?*", lambda route: route.fulfill(status=403, json={"error": "challenge"}))
+    page.wait_for_timeout(900)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_url(link.address)
+    page.get_by_role("button", name="Continue").wait_for()
+    page.context.close()
+    assert [event["kind"] for event in desk.events()].count("check_failed") == 1
+
+
+def test_scripts_that_come_late_take_nothing_from_whoever_types_already(page: Any, desk: Desk) -> None:
+    link = desk.make(views=1)
+    waiting = hold(page, "**/static/*.js")
+    page.goto(link.address, wait_until="commit")
+    page.get_by_label("The word SHOW").fill("sho")
+    for route in waiting:
+        route.continue_()
+    page.wait_for_timeout(500)
+    assert not page.get_by_role("button", name="Continue").is_visible()
+    page.get_by_label("The word SHOW").press_sequentially("w")
+    page.get_by_role("button", name="Show the password").click()
+    page.locator("output").wait_for()
+    assert page.locator("output").inner_text() == link.password
+    assert desk.views_of(link) == 1
+
+
 def test_where_a_script_of_the_alarm_does_not_come_a_person_types_the_words(chromium: Any, desk: Desk) -> None:
     alarm = desk.arm()
     page = page_without(chromium, "alarm", GONE)

@@ -35,8 +35,17 @@ const common = (() => {
 
   const show = (stage) => STAGES.forEach((id) => { if (part(id)) part(id).hidden = id !== stage; });
   // To be called when all is there and runs: only then what does without scripts is not needed any more.
-  const begin = (stage) => { part("plain").remove(); show(stage); };
-  const reload = () => window.location.reload();
+  function begin(stage) {
+    const plain = part("plain");
+    if (plain.contains(document.activeElement)) return; // they came late, and somebody is typing there
+    const said = plain.querySelector("[role=alert]");
+    if (said) document.querySelector(".stage").before(said);
+    plain.remove();
+    show(stage);
+  }
+  // Of the answer to the form for browsers without scripts the browser would send that form again, and use up a try.
+  const typed = window.location.pathname.endsWith("/reveal");
+  const reload = () => (typed ? window.location.replace(page.dataset.path) : window.location.reload());
   const onClick = (id, work) => part(id)?.addEventListener("click", (event) => { if (event.isTrusted) work(); });
 
   // Without `retry` trying again would not help, and the text says what does.
