@@ -152,7 +152,7 @@ def test_a_changed_row_that_is_passed_off_as_one_of_before_shows_nothing_of_it_a
     record = vault.look(told.lookup)
     assert record is not None
     assert (record.ref, record.display_name, record.ticket, record.time_zone, record.locale, record.brand) == (
-        "", "…", "", "UTC", "en", None
+        "", "", "", "UTC", "en", None
     )  # fmt: skip
     vault.visit(record, EventKind.PAGE_OPENED, visitor=SOMEBODY)
     vault.report_link(told.lookup, visitor=SOMEBODY)
@@ -279,6 +279,9 @@ def test_that_a_link_was_opened_is_not_the_database_s_say(app: Starlette, browse
     now_ms = int(clock.now.timestamp() * 1000)
     change(vault, link, views=1, first_view_ms=now_ms, last_view_ms=now_ms)
     row, before = row_of(vault, link), history(vault)
+    again = browser.get(link.path).text
+    assert "This link was opened before" in again
+    assert "/not-me" not in again, "no way to a page that there is not"
     assert browser.get(f"{link.path}/not-me").status == 404
     vault.report_link(link.lookup, visitor=SOMEBODY)
     assert row_of(vault, link) == row

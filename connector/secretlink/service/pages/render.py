@@ -92,6 +92,7 @@ class Renderer:
             challenge=challenge,
             nonce=nonce,
             openings=_openings(language, link, views),
+            can_be_reported=link.can_be_reported(now, views=views),
             problem=problem,
             seconds_left=self.seconds_left(link, now),
             **self._facts(link, language, now),
@@ -116,6 +117,7 @@ class Renderer:
             challenge=challenge,
             nonce="",
             openings=(),
+            can_be_reported=False,
             problem="",
             **nothing,
         )

@@ -124,7 +124,7 @@ def unproven(record: LinkRecord) -> LinkRecord:
     full; it cannot be reported from its page, and but for its reveals and its end nobody is told of it.
     """
     return replace(
-        record, proven=False, ref="", display_name="…", ticket="", time_zone="UTC", brand=None, locale="en"
+        record, proven=False, ref="", display_name="", ticket="", time_zone="UTC", brand=None, locale="en"
     )  # fmt: skip
 
 
