@@ -7,6 +7,7 @@ import hmac
 import json
 import math
 import secrets
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -129,7 +130,7 @@ class BuiltinLinks:
         """
         checked = wish.human_check is HumanCheck.TICKET_NUMBER
         # Without a digit in it the page takes no answer for a ticket's number, and the link would never open.
-        if checked and not any(letter.isdecimal() for letter in normalise_answer(wish.ticket)):
+        if checked and not set(normalise_answer(wish.ticket)) & set(string.digits):
             raise PermanentError(
                 f"Link {wish.id} is to ask for the ticket's number, but there is no digit in it. "
                 "Set links.human_check: off for this customer."

@@ -140,7 +140,7 @@ def test_without_a_typed_check_the_page_shows_the_number(recorded: BuiltinLinks,
     assert (body["ticket"], body["ref"], body["human_check"]) == ("4242", "halo/4242", None)
 
 
-@pytest.mark.parametrize("number", ["", " ", "#-/", "INC"])
+@pytest.mark.parametrize("number", ["", " ", "#-/", "INC", "\u0664\u0662\u0664\u0662"])
 def test_a_check_without_anything_to_type_is_refused_before_a_link_is_made(
     recorded: BuiltinLinks, recorder: Recorder, number: str
 ) -> None:
