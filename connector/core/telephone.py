@@ -10,13 +10,18 @@ _DIALLED: Final = re.compile(r"\+?[0-9]{3,15}")  # no number is longer: ITU-T E.
 
 
 def dialled(text: str) -> str:
-    """The first number in a text, for a `tel:` address; empty where there is none that could be dialled.
+    """The number in a text, for a `tel:` address; empty where there is none that could be dialled.
 
-    Words and extensions are left out, and the `(0)` that is for callers from the same country.
+    Of several the first that begins with `+`, else the longest: hours of the day are short. Words and extensions are
+    left out, and the `(0)` that is for callers from the same country.
     """
-    found = _NUMBER.search(text)
-    if found is None:
-        return ""
-    number = found[0].replace("(0)", "") if found[0].startswith("+") else found[0]
-    digits = re.sub(r"[^0-9+]", "", number)
-    return digits if _DIALLED.fullmatch(digits) else ""
+    found = [_digits(number) for number in _NUMBER.findall(text)]
+    international = [digits for digits in found if digits.startswith("+")]
+    best = (international or sorted(found, key=len, reverse=True) or [""])[0]
+    return best if _DIALLED.fullmatch(best) else ""
+
+
+def _digits(number: str) -> str:
+    if number.startswith(("+", "00")):
+        number = number.replace("(0)", "")
+    return re.sub(r"[^0-9+]", "", number)

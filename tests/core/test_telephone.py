@@ -18,6 +18,10 @@ from connector.core.telephone import dialled
         ("020 7946 0958 or 020 7946 0959", "02079460958"),
         ("Call 020 7946 0958, Monday to Friday", "02079460958"),
         ("(day and night) 112", "112"),
+        ("24/7: +44 20 7946 0000", "+442079460000"),
+        ("Desk, 24 hours +44 20 7946 0000", "+442079460000"),
+        ("Monday to Friday, 8-17: 020 7946 0000", "02079460000"),
+        ("0049 (0)30 123456", "004930123456"),
     ],
 )
 def test_a_number_is_dialled_without_what_stands_around_it(text: str, number: str) -> None:
