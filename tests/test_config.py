@@ -627,7 +627,7 @@ def test_what_is_no_address_is_refused(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "proxy", ["127.0.0.1:3128", "proxy.example.com", "not a proxy", "http://", "http://[::1", "http://proxy.example.com:p",
+    "proxy", ["not a proxy", "http://", "http://[::1", "http://proxy.example.com:p",
               "http://proxy.example.com:99999", "http://proxy.example.com:0", "socks5://proxy.example.com:1080"],
 )  # fmt: skip
 def test_what_is_no_proxy_is_refused_at_the_start(tmp_path: Path, proxy: str) -> None:
@@ -648,6 +648,11 @@ def test_credentials_in_an_address_are_refused_without_repeating_them(tmp_path: 
         (problem,) = problems_of(tmp_path, **{"graph.url": f"{beginning}user:{secret}@graph.example.com{end}"})
         assert "credentials do not belong into an address" in problem
         assert secret not in problem
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:3128", "localhost:3128", "proxy.example.com", "me:word@proxy:3128"])
+def test_a_proxy_without_a_scheme_is_an_http_proxy(tmp_path: Path, proxy: str) -> None:
+    assert load(tmp_path, **{"http.proxy": proxy}).http.proxy == f"http://{proxy}"
 
 
 def test_a_proxy_that_is_refused_is_not_repeated_for_credentials_may_be_in_it(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def _is_address(parts: SplitResult) -> bool:
 
 def _check_url(value: str, info: ValidationInfo) -> str:
     place: Place | None = info.context
-    if "@" in value.split("://", 1)[-1].partition("/")[0]:
+    if "@" in re.split("[/?#]", value.split("://", 1)[-1], maxsplit=1)[0]:
         raise ValueError("credentials do not belong into an address")  # before anything that repeats it
     try:
         parts = urlsplit(value)
@@ -155,8 +155,10 @@ def _check_url(value: str, info: ValidationInfo) -> str:
 
 
 def _check_proxy(value: str) -> str:
+    if value and "://" not in value:
+        value = f"http://{value}"  # as everywhere: proxy.example.com:3128
     try:
-        good = not value or _is_address(urlsplit(value))
+        good = not value or (" " not in value and _is_address(urlsplit(value)))
     except ValueError:
         good = False
     if not good:
