@@ -754,7 +754,7 @@ def test_the_file_names_the_receiver(tmp_path: Path) -> None:
         ({"kinds": []}, "kinds"),
         ({"kinds": ["revealed", "opened"]}, "opened: there is no such event"),
         ({"surprise": 1}, "unknown key"),
-        ({"proxy": "127.0.0.1:3128"}, "webhook.proxy: this is no HTTP proxy"),
+        ({"proxy": "socks5://127.0.0.1:1080"}, "webhook.proxy: this is no HTTP proxy"),
         ({"url": "https://receiver.example.com:99999/hooks"}, "webhook.url: .* is not an address"),
     ],
     ids=range(14),
